@@ -1,0 +1,84 @@
+"""The kernel contract: which compiled or plain implementation serves a call.
+
+A kernel works on arrays and plain numbers, and knows nothing of Tensor.  A pair is
+
+    forward(name, *arrays, *integers) -> (y, saved)
+    backward(name, g, saved, needs)   -> one gradient per array, None where needs says so
+
+`saved` is opaque to the op: each implementation keeps in it what its own backward wants, in its
+own layout.  The user's arrays that it refers to are named in `saved.inputs`, so that the engine
+can notice when one of them is changed in place.  Kernels that are no such pair (im2col and col2im,
+which are each other's backward, and the optimisers' updates) are called with `call`.
+
+An implementation is a module of functions with the contract's names; what it lacks falls back to
+`reference`, which is written to be read and is the oracle for every other one.
+"""
+
+from types import ModuleType
+from typing import Any
+
+if __name__ != "minicnn.kernels":
+    raise ImportError(f"import this package as minicnn.kernels, not as {__name__}")
+
+from . import reference
+from .reference import Saved
+
+__all__ = ["CONTRACT", "PAIRS", "PLAIN", "Saved", "backward", "call", "forward", "use", "which"]
+
+PAIRS = (
+    "conv2d",
+    "avg_pool2d",
+    "max_pool2d",
+    "subsample2d",
+    "sigmoid",
+    "tanh",
+    "scaled_tanh",
+    "relu",
+    "softmax_cross_entropy",
+    "linear",
+    "batch_norm",
+    "dropout",
+)
+PLAIN = ("im2col", "col2im", "sgd", "adam")
+CONTRACT = (*PAIRS, *PLAIN)
+
+implementations: dict[str, ModuleType] = {"reference": reference}
+_chosen: ModuleType = reference
+
+
+def use(name: str) -> None:
+    """Chooses the implementation that serves the calls from now on."""
+    global _chosen
+    if name not in implementations:
+        raise ValueError(f"kernels.use: {name!r} is not one of {', '.join(implementations)}")
+    _chosen = implementations[name]
+
+
+def _serving(name: str) -> ModuleType:
+    return _chosen if hasattr(_chosen, name) else reference
+
+
+def which(name: str) -> str:
+    """The name of the implementation that serves this kernel now."""
+    if name not in CONTRACT:
+        raise ValueError(f"kernels.which: {name!r} is not one of {', '.join(CONTRACT)}")
+    serving = _serving(name)
+    return next(key for key, module in implementations.items() if module is serving)
+
+
+def call(name: str, *args: Any) -> Any:
+    """Calls a plain kernel."""
+    return getattr(_serving(name), name)(*args)
+
+
+def forward(name: str, *args: Any) -> tuple[Any, Saved]:
+    """Calls a kernel's forward; `saved` remembers who made it."""
+    serving = _serving(name)
+    y, saved = getattr(serving, name)(*args)
+    saved.made_by = serving
+    return y, saved
+
+
+def backward(name: str, g: Any, saved: Saved, needs: tuple[bool, ...]) -> Any:
+    """Calls the backward of the implementation that made `saved`."""
+    return getattr(saved.made_by, name + "_backward")(g, saved, needs)

@@ -1,0 +1,468 @@
+"""Every kernel of the contract in NumPy, written to be read; the oracle for the compiled ones.
+
+All of it runs on CuPy arrays too.  Images are (N, C, H, W): batch, channels, height, width.  Pairs
+are (height, width).  The geometry is what PyTorch's documentation calls kernel_size, stride,
+padding (zeros added on both sides) and dilation (the step between two elements of one window).
+
+The loops here run over the kh*kw positions inside a window, never over pixels: position (u, v) of
+*every* window is one strided slice of the image, a "tap".
+
+      image row:   0 1 2 3 4 5 6        kernel_size 3, stride 2, dilation 1
+      windows:    [0 1 2]
+                      [2 3 4]
+                          [4 5 6]
+      tap u = 0:   0   2   4            tap u = 1: 1 3 5            tap u = 2: 2 4 6
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, module_of
+from ..shapes import Pair, Shape, Window
+
+Needs = tuple[bool, ...]  # which gradients are wanted, one per array of the forward
+Gradients = tuple[Array | None, ...]
+
+
+class Saved:
+    """What a kernel's forward keeps for its backward."""
+
+    __slots__ = ("inputs", "made_by", "state")
+
+    def __init__(self, *state: Any, inputs: tuple[Array, ...] = ()) -> None:
+        self.state = state
+        self.inputs = inputs  # the user's arrays among them
+        self.made_by: Any = None  # the implementation, filled in by kernels.forward
+
+
+# ---- windows ---------------------------------------------------------------------------------
+
+
+def pad2d(x: Array, before: Pair, after: Pair, fill: float = 0.0) -> Array:
+    """x with rows and columns of `fill` around it; x itself where there are none to add."""
+    if before == after == (0, 0):
+        return x
+    n, c, h, w = x.shape
+    shape = (n, c, h + before[0] + after[0], w + before[1] + after[1])
+    out = module_of(x).full(shape, fill, x.dtype)
+    crop2d(out, before, (h, w))[...] = x
+    return out
+
+
+def crop2d(padded: Array, before: Pair, size: Pair) -> Array:
+    """The view of an image of this size inside its padding."""
+    return padded[:, :, before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
+
+
+def taps(padded: Array, window: Window) -> Iterator[Array]:
+    """For each position inside the window, row by row, the view of that element of all windows."""
+    (kh, kw), (sh, sw), _, (dh, dw), (oh, ow) = window
+    for u in range(kh):
+        for v in range(kw):
+            rows = slice(u * dh, u * dh + sh * (oh - 1) + 1, sh)
+            columns = slice(v * dw, v * dw + sw * (ow - 1) + 1, sw)
+            yield padded[:, :, rows, columns]
+
+
+# ---- convolution -----------------------------------------------------------------------------
+
+
+def im2col(x: Array, window: Window) -> Array:
+    """Windows to columns: (N, C, H, W) -> (C*kh*kw, N*oh*ow), one column per window."""
+    n, c = x.shape[:2]
+    (kh, kw), (sh, sw), padding, (dh, dw), (oh, ow) = window
+    view = module_of(x).lib.stride_tricks.sliding_window_view(
+        pad2d(x, padding, padding), window.reach(), axis=(2, 3)
+    )[:, :, ::sh, ::sw, ::dh, ::dw]  # (N, C, oh, ow, kh, kw), no copy yet
+    return view.transpose(1, 4, 5, 0, 2, 3).reshape(c * kh * kw, n * oh * ow)
+
+
+def col2im(cols: Array, x_shape: Shape, window: Window) -> Array:
+    """Columns back to windows: (C*kh*kw, N*oh*ow) -> (N, C, H, W), the adjoint of im2col.
+
+    A pixel that several windows cover was copied into several columns, so its gradient is the sum
+    over them: this adds where im2col copied.
+    """
+    n, c, h, w = x_shape
+    (kh, kw), _, (ph, pw), _, (oh, ow) = window
+    cols = cols.reshape(c, kh * kw, n, oh, ow)
+    padded = module_of(cols).zeros((c, n, h + 2 * ph, w + 2 * pw), cols.dtype)
+    for k, tap in enumerate(taps(padded, window)):
+        tap += cols[:, k]
+    return crop2d(padded, (ph, pw), (h, w)).transpose(1, 0, 2, 3)
+
+
+def conv2d(
+    x: Array, weight: Array, bias: Array | None, window: Window, groups: int
+) -> tuple[Array, Saved]:
+    """Convolution as one matrix product per group: weight (O, C/groups*kh*kw) @ columns.
+
+    The result is (N, O, oh, ow), with the memory order of the product, (O, N, oh, ow).
+    """
+    n, o, (oh, ow) = x.shape[0], weight.shape[0], window.out
+    cols = im2col(x, window)
+    cols = cols.reshape(groups, cols.shape[0] // groups, cols.shape[1])
+    rows = weight.reshape(groups, o // groups, cols.shape[1])
+    y = (rows @ cols).reshape(o, n, oh, ow)
+    if bias is not None:
+        y += bias[:, None, None, None]
+    return y.transpose(1, 0, 2, 3), Saved(cols, weight, x.shape, window, inputs=(x, weight))
+
+
+def conv2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """With Y = W @ cols + b:  dW = G @ cols^T,  dx = col2im(W^T @ G),  db = sums of G's rows."""
+    cols, weight, x_shape, window = saved.state
+    groups, o = cols.shape[0], weight.shape[0]
+    rows = weight.reshape(groups, o // groups, cols.shape[1])
+    g = g.transpose(1, 0, 2, 3).reshape(groups, o // groups, cols.shape[2])
+    dx = dw = db = None
+    if needs[0]:
+        dx = col2im(rows.swapaxes(1, 2) @ g, x_shape, window)
+    if needs[1]:
+        dw = (g @ cols.swapaxes(1, 2)).reshape(weight.shape)
+    if needs[2]:
+        db = g.sum(axis=2).reshape(o)
+    return dx, dw, db
+
+
+# ---- pooling ---------------------------------------------------------------------------------
+
+
+def window_sums(x: Array, window: Window) -> Array:
+    """The sum of every window: (N, C, H, W) -> (N, C, oh, ow)."""
+    each = taps(pad2d(x, window.padding, window.overhang(x.shape[2:])), window)
+    total = next(each).copy(order="K")
+    for tap in each:
+        total += tap
+    return total
+
+
+def spread(g: Array, x_shape: Shape, window: Window) -> Array:
+    """The adjoint of window_sums: every element of a window receives that window's g."""
+    padded = _zeros_with_padding(g, x_shape, window)
+    for tap in taps(padded, window):
+        tap += g
+    return crop2d(padded, window.padding, x_shape[2:])
+
+
+def _zeros_with_padding(g: Array, x_shape: Shape, window: Window) -> Array:
+    n, c, h, w = x_shape
+    (ph, pw), (more_h, more_w) = window.padding, window.overhang((h, w))
+    return module_of(g).zeros((n, c, h + ph + more_h, w + pw + more_w), g.dtype)
+
+
+def window_sizes(size: Pair, window: Window, count_padding: bool) -> np.ndarray:
+    """How many elements each window averages over: (oh, ow).
+
+    Padding counts as elements if count_padding; what lies beyond it (ceil_mode) never does.
+    """
+    counts = []
+    for axis, n in enumerate(size):
+        p = window.padding[axis]
+        start = np.arange(window.out[axis]) * window.stride[axis] - p
+        low, high = (-p, n + p) if count_padding else (0, n)
+        stop = np.minimum(start + window.kernel_size[axis], high)
+        counts.append(stop - np.maximum(start, low))
+    return np.outer(*counts)
+
+
+def avg_pool2d(
+    x: Array, window: Window, count_include_pad: bool, divisor_override: int | None
+) -> tuple[Array, Saved]:
+    """The sum of each window over its size."""
+    if divisor_override is None:
+        sizes = window_sizes(x.shape[2:], window, count_include_pad)
+        divisor = module_of(x).asarray(sizes, dtype=x.dtype)  # (oh, ow)
+    else:
+        divisor = module_of(x).full((1, 1), divisor_override, x.dtype)
+    y = window_sums(x, window)
+    y /= divisor
+    return y, Saved(divisor, x.shape, window)
+
+
+def avg_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """Each element of a window receives g over the window's size."""
+    divisor, x_shape, window = saved.state
+    return (spread(g / divisor, x_shape, window),)
+
+
+def max_pool2d(x: Array, window: Window) -> tuple[tuple[Array, Array], Saved]:
+    """The maximum of each window, and its position in the plane, h*W + w.
+
+    A tie goes to the first maximum in row-major order; a NaN wins over everything.
+    """
+    xp = module_of(x)
+    (_, kw), (sh, sw), (ph, pw), (dh, dw), (oh, ow) = window
+    each = taps(pad2d(x, (ph, pw), window.overhang(x.shape[2:]), -np.inf), window)
+    best = next(each).copy(order="K")
+    which = xp.zeros_like(best, dtype=np.int64)  # the winner's position inside its window
+    for k, tap in enumerate(each, 1):
+        wins = (tap > best) | (tap != tap)
+        xp.copyto(best, tap, where=wins)
+        xp.copyto(which, k, where=wins)
+    row = xp.arange(oh)[:, None] * sh - ph + which // kw * dh
+    column = xp.arange(ow) * sw - pw + which % kw * dw
+    return (best, row * x.shape[3] + column), Saved(which, x.shape, window)
+
+
+def max_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """The winner of each window receives that window's g."""
+    which, x_shape, window = saved.state
+    padded = _zeros_with_padding(g, x_shape, window)
+    for k, tap in enumerate(taps(padded, window)):
+        tap += g * (which == k)
+    return (crop2d(padded, window.padding, x_shape[2:]),)
+
+
+def subsample2d(x: Array, coefficient: Array, bias: Array, window: Window) -> tuple[Array, Saved]:
+    """LeNet's trainable subsampling: coefficient_c * (sum of the window) + bias_c."""
+    sums = window_sums(x, window)
+    y = sums * coefficient[:, None, None]
+    y += bias[:, None, None]
+    return y, Saved(sums, coefficient, x.shape, window, inputs=(coefficient,))
+
+
+def subsample2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """dx spreads coefficient_c g over the window; dcoefficient is <g, window sums>."""
+    sums, coefficient, x_shape, window = saved.state
+    dx = spread(g * coefficient[:, None, None], x_shape, window) if needs[0] else None
+    dcoefficient = (g * sums).sum(axis=(0, 2, 3)) if needs[1] else None
+    dbias = g.sum(axis=(0, 2, 3)) if needs[2] else None
+    return dx, dcoefficient, dbias
+
+
+# ---- activations -----------------------------------------------------------------------------
+
+
+def sigmoid(x: Array) -> tuple[Array, Saved]:
+    """1 / (1 + exp(-x)), from exp(-|x|) so that no exponential overflows."""
+    xp = module_of(x)
+    e = xp.exp(-xp.abs(x))
+    y = xp.where(x >= 0, 1, e) / (1 + e)
+    return y, Saved(y, inputs=(y,))
+
+
+def sigmoid_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """y' = y (1 - y)."""
+    (y,) = saved.state
+    return (g * y * (1 - y),)
+
+
+def tanh(x: Array) -> tuple[Array, Saved]:
+    """The hyperbolic tangent."""
+    y = module_of(x).tanh(x)
+    return y, Saved(y, inputs=(y,))
+
+
+def tanh_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """y' = 1 - y^2."""
+    (y,) = saved.state
+    return (g * (1 - y * y),)
+
+
+def scaled_tanh(x: Array, amplitude: float, slope: float) -> tuple[Array, Saved]:
+    """A tanh(S x)."""
+    y = amplitude * module_of(x).tanh(slope * x)
+    return y, Saved(y, amplitude, slope, inputs=(y,))
+
+
+def scaled_tanh_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """y' = A S (1 - (y/A)^2) = (S/A) (A - y) (A + y)."""
+    y, amplitude, slope = saved.state
+    return (g * (slope / amplitude) * (amplitude - y) * (amplitude + y),)
+
+
+def relu(x: Array) -> tuple[Array, Saved]:
+    """max(x, 0)."""
+    y = module_of(x).maximum(x, 0)
+    return y, Saved(y, inputs=(y,))
+
+
+def relu_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """g where x > 0 (which is where y > 0), else 0."""
+    (y,) = saved.state
+    return (g * (y > 0),)
+
+
+# ---- loss, linear, normalisation, dropout ----------------------------------------------------
+
+
+def softmax_cross_entropy(logits: Array, q: Array) -> tuple[Array, Saved]:
+    """Row by row, -sum_c q_c log softmax(z)_c: (M, C), (M, C) -> (M,).
+
+    q holds one target distribution per row (one-hot for a class index), class weights included, so
+    its rows need not sum to 1.  A class with q = 0 adds nothing, even where its logit is -inf.
+    """
+    xp = module_of(logits)
+    z = logits - logits.max(axis=1, keepdims=True)  # exp never overflows, and the largest is 1
+    log_p = z - xp.log(xp.exp(z).sum(axis=1, keepdims=True))
+    losses = -xp.where(q == 0, 0, q * log_p).sum(axis=1)
+    return losses, Saved(log_p, q, inputs=(q,))
+
+
+def softmax_cross_entropy_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """dz = g (softmax(z) sum(q) - q): for a one-hot q the famous p - y.  dq = -g log softmax(z)."""
+    log_p, q = saved.state
+    g = g[:, None]
+    dz = g * (module_of(q).exp(log_p) * q.sum(axis=1, keepdims=True) - q) if needs[0] else None
+    return dz, (-g * log_p if needs[1] else None)
+
+
+def linear(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Saved]:
+    """x W^T + b: (M, in), (out, in), (out,) -> (M, out)."""
+    y = x @ weight.T
+    if bias is not None:
+        y += bias
+    return y, Saved(x, weight, inputs=(x, weight))
+
+
+def linear_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """dx = g W,  dW = g^T x,  db = sum of g over the batch."""
+    x, weight = saved.state
+    dx = g @ weight if needs[0] else None
+    dw = g.T @ x if needs[1] else None
+    return dx, dw, (g.sum(axis=0) if needs[2] else None)
+
+
+def batch_norm(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array | None,
+    var: Array | None,
+    eps: float,
+) -> tuple[tuple[Array, Array, Array], Saved]:
+    """weight_c (x - mean_c) / sqrt(var_c + eps) + bias_c over (N, C, L); also the mean and var.
+
+    Without mean and var they are the batch's own, per channel (var divides by N*L, not N*L - 1).
+    """
+    own = mean is None
+    if own:
+        mean = x.mean(axis=(0, 2))
+        var = ((x - mean[:, None]) ** 2).mean(axis=(0, 2))
+    inv_std = 1 / module_of(x).sqrt(var + eps)
+    x_hat = (x - mean[:, None]) * inv_std[:, None]
+    y = x_hat if weight is None else x_hat * weight[:, None]
+    if bias is not None:
+        y = y + bias[:, None]
+    user_holds = () if weight is None else (weight,)
+    return (y, mean, var), Saved(x_hat, inv_std, weight, own, inputs=user_holds)
+
+
+def batch_norm_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """With h = weight_c g:  dx = inv_std (h - mean(h) - x_hat mean(h x_hat)).
+
+    The two means are what flows through the batch's own mean and variance; with given statistics
+    they are constants and dx = inv_std h.
+    """
+    x_hat, inv_std, weight, own = saved.state
+    dx = dw = db = None
+    if needs[0]:
+        dx = g if weight is None else g * weight[:, None]
+        if own:
+            through_mean = dx.mean(axis=(0, 2))[:, None]
+            through_var = (dx * x_hat).mean(axis=(0, 2))[:, None]
+            dx = dx - through_mean - x_hat * through_var
+        dx = dx * inv_std[:, None]
+    if needs[1]:
+        dw = (g * x_hat).sum(axis=(0, 2))
+    if needs[2]:
+        db = g.sum(axis=(0, 2))
+    return dx, dw, db
+
+
+def philox(xp: Any, n: int, seed: int, offset: int) -> Array:
+    """n random 32-bit words, each a pure function of seed and position: Philox4x32-10.
+
+    Counter i (128 bits) and the key (the seed's 64 bits) go through ten rounds of multiplication
+    and exclusive or, and give the words 4i .. 4i+3.
+    Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    """
+    low = np.uint64(0xFFFFFFFF)
+    shift = np.uint64(32)
+    counter = xp.arange(-(-n // 4), dtype=np.uint64) + np.uint64(offset)
+    c0, c1 = counter & low, counter >> shift
+    c2 = c3 = xp.zeros_like(counter)
+    k0, k1 = seed & 0xFFFFFFFF, seed >> 32
+    for _ in range(10):
+        p0, p1 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (
+            (p1 >> shift) ^ c1 ^ np.uint64(k0),
+            p1 & low,
+            (p0 >> shift) ^ c3 ^ np.uint64(k1),
+            p0 & low,
+        )
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return xp.stack([c0, c1, c2, c3], axis=1).reshape(-1)[:n].astype(np.uint32)
+
+
+def dropout(x: Array, p: float, seed: int, offset: int) -> tuple[Array, Saved]:
+    """Zeroes each element with probability p and multiplies the others by 1 / (1 - p)."""
+    words = philox(module_of(x), x.size, seed, offset)
+    keep = (words >= p * 2.0**32).reshape(x.shape)
+    mask = keep.astype(x.dtype) * (1 / (1 - p) if p < 1 else 0)
+    return x * mask, Saved(mask)
+
+
+def dropout_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """The same mask again."""
+    (mask,) = saved.state
+    return (g * mask,)
+
+
+# ---- optimiser updates, in place -------------------------------------------------------------
+
+
+def sgd(
+    p: Array,
+    g: Array,
+    velocity: Array | None,
+    first: bool,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+) -> None:
+    """p -= lr v, where v = momentum v + (1 - dampening) g, as PyTorch orders it."""
+    if weight_decay:
+        g = g + weight_decay * p
+    if velocity is not None:
+        if first:
+            velocity[...] = g
+        else:
+            velocity *= momentum
+            velocity += (1 - dampening) * g
+        g = g + momentum * velocity if nesterov else velocity
+    p -= lr * g
+
+
+def adam(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> None:
+    """One step of Adam, or of AdamW if decoupled; changes p, m and v.
+
+    m and v are running means of g and g^2, divided by 1 - beta^step because they started at 0.
+    Sources: Kingma and Ba 2015; Loshchilov and Hutter 2019; the place of eps is PyTorch's.
+    """
+    if weight_decay and decoupled:
+        p *= 1 - lr * weight_decay
+    elif weight_decay:
+        g = g + weight_decay * p
+    m += (1 - beta1) * (g - m)
+    v *= beta2
+    v += (1 - beta2) * g * g
+    denominator = module_of(p).sqrt(v) / (1 - beta2**step) ** 0.5 + eps
+    p -= lr / (1 - beta1**step) * m / denominator

@@ -1,0 +1,49 @@
+"""minicnn: a deep-learning engine to read, on NumPy, with PyTorch's names.
+
+Start with minicnn.autograd, then kernels/reference.py, minicnn/ops/conv.py and minicnn/ops/pool.py.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from . import autograd, kernels, methods
+from .arrays import bool_ as bool
+from .arrays import float16, float32, float64, int8, int16, int32, int64, uint8
+from .arrays import float32 as float
+from .arrays import float64 as double
+from .arrays import int64 as long
+from .autograd import (
+    Tensor,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .creation import (
+    arange,
+    as_tensor,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from .devices import Generator, default_generator, device, manual_seed
+
+__version__ = "0.1.0"
+
+globals().update(methods.FUNCTIONS)  # exp, cat, max, ...: the functions of minicnn.methods
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

@@ -1,0 +1,170 @@
+"""Making tensors: from data, filled with a number, or random."""
+
+from typing import Any
+
+import numpy as np
+
+from .arrays import dtype_of, float32, from_data, is_floating
+from .autograd import Tensor
+from .devices import Generator, default_generator, device, to_device
+from .errors import DtypeError
+from .shapes import from_args
+
+
+def _made(array: np.ndarray, dtype: Any, where: Any, requires_grad: bool) -> Tensor:
+    if dtype is not None:
+        array = array.astype(dtype_of(dtype), copy=False)
+    return Tensor(to_device(array, "cpu" if where is None else where), requires_grad)
+
+
+def _shape(sizes: tuple[Any, ...], size: Any) -> tuple[int, ...]:
+    """The shape from `f(2, 3)`, `f((2, 3))` or `f(size=(2, 3))`."""
+    return from_args(sizes if size is None else (size,))
+
+
+def _floating(dtype: Any) -> np.dtype:
+    if not is_floating(dtype_of(dtype)):
+        raise DtypeError(f"random numbers need a floating dtype, not {dtype}")
+    return dtype_of(dtype)
+
+
+def tensor(
+    data: Any, dtype: Any = None, device: "device | str | None" = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor with a copy of data: numbers, nested lists, arrays or tensors.
+
+    An array keeps its dtype; Python's floats become float32, its integers int64.
+    """
+    if isinstance(data, Tensor):
+        data = data.detach().cpu().array
+    return _made(from_data(data, dtype), None, device, requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: "device | str | None" = None) -> Tensor:
+    """A tensor over data's own memory where that is possible, else a copy."""
+    if isinstance(data, Tensor):
+        return data.to(device=device, dtype=dtype)
+    array = data if isinstance(data, np.ndarray) else from_data(data)
+    return _made(array, dtype, device, False)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor over the array's own memory: a change in one is seen in the other."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy: expected a numpy array, not {type(array).__name__}")
+    dtype_of(array.dtype)
+    return Tensor(array)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A tensor over the memory of another library's array, through DLPack."""
+    return Tensor(np.from_dlpack(source))
+
+
+def full(
+    size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of this shape, every element fill_value."""
+    dtype = from_data(fill_value).dtype if dtype is None else dtype_of(dtype)
+    return _made(np.full(from_args((size,)), fill_value, dtype), None, device, requires_grad)
+
+
+def zeros(
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of zeros, float32 unless dtype says otherwise."""
+    return full(_shape(sizes, size), 0, dtype or float32, device, requires_grad)
+
+
+def ones(
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of ones, float32 unless dtype says otherwise."""
+    return full(_shape(sizes, size), 1, dtype or float32, device, requires_grad)
+
+
+def arange(
+    *limits: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`arange(end)`, `arange(start, end)` or `arange(start, end, step)`; end is not included."""
+    array = np.arange(*limits)
+    natural = float32 if is_floating(array.dtype) else array.dtype
+    return _made(array, dtype or natural, device, requires_grad)
+
+
+def rand(
+    *sizes: Any,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Random numbers, uniform in [0, 1), float32 unless dtype says otherwise."""
+    numbers = (generator or default_generator).numpy.random(_shape(sizes, size))
+    return _made(numbers, _floating(dtype or float32), device, requires_grad)
+
+
+def randn(
+    *sizes: Any,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Random numbers, normal with mean 0 and variance 1, float32 unless dtype says otherwise."""
+    numbers = (generator or default_generator).numpy.standard_normal(_shape(sizes, size))
+    return _made(numbers, _floating(dtype or float32), device, requires_grad)
+
+
+def randint(
+    low: int, high: int | None = None, size: Any = (), generator: Generator | None = None,
+    dtype: Any = None, device: Any = None,
+) -> Tensor:  # fmt: skip
+    """Random integers from low (0 if only one limit is given) up to but without high."""
+    low, high = (0, low) if high is None else (low, high)
+    numbers = (generator or default_generator).numpy.integers(low, high, from_args((size,)))
+    return _made(numbers, dtype, device, False)
+
+
+def randperm(n: int, generator: Generator | None = None, device: Any = None) -> Tensor:
+    """The numbers 0 .. n-1 in random order."""
+    return _made((generator or default_generator).numpy.permutation(n), None, device, False)
+
+
+def _like(make: Any, input: Tensor, options: dict[str, Any]) -> Tensor:
+    return make(input.shape, **{"dtype": input.dtype, "device": input.device} | options)
+
+
+def zeros_like(input: Tensor, **options: Any) -> Tensor:
+    """Zeros in input's shape, dtype and device, unless options say otherwise."""
+    return _like(zeros, input, options)
+
+
+def ones_like(input: Tensor, **options: Any) -> Tensor:
+    """Ones in input's shape, dtype and device, unless options say otherwise."""
+    return _like(ones, input, options)
+
+
+def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
+    """fill_value in input's shape, dtype and device, unless options say otherwise."""
+    return _like(lambda size, **o: full(size, fill_value, **o), input, options)
+
+
+def rand_like(input: Tensor, **options: Any) -> Tensor:
+    """Uniform random numbers in input's shape, dtype and device, unless options say otherwise."""
+    return _like(rand, input, options)
+
+
+def randn_like(input: Tensor, **options: Any) -> Tensor:
+    """Normal random numbers in input's shape, dtype and device, unless options say otherwise."""
+    return _like(randn, input, options)

@@ -1,0 +1,203 @@
+"""Convolution as im2col and a matrix product; unfold and fold, which are im2col and col2im."""
+
+from typing import Any
+
+from .. import kernels
+from ..arrays import Array
+from ..autograd import Function
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..shapes import Pair, Window, describe, pair, window
+from .linear import check_types
+from .samples import refused, sample
+
+
+def check_image(op: str, input: Array) -> None:
+    """Refuses what is no (N, C, H, W)."""
+    if input.ndim != 4:
+        raise ShapeError(f"{op}: input must be (N, C, H, W), not {input.shape}")
+
+
+class Unfold(Function):
+    """im2col: every window as a column, (N, C, H, W) -> (N, C*kh*kw, L) with L = oh*ow windows.
+
+    VJP: col2im (`fold`), which adds each column back to where it was copied from.
+    """
+
+    @staticmethod
+    def forward(ctx, input, kernel_size, dilation=1, padding=0, stride=1):
+        check_image("unfold", input)
+        ctx.window = window_of("unfold", input.shape[2:], kernel_size, stride, padding, dilation)
+        ctx.shape = input.shape
+        return _to_batch(kernels.call("im2col", input, ctx.window), input.shape[0])
+
+    @staticmethod
+    def backward(ctx, g):
+        return (kernels.call("col2im", _from_batch(g), ctx.shape, ctx.window),)
+
+    @staticmethod
+    def samples(rng):
+        x = rng.standard_normal((2, 3, 6, 7))
+        yield sample(x, (2, 3))
+        yield sample(x, (3, 2), (2, 1), (1, 2), (2, 3))
+        yield sample(rng.standard_normal((2, 2, 5, 5)), 3, padding=1)
+        yield sample(rng.standard_normal((1, 1, 1, 1)), 1)
+        yield sample(rng.standard_normal((0, 2, 4, 5)), 2)
+        yield sample(x.transpose(0, 1, 3, 2)[:, :, ::-1], (2, 3), stride=2)
+        yield refused(ShapeError, "no window fits", x, (7, 2))
+        yield refused(ShapeError, r"must be \(N, C, H, W\)", x[0, 0], 2)
+
+
+class Fold(Function):
+    """col2im: (N, C*kh*kw, L) -> (N, C, *output_size), columns added where their windows overlap.
+
+    VJP: im2col (`unfold`).
+    """
+
+    @staticmethod
+    def forward(ctx, input, output_size, kernel_size, dilation=1, padding=0, stride=1):
+        size = pair("fold", "output_size", output_size)
+        ctx.window = window_of("fold", size, kernel_size, stride, padding, dilation)
+        (kh, kw), (oh, ow) = ctx.window.kernel_size, ctx.window.out
+        if input.ndim != 3 or input.shape[1] % (kh * kw) or input.shape[2] != oh * ow:
+            raise ShapeError(
+                f"fold: input must be (N, C*{kh}*{kw}, L={oh * ow}) for output_size {size}, "
+                f"not {input.shape}"
+            )
+        shape = (input.shape[0], input.shape[1] // (kh * kw), *size)
+        return kernels.call("col2im", _from_batch(input), shape, ctx.window)
+
+    @staticmethod
+    def backward(ctx, g):
+        return (_to_batch(kernels.call("im2col", g, ctx.window), g.shape[0]),)
+
+    @staticmethod
+    def samples(rng):
+        yield sample(rng.standard_normal((2, 18, 25)), (6, 7), (2, 3))
+        yield sample(rng.standard_normal((2, 18, 12)), (6, 7), (3, 2), (2, 1), (1, 2), (2, 3))
+        yield sample(rng.standard_normal((2, 18, 25)), 5, 3, padding=1)
+        yield sample(rng.standard_normal((25, 2, 18)).transpose(1, 2, 0), (6, 7), (2, 3))
+        yield sample(rng.standard_normal((0, 4, 12)), (4, 5), 2)
+        yield refused(ShapeError, "L=25", rng.random((2, 18, 24)), (6, 7), (2, 3))
+
+
+def window_of(
+    op: str, size: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any
+) -> Window:
+    """The Window from arguments as users write them."""
+    return window(
+        op,
+        tuple(size),  # type: ignore[arg-type]
+        pair(op, "kernel_size", kernel_size),
+        pair(op, "stride", stride),
+        pair(op, "padding", padding, least=0),
+        pair(op, "dilation", dilation),
+    )
+
+
+def _to_batch(cols: Array, n: int) -> Array:
+    """(K, N*L) -> (N, K, L)."""
+    return cols.reshape(cols.shape[0], n, cols.shape[1] // max(n, 1)).transpose(1, 0, 2)
+
+
+def _from_batch(cols: Array) -> Array:
+    """(N, K, L) -> (K, N*L)."""
+    n, k, length = cols.shape
+    return cols.transpose(1, 0, 2).reshape(k, n * length)
+
+
+class Conv2d(Function):
+    """y[n,o,i,j] = b[o] + sum_cuv w[o,c,u,v] x[n, c, i sh + u dh - ph, j sw + v dw - pw].
+
+    (A cross-correlation: the kernel is not flipped.)  With groups, output channel o sees only the
+    C/groups input channels of its own group.
+
+    VJP: dw sums g times the input it met, over the batch and all positions; dx sends g back
+    through the weights (col2im of w^T g); db sums g over batch and positions.
+
+    Shapes: input (N, C, H, W), weight (O, C/groups, kh, kw), bias (O), y (N, O, oh, ow) with
+    oh = floor((H + 2 ph - dh (kh - 1) - 1) / sh) + 1.  padding may be "valid" (none) or "same"
+    (oh = H for stride 1; an odd total pads one more behind).
+    """
+
+    @staticmethod
+    def forward(ctx, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        _check_conv(input, weight, bias, groups)
+        kernel_size = weight.shape[2:]
+        before, after = _conv_padding(padding, kernel_size, stride, dilation)
+        ctx.cut = None  # what "same" padding adds behind only, for even kernels
+        if before != after:
+            ctx.cut = (after[0] - before[0], after[1] - before[1])
+            input = kernels.reference.pad2d(input, (0, 0), ctx.cut)
+        ctx.window = window_of("conv2d", input.shape[2:], kernel_size, stride, before, dilation)
+        y, ctx.saved = kernels.forward("conv2d", input, weight, bias, ctx.window, groups)
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        needs = (*ctx.needs_input_grad, False)[:3]
+        dx, dw, db = kernels.backward("conv2d", g, ctx.saved, needs)
+        if dx is not None and ctx.cut is not None:
+            dx = dx[:, :, : dx.shape[2] - ctx.cut[0], : dx.shape[3] - ctx.cut[1]]
+        return dx, dw, db
+
+    @staticmethod
+    def samples(rng):
+        normal = rng.standard_normal
+        x, w, b = normal((2, 3, 7, 6)), normal((4, 3, 3, 2)), normal(4)
+        yield sample(x, w, b)
+        yield sample(x, w)
+        yield sample(x, w, b, (2, 3), (1, 2), (2, 1))
+        yield sample(x, w, b, stride=(3, 1), padding=(0, 1))
+        yield sample(normal((2, 4, 5, 6)), normal((6, 2, 3, 2)), normal(6), groups=2)
+        yield sample(normal((2, 4, 5, 5)), normal((4, 1, 3, 3)), normal(4), 2, 1, groups=4)
+        yield sample(x, w, b, padding="same")
+        yield sample(x, normal((4, 3, 4, 3)), b, padding="same", dilation=(1, 2))
+        yield sample(x, w, b, padding="valid")
+        yield sample(normal((3, 3, 3, 3)), normal((3, 3, 3, 3)), normal(3), padding=1)
+        yield sample(normal((2, 3, 4, 5)), normal((5, 3, 1, 1)), normal(5))
+        yield sample(normal((1, 1, 1, 1)), normal((1, 1, 1, 1)), normal(1))
+        yield sample(normal((0, 3, 7, 6)), w, b)
+        yield sample(x.transpose(0, 1, 3, 2)[:, :, ::-1], w.transpose(0, 1, 3, 2)[::-1], b)
+        names = r"conv2d: weight expects C_in=3 but input is \(N=2, C=4, H=7, W=6\)"
+        yield refused(ShapeError, names, normal((2, 4, 7, 6)), w, b)
+        yield refused(ShapeError, "bias", x, w, normal(3))
+        yield refused(ShapeError, "no window fits", x, normal((4, 3, 8, 2)), b)
+        yield refused(ShapeError, r"\(N, C, H, W\)", x[0, 0], w, b)
+        yield refused(ArgumentError, "groups=3", x, w, b, groups=3)
+        yield refused(ArgumentError, "stride must be at least 1", x, w, b, 0)
+        yield refused(ArgumentError, "'same' needs stride 1", x, w, b, 2, "same")
+        yield refused(ArgumentError, "padding must be .* 'full'", x, w, b, 1, "full")
+        yield refused(DtypeError, "weight is float32", x, w.astype("f4"), b)
+
+
+def _check_conv(input: Array, weight: Array, bias: Array | None, groups: int) -> None:
+    check_image("conv2d", input)
+    if weight.ndim != 4:
+        raise ShapeError(f"conv2d: weight must be (O, C/groups, kh, kw), not {weight.shape}")
+    if groups < 1 or weight.shape[0] % groups:
+        raise ArgumentError(f"conv2d: groups={groups} must divide out_channels={weight.shape[0]}")
+    if input.shape[1] != weight.shape[1] * groups:
+        raise ShapeError(
+            f"conv2d: weight expects C_in={weight.shape[1] * groups} but input is "
+            f"{describe(input.shape)}"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(f"conv2d: bias must be (O={weight.shape[0]},), not {bias.shape}")
+    check_types("conv2d", input=input, weight=weight, bias=bias)
+
+
+def _conv_padding(padding: Any, kernel: Pair, stride: Any, dilation: Any) -> tuple[Pair, Pair]:
+    """Rows and columns of zeros (before, after) the input."""
+    if padding == "valid":
+        return (0, 0), (0, 0)
+    if padding == "same":
+        if pair("conv2d", "stride", stride) != (1, 1):
+            raise ArgumentError("conv2d: padding 'same' needs stride 1")
+        dh, dw = pair("conv2d", "dilation", dilation)
+        total = (dh * (kernel[0] - 1), dw * (kernel[1] - 1))
+        before = (total[0] // 2, total[1] // 2)
+        return before, (total[0] - before[0], total[1] - before[1])
+    if isinstance(padding, str):
+        raise ArgumentError(f"conv2d: padding must be numbers, 'valid' or 'same', not {padding!r}")
+    both = pair("conv2d", "padding", padding, least=0)
+    return both, both

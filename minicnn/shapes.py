@@ -1,0 +1,145 @@
+"""Shape arithmetic in pure integers: pairs, axes, output sizes, broadcasting; no arrays here."""
+
+import math
+import operator
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+from .errors import ArgumentError, ShapeError
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+
+
+def describe(shape: Sequence[int], names: str = "N C H W") -> str:
+    """A shape with its axes named, for error messages: `(N=32, C=1, H=28, W=28)`."""
+    axes = names.split()
+    if len(axes) != len(shape):
+        return str(tuple(shape))
+    return "(" + ", ".join(f"{a}={n}" for a, n in zip(axes, shape, strict=True)) + ")"
+
+
+def pair(op: str, argument: str, value: Any, least: int = 1) -> Pair:
+    """An int or two of them as (height, width), each at least `least`."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(values) == 1:
+        values *= 2
+    try:
+        height, width = (operator.index(v) for v in values)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"{op}: {argument} must be an int or a pair (height, width) of them, not {value!r}"
+        ) from None
+    if min(height, width) < least:
+        raise ArgumentError(f"{op}: {argument} must be at least {least}, not {value!r}")
+    return height, width
+
+
+def axis(op: str, dim: int, ndim: int) -> int:
+    """A dimension counted from the front; negative ones count from the end."""
+    if not -max(ndim, 1) <= dim < max(ndim, 1):
+        raise IndexError(f"{op}: dim {dim} is out of range for a tensor of {ndim} dimensions")
+    return dim % max(ndim, 1)
+
+
+def axes(op: str, dim: int | Sequence[int] | None, ndim: int) -> Shape:
+    """Dimensions to reduce over, counted from the front; None and () mean all of them."""
+    if dim is None or dim == ():
+        return tuple(range(ndim))
+    dims = dim if isinstance(dim, (tuple, list)) else (operator.index(dim),)  # type: ignore[arg-type]
+    found = tuple(axis(op, d, ndim) for d in dims)
+    if len(set(found)) != len(found):
+        raise ArgumentError(f"{op}: dim {tuple(dims)} names a dimension twice")
+    return tuple(a for a in found if a < ndim)  # a 0-dim tensor has no axis to reduce
+
+
+def from_args(shape: tuple[Any, ...]) -> Shape:
+    """`f(2, 3)`, `f((2, 3))` and `f([2, 3])` all mean the shape (2, 3)."""
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = tuple(shape[0])
+    return tuple(operator.index(n) for n in shape)
+
+
+def infer(op: str, shape: Shape, size: int) -> Shape:
+    """Replaces the one -1 of a new shape by what `size` elements leave for it."""
+    known = math.prod(n for n in shape if n != -1)
+    if shape.count(-1) > 1 or any(n < -1 for n in shape):
+        raise ShapeError(f"{op}: a shape may hold one -1 and no other negative size, not {shape}")
+    if shape.count(-1) == 1 and known and size % known == 0:
+        return tuple(size // known if n == -1 else n for n in shape)
+    if -1 in shape or known != size:
+        raise ShapeError(f"{op}: shape {shape} does not fit a tensor of {size} elements")
+    return shape
+
+
+def broadcast(op: str, shapes: Sequence[Shape]) -> Shape:
+    """The shape that element-wise operands of these shapes have together."""
+    result: list[int] = []
+    for sizes in zip_longest(*(reversed(s) for s in shapes), fillvalue=1):
+        wanted = {n for n in sizes if n != 1}
+        if len(wanted) > 1:
+            raise ShapeError(
+                f"{op}: shapes {' and '.join(map(str, shapes))} do not broadcast: counted from the "
+                f"end, dimension {len(result) + 1} has sizes {', '.join(map(str, sizes))}; "
+                "sizes must be equal or 1"
+            )
+        result.append(wanted.pop() if wanted else 1)
+    return tuple(reversed(result))
+
+
+class Window(NamedTuple):
+    """A window sliding over an image: all the geometry that convolution and pooling need.
+
+    Pairs are (height, width).  `out` is how many windows there are along each axis.
+    """
+
+    kernel_size: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    out: Pair
+
+    def reach(self) -> Pair:
+        """The rows and columns from a window's first element to its last."""
+        (kh, kw), (dh, dw) = self.kernel_size, self.dilation
+        return dh * (kh - 1) + 1, dw * (kw - 1) + 1
+
+    def overhang(self, size: Pair) -> Pair:
+        """Rows and columns wanted behind an input of this size, so that all windows fit."""
+        after = [
+            max((o - 1) * s + r - n - p, 0)
+            for o, s, r, n, p in zip(
+                self.out, self.stride, self.reach(), size, self.padding, strict=True
+            )
+        ]
+        return after[0], after[1]
+
+
+def window(
+    op: str,
+    size: Pair,
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    ceil_mode: bool = False,
+) -> Window:
+    """The Window over an input of this size: out = floor((size + 2 p - d (k - 1) - 1) / s) + 1.
+
+    With ceil_mode the division rounds up, and a last window that sticks out is kept if it starts
+    inside the input or the padding before it, as PyTorch does.
+    """
+    found = Window(kernel_size, stride, padding, dilation, (0, 0))
+    reach = found.reach()
+    out = []
+    for n, r, s, p in zip(size, reach, stride, padding, strict=True):
+        room = n + 2 * p - r
+        count = (-(room // -s) if ceil_mode else room // s) + 1  # // of a negative rounds up
+        out.append(count - 1 if ceil_mode and (count - 1) * s >= n + p else count)
+        if room < 0 or out[-1] < 1:
+            raise ShapeError(
+                f"{op}: no window fits: input (H={size[0]}, W={size[1]}) with padding {padding} is "
+                f"smaller than kernel_size {kernel_size} with dilation {dilation}"
+            )
+    return found._replace(out=(out[0], out[1]))
