@@ -191,13 +191,15 @@ def avg_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
 def max_pool2d(x: Array, window: Window) -> tuple[tuple[Array, Array], Saved]:
     """The maximum of each window, and its position in the plane, h*W + w.
 
-    A tie goes to the first maximum in row-major order; a NaN wins over everything.
+    A tie goes to the first maximum in row-major order; a NaN wins over everything, and padding
+    over nothing, not even where the whole window is -inf.
     """
     xp = module_of(x)
     (_, kw), (sh, sw), (ph, pw), (dh, dw), (oh, ow) = window
     each = taps(pad2d(x, (ph, pw), window.overhang(x.shape[2:]), -np.inf), window)
     best = next(each).copy(order="K")
     which = xp.zeros_like(best, dtype=np.int64)  # the winner's position inside its window
+    which += _first_inside(xp, oh, sh, ph, dh)[:, None] * kw + _first_inside(xp, ow, sw, pw, dw)
     for k, tap in enumerate(each, 1):
         wins = (tap > best) | (tap != tap)
         xp.copyto(best, tap, where=wins)
@@ -205,6 +207,11 @@ def max_pool2d(x: Array, window: Window) -> tuple[tuple[Array, Array], Saved]:
     row = xp.arange(oh)[:, None] * sh - ph + which // kw * dh
     column = xp.arange(ow) * sw - pw + which % kw * dw
     return (best, row * x.shape[3] + column), Saved(which, x.shape, window)
+
+
+def _first_inside(xp: Any, out: int, stride: int, padding: int, dilation: int) -> Array:
+    """For each window along one axis, its first element that is not padding in front."""
+    return xp.maximum(-((xp.arange(out) * stride - padding) // dilation), 0)
 
 
 def max_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
@@ -281,9 +288,9 @@ def relu(x: Array) -> tuple[Array, Saved]:
 
 
 def relu_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
-    """g where x > 0 (which is where y > 0), else 0."""
+    """g where x > 0, else 0; a NaN, which is not 0 either, passes its g on as in PyTorch."""
     (y,) = saved.state
-    return (g * (y > 0),)
+    return (g * (y != 0),)
 
 
 # ---- loss, linear, normalisation, dropout ----------------------------------------------------
@@ -344,7 +351,8 @@ def batch_norm(
         var = ((x - mean[:, None]) ** 2).mean(axis=(0, 2))
     inv_std = 1 / module_of(x).sqrt(var + eps)
     x_hat = (x - mean[:, None]) * inv_std[:, None]
-    y = x_hat if weight is None else x_hat * weight[:, None]
+    # Never x_hat itself: y is the user's, who may change it before backward needs x_hat.
+    y = x_hat.copy() if weight is None else x_hat * weight[:, None]
     if bias is not None:
         y = y + bias[:, None]
     user_holds = () if weight is None else (weight,)

@@ -5,7 +5,7 @@ Start with minicnn.autograd, then kernels/reference.py, minicnn/ops/conv.py and 
 
 from typing import TYPE_CHECKING, Any
 
-from . import autograd, kernels, methods
+from . import autograd, data, datasets, gradcheck, kernels, methods, nn, optim
 from .arrays import bool_ as bool
 from .arrays import float16, float32, float64, int8, int16, int32, int64, uint8
 from .arrays import float32 as float

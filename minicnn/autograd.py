@@ -473,8 +473,8 @@ class Context:
                 )
 
     def _release(self) -> None:
-        self._freed = bool(self._saved) or self.saved is not None
-        self._saved, self.saved = (), None
+        if self.saved is not None or any(map(is_array, self._saved)):
+            self._freed, self._saved, self.saved = True, (), None
 
 
 class Function:
@@ -529,7 +529,8 @@ class Function:
         arrays = tuple(a.array if isinstance(a, Tensor) else a for a in args)
         if cls.broadcasts:
             arrays = _promoted(cls, arrays)
-        result = cls.forward(ctx, *arrays)
+        with np.errstate(all="ignore"):  # log(0) is -inf without a warning, as in PyTorch
+            result = cls.forward(ctx, *arrays)
         outputs = tuple(_output(y, inputs) for y in (result if type(result) is tuple else [result]))
         if True in needs:
             ctx._record(args, outputs)
@@ -613,6 +614,7 @@ def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
 # ---- the walk back ---------------------------------------------------------------------------
 
 
+@np.errstate(all="ignore")  # as in forward
 def backward(
     tensors: Tensor | Sequence[Tensor],
     grad_tensors: Any = None,
@@ -624,6 +626,7 @@ def backward(
         _accumulate(t, g)
 
 
+@np.errstate(all="ignore")
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],
@@ -816,15 +819,17 @@ def _argument(op: type[Function], i: int) -> str:
 def _check_finite(
     op: str, when: str, outputs: Sequence[Tensor], inputs: Sequence[Tensor], path: str
 ) -> None:
-    """Raises AnomalyError where NaN or infinity comes out, though none went in."""
+    """Raises AnomalyError where NaN or infinity comes out, saying whether it went in."""
 
     def bad(t: Tensor) -> int:
         return int((~module_of(t.array).isfinite(t.array)).sum())
 
     found = sum(map(bad, outputs))
-    if found and not any(map(bad, inputs)):
+    if found:
         total = sum(t.array.size for t in outputs)
+        already = [f"{t.shape}" for t in inputs if bad(t)]
+        source = f"which were there in its input {already[0]}" if already else "from finite ones"
         place = f"  [{path}]" if path and path != module_path() else ""
         raise AnomalyError(
-            f"{op}: {when} made {found} of {total} values NaN or infinite from finite ones{place}"
+            f"{op}: {when} gave {found} of {total} values NaN or infinite, {source}{place}"
         )

@@ -271,7 +271,7 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
 
 
 def split(input: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of pieces along dim: each of split_size (the last may be smaller), or of given sizes."""
+    """Views of pieces along dim: split_size each (the last may be smaller), or of given sizes."""
     axis = shapes.axis("split", dim, input.ndim)
     n = input.shape[axis]
     if isinstance(split_size, int):
@@ -380,13 +380,9 @@ def normal_(
     return fill_(self, to_device((mean + std * numbers).astype(self.dtype), self.device))
 
 
-def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """On another device, in another dtype, or both: `to("cpu")`, `to(float64)`, `to(other)`.
-
-    The tensor itself where nothing changes.  `non_blocking` is accepted and ignored.
-    """
-    wanted = dict(kwargs)
-    wanted.pop("non_blocking", None)
+def to_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[device | None, np.dtype | None]:
+    """The (device, dtype) that a call of `to` asks for; `non_blocking` is accepted and ignored."""
+    wanted = {name: value for name, value in kwargs.items() if name != "non_blocking"}
     for a in args:
         if isinstance(a, Tensor):
             wanted |= {"device": a.device, "dtype": a.dtype}
@@ -394,13 +390,23 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             wanted["device"] = a
         else:
             wanted["dtype"] = a
+    where, dtype = wanted.pop("device", None), wanted.pop("dtype", None)
+    if wanted:
+        raise TypeError(f"to: unexpected argument {', '.join(wanted)}")
+    return None if where is None else device(where), None if dtype is None else dtype_of(dtype)
+
+
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """On another device, in another dtype, or both: `to("cpu")`, `to(float64)`, `to(other)`.
+
+    The tensor itself where nothing changes.
+    """
+    where, dtype = to_arguments(args, kwargs)
     out = self
-    if wanted.get("dtype") is not None and dtype_of(wanted["dtype"]) != self.dtype:
-        out = Cast.apply(out, wanted["dtype"])
-    if wanted.get("device") is not None and not _is_on(self.device, device(wanted["device"])):
-        out = ToDevice.apply(out, wanted["device"])
-    if unknown := wanted.keys() - {"device", "dtype"}:
-        raise TypeError(f"to: unexpected argument {', '.join(unknown)}")
+    if dtype is not None and dtype != self.dtype:
+        out = Cast.apply(out, dtype)
+    if where is not None and not _is_on(self.device, where):
+        out = ToDevice.apply(out, where)
     return out
 
 

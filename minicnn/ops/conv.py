@@ -28,7 +28,7 @@ class Unfold(Function):
         check_image("unfold", input)
         ctx.window = window_of("unfold", input.shape[2:], kernel_size, stride, padding, dilation)
         ctx.shape = input.shape
-        return _to_batch(kernels.call("im2col", input, ctx.window), input.shape[0])
+        return _to_batch(kernels.call("im2col", input, ctx.window), ctx.window)
 
     @staticmethod
     def backward(ctx, g):
@@ -68,12 +68,12 @@ class Fold(Function):
 
     @staticmethod
     def backward(ctx, g):
-        return (_to_batch(kernels.call("im2col", g, ctx.window), g.shape[0]),)
+        return (_to_batch(kernels.call("im2col", g, ctx.window), ctx.window),)
 
     @staticmethod
     def samples(rng):
         yield sample(rng.standard_normal((2, 18, 25)), (6, 7), (2, 3))
-        yield sample(rng.standard_normal((2, 18, 12)), (6, 7), (3, 2), (2, 1), (1, 2), (2, 3))
+        yield sample(rng.standard_normal((2, 18, 8)), (6, 7), (3, 2), (2, 1), (1, 2), (2, 3))
         yield sample(rng.standard_normal((2, 18, 25)), 5, 3, padding=1)
         yield sample(rng.standard_normal((25, 2, 18)).transpose(1, 2, 0), (6, 7), (2, 3))
         yield sample(rng.standard_normal((0, 4, 12)), (4, 5), 2)
@@ -94,9 +94,10 @@ def window_of(
     )
 
 
-def _to_batch(cols: Array, n: int) -> Array:
+def _to_batch(cols: Array, window: Window) -> Array:
     """(K, N*L) -> (N, K, L)."""
-    return cols.reshape(cols.shape[0], n, cols.shape[1] // max(n, 1)).transpose(1, 0, 2)
+    length = window.out[0] * window.out[1]
+    return cols.reshape(cols.shape[0], cols.shape[1] // length, length).transpose(1, 0, 2)
 
 
 def _from_batch(cols: Array) -> Array:

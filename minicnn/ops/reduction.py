@@ -137,8 +137,8 @@ def _extremes(rng: Any) -> Samples:
 
 
 def _split_evenly(x: Array, y: Array, g: Array) -> Array:
-    winners = x == y
-    return winners * (g / winners.sum())
+    winners = (x == y) | (x != x)  # where there is a NaN, y is NaN, and equals nothing
+    return winners * (g / winners.sum(dtype=g.dtype))
 
 
 def _some(op: str, x: Array) -> None:

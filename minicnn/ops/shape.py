@@ -19,7 +19,7 @@ from ..arrays import (
 )
 from ..autograd import Function
 from ..devices import device_of, to_device
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, InPlaceError, ShapeError
 from .samples import refused, sample
 
 
@@ -122,7 +122,7 @@ def plain_index(index: Any) -> Any:
             raise ArgumentError(f"index: a slice's step must be positive, not {part.step}")
         if isinstance(part, range):
             part = list(part)
-        found.append(part)
+        found.append(part.copy() if is_array(part) else part)  # backward needs it as it is now
     return tuple(found)
 
 
@@ -215,6 +215,11 @@ class IndexPut(Function):
 
 def put_values(x: Array, index: Any, value: Any) -> None:
     """x[index] = value, with a ShapeError where it does not fit."""
+    if not getattr(x.flags, "writeable", True):
+        raise InPlaceError(
+            "index: this tensor's memory is read-only (as an expanded tensor's, whose elements "
+            "share it); change a clone() of it instead"
+        )
     try:
         x[index] = value
     except ValueError:

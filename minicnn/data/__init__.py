@@ -1,0 +1,4 @@
+"""Data sets of samples by number, and the loader that makes batches of them."""
+
+from .dataloader import DataLoader
+from .dataset import Dataset, Subset, TensorDataset, default_collate, random_split

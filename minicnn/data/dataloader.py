@@ -1,0 +1,102 @@
+"""DataLoader: in which order the samples of a data set come, and in batches of what size."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ..devices import Generator, default_generator
+from ..errors import ArgumentError
+from .dataset import fetch
+
+
+class DataLoader:
+    """Batches of a dataset; every `for` over it is one epoch.
+
+    Parameters
+    ----------
+    dataset
+        Anything with `__getitem__` and `__len__`.  If it has `__getitems__` (see Dataset), and
+        no collate_fn is given, a batch is one gather.
+    batch_size
+        Samples in a batch; the last one may be smaller.
+    shuffle
+        Every epoch in a new random order, drawn from the generator when the epoch begins.
+    sampler
+        Indices in the order wanted, instead of shuffle.
+    num_workers, pin_memory
+        Without effect: batches come out of memory, in this process.
+    collate_fn
+        Makes a batch of a list of samples; `default_collate` if left out.
+    drop_last
+        Leave out a last batch that is smaller than batch_size.
+    generator
+        Draws the orders; minicnn.default_generator if left out.
+
+    Raises
+    ------
+    ArgumentError
+        For batch_size or num_workers out of range, shuffle with a sampler or an empty dataset.
+
+    Notes
+    -----
+    What follows `sampler` is by keyword only: PyTorch's fifth argument is batch_sampler, which is
+    not supported.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        sampler: Iterable[Any] | None = None,
+        *,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        generator: Generator | None = None,
+    ) -> None:
+        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+            raise ArgumentError(
+                f"DataLoader: batch_size must be a whole number from 1 up, not {batch_size!r}"
+            )
+        if num_workers < 0:
+            raise ArgumentError(f"DataLoader: num_workers must be 0 or more, not {num_workers}")
+        if shuffle and sampler is not None:
+            raise ArgumentError("DataLoader: a sampler decides the order; leave out shuffle=True")
+        if shuffle and len(dataset) == 0:
+            raise ArgumentError("DataLoader: the dataset is empty; there is nothing to shuffle")
+        if generator is not None and not isinstance(generator, Generator):
+            raise ArgumentError(
+                "DataLoader: generator must be a minicnn.Generator, not a "
+                f"{type(generator).__module__}.{type(generator).__qualname__}"
+            )
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = bool(shuffle)
+        self.sampler = sampler
+        self.num_workers = num_workers
+        self.collate_fn = collate_fn
+        self.pin_memory = pin_memory
+        self.drop_last = drop_last
+        self.generator = generator
+
+    def __len__(self) -> int:
+        n = len(self.dataset if self.sampler is None else self.sampler)  # type: ignore[arg-type]
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        order: Iterable[Any] = range(len(self.dataset)) if self.sampler is None else self.sampler
+        if self.shuffle:  # drawn now, not at the first batch: two epochs at once stay reproducible
+            source = self.generator or default_generator
+            order = source.numpy.permutation(len(self.dataset)).tolist()
+        return self._batches(iter(order))
+
+    def _batches(self, order: Iterator[Any]) -> Iterator[Any]:
+        while indices := list(itertools.islice(order, self.batch_size)):
+            if self.drop_last and len(indices) < self.batch_size:
+                return
+            if self.collate_fn is None:
+                yield fetch(self.dataset, indices)
+            else:
+                yield self.collate_fn([self.dataset[i] for i in indices])

@@ -1,0 +1,273 @@
+"""Module and Parameter: how layers hold weights, nest, and are saved."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ..arrays import Array, is_floating
+from ..autograd import RemovableHandle, Tensor, no_grad
+from ..errors import DtypeError, StateDictError, scope
+from ..methods import to_arguments
+
+
+class Parameter(Tensor):
+    """A tensor that a Module learns: as an attribute of one it is found by `parameters()`."""
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(data.array if isinstance(data, Tensor) else data, requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict(strict=False)` found different."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """Base of all layers and models.  A subclass assigns layers in __init__ and defines forward.
+
+    Nothing is registered: parameters, buffers and submodules are the attributes that are
+    Parameters, Modules, or were named by `register_buffer`, in the order of assignment.
+    """
+
+    training: bool = True
+    _buffer_names: tuple[str, ...] = ()
+    _transient: tuple[str, ...] = ()  # buffers that are not saved
+    _forward_hooks: tuple[Callable, ...] | list[Callable] = ()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; subclasses define it."""
+        raise TypeError(f"{type(self).__name__} defines no forward()")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        scope.modules.append(self)  # so that an error can say where it happened
+        try:
+            output = self.forward(*args, **kwargs)
+            for hook in tuple(self._forward_hooks):
+                changed = hook(self, args, output)
+                output = output if changed is None else changed
+        finally:
+            scope.modules.pop()
+        return output
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Calls hook(module, args, output) after every forward; it may return another output."""
+        if not self._forward_hooks:
+            self._forward_hooks = []
+        return RemovableHandle(self._forward_hooks, hook)  # type: ignore[arg-type]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        plain = isinstance(value, Tensor) and not isinstance(value, Parameter)
+        if plain and isinstance(vars(self).get(name), Parameter):
+            raise TypeError(
+                f"cannot assign a plain tensor to the parameter {name!r}: assign an nn.Parameter, "
+                f"or change its values: `with no_grad(): {name}.copy_(...)`"
+            )
+        super().__setattr__(name, value)
+
+    # -- what is inside
+
+    def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        return ((n, v) for n, v in vars(self).items() if isinstance(v, Parameter))
+
+    def _own_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        return ((n, vars(self)[n]) for n in self._buffer_names if vars(self)[n] is not None)
+
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """(name, module) of the modules directly inside."""
+        return ((n, v) for n, v in vars(self).items() if isinstance(v, Module))
+
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, "Module"]]:
+        """(path, module) of this module (path "") and all inside it, each once unless asked."""
+        memo = set() if memo is None else memo
+        if remove_duplicate and id(self) in memo:
+            return
+        memo.add(id(self))
+        yield prefix, self
+        for name, child in self.named_children():
+            path = f"{prefix}.{name}" if prefix else name
+            yield from child.named_modules(memo, path, remove_duplicate)
+
+    def _named(
+        self, own: Callable[["Module"], Iterator[tuple[str, Any]]], prefix: str, recurse: bool
+    ) -> Iterator[tuple[str, Any]]:
+        """(path, tensor) of all that `own` finds in this module and those inside, each once."""
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix=prefix) if recurse else [(prefix, self)]:
+            for name, tensor in own(module):
+                if id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    yield (f"{path}.{name}" if path else name), tensor
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """(path, parameter), each once."""
+        return self._named(Module._own_parameters, prefix, recurse)
+
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """(path, buffer), each once."""
+        return self._named(Module._own_buffers, prefix, recurse)
+
+    def children(self) -> Iterator["Module"]:
+        """The modules directly inside."""
+        return (module for _, module in self.named_children())
+
+    def modules(self) -> Iterator["Module"]:
+        """This module and all inside it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once."""
+        return (p for _, p in self.named_parameters(recurse=recurse))
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers, each once."""
+        return (b for _, b in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> "Module":
+        """The module at a dotted path; "" is this one."""
+        found = dict(self.named_modules())
+        if target not in found:
+            raise AttributeError(f"{type(self).__name__} has no submodule {target!r}")
+        return found[target]
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Makes a tensor part of the module (moved and saved with it) that is not learnt."""
+        if hasattr(self, name) and name not in self._buffer_names:
+            raise KeyError(f"attribute {name!r} exists already")
+        self._buffer_names = (*(n for n in self._buffer_names if n != name), name)
+        if not persistent:
+            self._transient = (*self._transient, name)
+        setattr(self, name, tensor)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """The same as assigning the attribute."""
+        setattr(self, name, param)
+
+    def add_module(self, name: str, module: "Module | None") -> None:
+        """The same as assigning the attribute; for names that are no identifiers."""
+        setattr(self, name, module)
+
+    # -- changing all of it
+
+    def apply(self, fn: Callable[["Module"], Any]) -> "Module":
+        """Calls fn on every module inside, then on this one; returns this one."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> "Module":
+        """Training behaviour (dropout drops, batch norm uses the batch) on or off; returns self."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> "Module":
+        """The same as train(False)."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Module":
+        """Whether gradients are wanted for all parameters; returns self."""
+        for p in self.parameters():
+            p.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets all gradients, or makes them zero."""
+        for p in self.parameters():
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad.zero_()
+
+    def to(self, *args: Any, **kwargs: Any) -> "Module":
+        """Moves parameters and buffers, as Tensor.to; a dtype applies to floating ones only."""
+        device, dtype = to_arguments(args, kwargs)
+        if dtype is not None and not is_floating(dtype):
+            raise DtypeError(f"Module.to: needs a floating dtype, not {dtype}")
+        with no_grad():
+            for tensor in (*self.parameters(), *self.buffers()):
+                wanted = dtype if is_floating(tensor.dtype) else None
+                tensor.data = tensor.to(device=device, dtype=wanted)
+                if tensor.grad is not None:
+                    tensor.grad = tensor.grad.to(device=device, dtype=wanted)
+        return self
+
+    def cpu(self) -> "Module":
+        """Moves everything to the CPU; returns self."""
+        return self.to("cpu")
+
+    def cuda(self, device: Any = "cuda") -> "Module":
+        """Moves everything to a GPU; returns self."""
+        return self.to(device)
+
+    def float(self) -> "Module":
+        """Makes all floating parameters and buffers float32; returns self."""
+        return self.to(dtype="float32")
+
+    def double(self) -> "Module":
+        """Makes all floating parameters and buffers float64; returns self."""
+        return self.to(dtype="float64")
+
+    # -- saving and loading
+
+    def state_dict(self) -> "OrderedDict[str, Tensor]":
+        """All parameters and saved buffers by path, in PyTorch's order; they share memory."""
+        state: OrderedDict[str, Tensor] = OrderedDict()
+        for path, module in self.named_modules(remove_duplicate=False):
+            dot = f"{path}." if path else ""
+            for name, p in module._own_parameters():
+                state[dot + name] = p.detach()
+            for name, b in module._own_buffers():
+                if name not in module._transient:
+                    state[dot + name] = b.detach()
+        return state
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor | Array], strict: bool = True
+    ) -> IncompatibleKeys:
+        """Copies saved values into this module's tensors.
+
+        Raises StateDictError that lists keys of other shapes and, if strict, missing and unexpected
+        ones; nothing is copied then.
+        """
+        own = self.state_dict()
+        missing = [k for k in own if k not in state_dict]
+        unexpected = [k for k in state_dict if k not in own]
+        shared = [k for k in own if k in state_dict]
+        problems = [
+            f"{k}: the model has {own[k].shape}, the saved one {tuple(state_dict[k].shape)}"
+            for k in shared
+            if own[k].shape != tuple(state_dict[k].shape)
+        ]
+        lists = [("other shapes", problems)]
+        if strict:
+            lists = [("missing keys", missing), ("unexpected keys", unexpected), *lists]
+        if any(found for _, found in lists):
+            text = "".join(f"\n  {what}: " + ", ".join(found) for what, found in lists if found)
+            raise StateDictError(f"load_state_dict: does not fit {type(self).__name__}:{text}")
+        with no_grad():
+            for k in shared:
+                own[k].copy_(state_dict[k])
+        return IncompatibleKeys(missing, unexpected)
+
+    # -- printing
+
+    def extra_repr(self) -> str:
+        """What a subclass shows between its parentheses."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = [f"({n}): " + repr(m).replace("\n", "\n  ") for n, m in self.named_children()]
+        if not children:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        lines = ([self.extra_repr()] if self.extra_repr() else []) + children
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"

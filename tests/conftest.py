@@ -1,0 +1,45 @@
+"""Fixtures that several test files use."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+
+
+@pytest.fixture
+def rng():
+    """A seeded source of random arrays, the same for every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """What a test draws from the default generator does not depend on the tests before it."""
+    mc.manual_seed(0)
+
+
+class _DeviceArray:
+    """As little of a cupy array as the engine's device checks look at."""
+
+    def __init__(self, array):
+        self.array = array
+        self.device = types.SimpleNamespace(id=0)
+
+    shape = property(lambda self: self.array.shape)
+    ndim = property(lambda self: self.array.ndim)
+    dtype = property(lambda self: self.array.dtype)
+    size = property(lambda self: self.array.size)
+
+
+@pytest.fixture
+def fake_cupy(monkeypatch):
+    """A module named cupy whose arrays are not NumPy's, for the errors about devices."""
+    module = types.ModuleType("cupy")
+    module.ndarray = _DeviceArray
+    module.asarray = _DeviceArray
+    module.may_share_memory = lambda a, b: a is b
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    return module

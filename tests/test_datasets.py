@@ -1,0 +1,351 @@
+"""The idx reader on sound and damaged files, and MNIST against its published checksums."""
+
+import gzip
+import hashlib
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import minicnn
+from minicnn.data import DataLoader, Subset
+from minicnn.datasets import MNIST, read_idx
+from minicnn.errors import DataError
+
+IDX_TYPES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+PACKAGED = Path(minicnn.__file__).parent / "datasets" / "mnist"
+MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+
+
+def idx(array, type=None, sizes=None):
+    """An idx file's bytes; type and sizes may lie."""
+    kind = IDX_TYPES[array.dtype.str[1:]] if type is None else type
+    sizes = array.shape if sizes is None else sizes
+    header = bytes([0, 0, kind, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+# ---- read_idx ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize(
+    "shape", [(5,), (1,), (0,), (3, 4), (2, 0, 3), (1, 1, 1), (2, 1, 3, 1, 2, 1, 1, 2)]
+)
+@pytest.mark.parametrize("dtype", IDX_TYPES)
+def test_reads_what_was_written(tmp_path, dtype, shape, pack):
+    array = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+    array.flat[:1] = -1.5 if dtype[0] == "f" else np.iinfo(dtype).min
+    path = tmp_path / "file"
+    path.write_bytes(pack(idx(array)))
+    found = read_idx(path)
+    assert found.dtype == np.dtype(dtype)
+    assert found.dtype.isnative
+    assert found.flags.writeable
+    np.testing.assert_array_equal(found, array)
+    np.testing.assert_array_equal(read_idx(str(path), dtype, shape), array)
+
+
+SMALL = np.arange(12, dtype=np.uint8).reshape(3, 4)
+GOOD = idx(SMALL)
+GZ = gzip.compress(GOOD, mtime=0)
+DAMAGED = {
+    "empty": (b"", r"expected an idx file .*, found nothing"),
+    "short magic": (b"\0\0\x08", "found 00 00 08"),
+    "another format": (b"\x89PNG" + GOOD, "found 89 50 4e 47"),
+    "text": (b"<html>", "found 3c 68 74 6d"),
+    "unknown type": (idx(SMALL, 0x0A), "expected an idx type of 08, .*, 0e, found 0a"),
+    "no dimensions": (b"\0\0\x08\0" + b"\1", "expected 1 to 8 dimensions, found 0"),
+    "many dimensions": (idx(SMALL, sizes=(1,) * 9), "expected 1 to 8 dimensions, found 9"),
+    "cut in the sizes": (GOOD[:9], r"expected 2 sizes of 4 bytes, found 5 bytes \(truncated\)"),
+    "cut before the data": (GOOD[:12], r"expected 12 bytes .*\(3, 4\), found 0 \(truncated\)"),
+    "cut in the data": (GOOD[:-1], r"expected 12 bytes .*\(3, 4\), found 11 \(truncated\)"),
+    "one byte more": (GOOD + b"\0", r"expected 12 bytes .*\(3, 4\), found more"),
+    "sizes too large": (idx(SMALL, sizes=(3, 5)), r"expected 15 bytes .* found 12 \(truncated\)"),
+    "sizes too small": (idx(SMALL, sizes=(3, 3)), "expected 9 bytes .*, found more"),
+    "type too large": (idx(SMALL, 0x0B), "expected 24 bytes .*, found 12"),
+    "more than the limit": (
+        idx(SMALL, sizes=(2**31, 2)),
+        r"at most 2147483648 bytes.*\(2147483648,",
+    ),
+    "overflow": (idx(SMALL, sizes=(2**31,) * 6), "at most 2147483648 bytes"),
+    "nothing of something huge": (idx(SMALL[:0], sizes=(0, 2**31, 2**31)), "at most 2147483648"),
+    "gzip cut": (GZ[:-9], "expected sound gzip data, found damage: .*ended before"),
+    "gzip cut in its header": (GZ[:5], "expected sound gzip data, found damage"),
+    "gzip checksum": (GZ[:-8] + bytes([GZ[-8] ^ 1]) + GZ[-7:], "found damage: CRC check failed"),
+    "gzip length": (GZ[:-1] + b"\1", "found damage: Incorrect length"),
+    "gzip method": (GZ[:2] + b"\7" + GZ[3:], "found damage: Unknown compression method"),
+    "gzip body": (GZ[:10] + b"\xff" * 8 + GZ[18:], "found damage"),
+    "gzip and rubbish": (GZ + b"rubbish", "found damage: Not a gzipped file"),
+    "gzip of too little": (gzip.compress(GOOD[:-2]), r"expected 12 bytes .*, found 10"),
+    "gzip of too much": (gzip.compress(GOOD + b"12"), "expected 12 bytes .*, found more"),
+    "two gzip members": (GZ + GZ, "expected 12 bytes .*, found more"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), DAMAGED.values(), ids=DAMAGED)
+def test_damaged_files_are_refused_in_one_line(tmp_path, content, message):
+    path = tmp_path / "digits-idx"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as found:
+        read_idx(path)
+    assert str(found.value).startswith(f"{path}: expected ")
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_lying_header_costs_no_memory(tmp_path, pack):
+    path = tmp_path / "file"
+    path.write_bytes(pack(idx(SMALL, sizes=(2**20, 2**10))))  # promises 1 GiB
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="expected 1073741824 bytes"):
+            read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_small_header_before_much_data_costs_no_memory(tmp_path):
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(GOOD + bytes(32 * 2**20)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="found more"):
+            read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"dtype": "int16"}, "expected elements of int16, found uint8"),
+        ({"shape": (3,)}, "expected sizes 3, found 3 x 4"),
+        ({"shape": (None, 5)}, "expected sizes N x 5, found 3 x 4"),
+        ({"shape": (None, None, 4)}, "expected sizes N x N x 4, found 3 x 4"),
+    ],
+)
+def test_what_was_not_asked_for_is_refused(tmp_path, asked, message):
+    path = tmp_path / "file"
+    path.write_bytes(GOOD)
+    np.testing.assert_array_equal(read_idx(path, "uint8", (None, 4)), SMALL)
+    with pytest.raises(DataError, match=f"{path}: {message}$"):
+        read_idx(path, **asked)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(DataError, match="nothing: expected an idx file, found: No such file"):
+        read_idx(tmp_path / "nothing")
+    with pytest.raises(DataError, match="expected an idx file, found: Is a directory"):
+        read_idx(tmp_path)
+
+
+# ---- the MNIST inside the package --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def train():
+    return MNIST()
+
+
+@pytest.fixture(scope="module")
+def test():
+    return MNIST(train=False)
+
+
+@pytest.mark.parametrize("name", MD5)
+def test_contents_are_as_published(name):
+    content = gzip.decompress((PACKAGED / f"{name}.gz").read_bytes())
+    assert hashlib.md5(content).hexdigest() == MD5[name]
+    array = read_idx(PACKAGED / f"{name}.gz")
+    assert array.tobytes() == content[4 + 4 * array.ndim :]
+
+
+def test_shapes_and_counts(train, test):
+    assert (len(train), len(test)) == (60_000, 10_000)
+    for dataset in (train, test):
+        assert dataset.data.shape == (len(dataset), 28, 28)
+        assert dataset.data.dtype == np.uint8
+        assert dataset.targets.shape == (len(dataset),)
+        assert dataset.targets.dtype == np.int64
+    assert len(train.classes) == 10
+    assert train.classes[3] == "3 - three"
+
+
+def test_figures_known_to_the_field(train, test):
+    assert train.targets[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert test.targets[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(train.targets.numpy()).tolist() == counts
+    parts = np.array_split(train.data.numpy().ravel(), 50)  # bincount makes them int64
+    counts = sum(np.bincount(part, minlength=256) for part in parts)
+    mean = np.average(np.arange(256) / 255, weights=counts)
+    variance = np.average((np.arange(256) / 255 - mean) ** 2, weights=counts)
+    assert mean == pytest.approx(0.1307, abs=5e-5)  # transforms.Normalize's, everywhere
+    assert variance**0.5 == pytest.approx(0.3081, abs=5e-5)
+
+
+def test_a_sample_is_as_if_through_to_tensor(train):
+    image, label = train[7]
+    expected = torch.from_numpy(train.data.numpy()[7:8].copy()).float().div(255)
+    assert isinstance(image, minicnn.Tensor)
+    assert image.shape == (1, 28, 28)
+    assert image.dtype == np.float32
+    np.testing.assert_array_equal(image.numpy(), expected.numpy())
+    assert 0 <= image.numpy().min() < image.numpy().max() <= 1
+    assert (label, type(label)) == (3, int)
+
+
+def test_samples_are_numbered_like_a_sequence(test):
+    assert test[-1][1] == test[9_999][1] == 6
+    assert test[np.int64(1)][1] == test[minicnn.tensor(1)][1] == 2
+    with pytest.raises(IndexError):
+        test[10_000]
+
+
+def test_a_batch_is_its_samples(test):
+    indices = [5, 9_999, 0, 5, -2]
+    images, labels = test.__getitems__(indices)
+    assert images.dtype == np.float32
+    assert images.is_contiguous()
+    assert labels.dtype == np.int64
+    np.testing.assert_array_equal(images.numpy(), np.stack([test[i][0].numpy() for i in indices]))
+    assert labels.tolist() == [test[i][1] for i in indices]
+
+
+def test_batches_are_gathered(test, monkeypatch):
+    expected = test.targets[[4, 3, 2, 9]].tolist()
+    monkeypatch.delattr(MNIST, "__getitem__")
+    ((images, labels),) = DataLoader(Subset(test, [4, 3, 2, 9]), 4)
+    assert images.shape == (4, 1, 28, 28)
+    assert labels.tolist() == expected
+
+
+def test_writing_into_a_batch_leaves_the_data_set(test):
+    before = test.data.numpy()[:4].copy(), test.targets.numpy()[:4].copy()
+    images, labels = test.__getitems__(range(4))
+    image, _ = test[0]
+    for t in (images, labels, image):
+        t.fill_(7)
+    np.testing.assert_array_equal(test.data.numpy()[:4], before[0])
+    np.testing.assert_array_equal(test.targets.numpy()[:4], before[1])
+
+
+# ---- MNIST elsewhere ---------------------------------------------------------------------------
+
+
+def fill(folder, images=5, labels=(3, 1, 4, 1, 5), part="t10k", compress=True):
+    """The two files of a small data set; returns its images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(1).integers(0, 256, (images, 28, 28), np.uint8)
+    contents = {"images-idx3": pixels, "labels-idx1": np.array(labels, np.uint8)}
+    for name, array in contents.items():
+        path = folder / f"{part}-{name}-ubyte{'.gz' if compress else ''}"
+        path.write_bytes(gzip.compress(idx(array)) if compress else idx(array))
+    return pixels
+
+
+@pytest.mark.parametrize("compress", [True, False], ids=["gzip", "plain"])
+@pytest.mark.parametrize("below", [".", "MNIST/raw"])
+@pytest.mark.parametrize("part", ["train", "t10k"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_folder_of_ones_own(tmp_path, kind, part, below, compress):
+    pixels = fill(tmp_path / below, part=part, compress=compress)
+    dataset = MNIST(kind(tmp_path), train=part == "train")
+    np.testing.assert_array_equal(dataset.data.numpy(), pixels)
+    assert dataset.targets.tolist() == [3, 1, 4, 1, 5]
+
+
+def test_a_folder_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fill(tmp_path / "digits")
+    assert len(MNIST("~/digits", train=False)) == 5
+
+
+def test_transforms(tmp_path):
+    fill(tmp_path)
+    plain = MNIST(tmp_path, train=False)
+    dataset = MNIST(tmp_path, False, lambda image: image * 2 - 1, lambda label: -label)
+    image, label = dataset[2]
+    np.testing.assert_array_equal(image.numpy(), plain[2][0].numpy() * 2 - 1)
+    assert label == -4
+    ((images, labels),) = DataLoader(dataset, 5)
+    np.testing.assert_array_equal(
+        images.numpy(), next(iter(DataLoader(plain, 5)))[0].numpy() * 2 - 1
+    )
+    assert labels.tolist() == [-3, -1, -4, -1, -5]
+    dataset.transform = None
+    ((images, labels),) = DataLoader(dataset, 5)
+    assert images.numpy().min() >= 0
+    assert labels.tolist() == [-3, -1, -4, -1, -5]
+
+
+def test_data_may_be_cut_to_a_part(tmp_path):
+    fill(tmp_path)
+    dataset = MNIST(tmp_path, train=False)
+    dataset.data, dataset.targets = dataset.data[1:3], dataset.targets[1:3]
+    ((images, labels),) = DataLoader(dataset, 5)
+    assert images.shape == (2, 1, 28, 28)
+    assert labels.tolist() == [1, 4]
+
+
+def test_no_samples_at_all(tmp_path):
+    fill(tmp_path, 0, ())
+    dataset = MNIST(tmp_path, train=False)
+    assert len(dataset) == 0
+    assert list(DataLoader(dataset, 2)) == []
+
+
+@pytest.mark.parametrize("missing", ["images-idx3", "labels-idx1"])
+def test_a_missing_file_is_named_with_its_place(tmp_path, missing):
+    fill(tmp_path)
+    name = f"t10k-{missing}-ubyte"
+    (tmp_path / f"{name}.gz").unlink()
+    (tmp_path / name).mkdir()  # a folder of that name is not the file
+    with pytest.raises(DataError) as found:
+        MNIST(tmp_path, train=False)
+    places = f"{tmp_path} or {tmp_path / 'MNIST' / 'raw'}"
+    assert str(found.value) == f"MNIST: {name}.gz (or {name}) is missing; put it into {places}"
+
+
+def test_images_and_labels_must_belong_together(tmp_path):
+    fill(tmp_path, 5, (1, 2, 3))
+    with pytest.raises(
+        DataError, match=r"labels-idx1-ubyte.gz: expected 5 labels, .*t10k-images.*found 3$"
+    ):
+        MNIST(tmp_path, train=False)
+    fill(tmp_path, 3, (1, 10, 3))
+    with pytest.raises(DataError, match=r"labels-.*: expected labels 0 to 9, found 10$"):
+        MNIST(tmp_path, train=False)
+
+
+def test_files_of_another_kind_are_refused(tmp_path):
+    fill(tmp_path, compress=False)
+    images, labels = (tmp_path / f"t10k-{n}-ubyte" for n in ("images-idx3", "labels-idx1"))
+    small = idx(np.zeros((5, 28, 27), np.uint8))
+    for path, content, message in (
+        (images, small, "images.*: expected sizes N x 28 x 28, found 5 x 28 x 27"),
+        (
+            images,
+            idx(np.zeros((5, 28, 28), np.float32)),
+            "expected elements of uint8, found float32",
+        ),
+        (labels, images.read_bytes(), "labels.*: expected sizes N, found 5 x 28 x 28"),
+        (labels, b"\0\0", "labels.*: expected an idx file"),
+    ):
+        good = path.read_bytes()
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            MNIST(tmp_path, train=False)
+        path.write_bytes(good)
+    assert len(MNIST(tmp_path, train=False)) == 5

@@ -1,0 +1,386 @@
+"""Tensor outside the tape: making, types, promotion, indexing, shapes, NumPy, DLPack, printing."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import minicnn as mc
+from minicnn.errors import ArgumentError, DeviceError, DtypeError, GradientError, ShapeError
+
+NAMES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
+
+
+def same(ours, theirs):
+    """The same shape, type and elements as a torch tensor."""
+    assert tuple(ours.shape) == tuple(theirs.shape)
+    assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-6)
+
+
+# ---- making ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [
+    1, 1.5, True, [1, 2], [1.0, 2], [[1.5], [2.5]], [True, False], np.float64(1.5),
+    np.arange(3, dtype=np.int32), np.ones((2, 1)), [], [[]], (1, 2.5),
+])  # fmt: skip
+def test_tensor_chooses_the_type_that_pytorch_chooses(data):
+    same(mc.tensor(data), torch.tensor(data))
+
+
+def test_tensor_copies_and_from_numpy_does_not():
+    a = np.ones(3)
+    copied, shared = mc.tensor(a), mc.from_numpy(a)
+    a[0] = 5
+    assert copied.tolist() == [1, 1, 1]
+    assert shared.tolist() == [5, 1, 1]
+    assert mc.as_tensor(a).array is a
+    with pytest.raises(TypeError, match="expected a numpy array, not list"):
+        mc.from_numpy([1.0])
+
+
+def test_types_that_are_not_supported_are_refused():
+    for bad in (np.ones(2, complex), np.array(["a"]), np.array([object()])):
+        with pytest.raises(DtypeError, match="is not supported; use one of bool"):
+            mc.tensor(bad)
+        with pytest.raises(DtypeError, match="is not supported"):
+            mc.from_numpy(bad)
+    with pytest.raises(DtypeError, match="only floating types can require gradients, not int64"):
+        mc.tensor([1], requires_grad=True)
+
+
+def test_filled_tensors():
+    same(mc.zeros(2, 3), torch.zeros(2, 3))
+    same(mc.ones((2, 3), dtype=mc.int64), torch.ones((2, 3), dtype=torch.int64))
+    same(mc.full((2,), 3), torch.full((2,), 3))
+    same(mc.full((2,), 3.5), torch.full((2,), 3.5))
+    for args in [(5,), (1, 5), (1, 6, 2), (0.0, 1.0, 0.25)]:
+        same(mc.arange(*args), torch.arange(*args))
+    x, z = mc.zeros(2, 3, dtype=mc.float64), torch.zeros(2, 3, dtype=torch.float64)
+    same(mc.ones_like(x), torch.ones_like(z))
+    same(mc.zeros_like(x, dtype=mc.float32), torch.zeros_like(z, dtype=torch.float32))
+    same(mc.full_like(x, 7), torch.full_like(z, 7))
+    assert mc.zeros(size=(4, 1)).shape == (4, 1)
+    assert mc.ones(()).shape == ()
+    assert mc.zeros(0, 3).shape == (0, 3)
+
+
+def test_random_tensors_follow_the_seed():
+    mc.manual_seed(3)
+    first = [
+        mc.rand(2, 3),
+        mc.randn(4),
+        mc.rand(size=(2, 2)),
+        mc.randint(0, 9, (5,)),
+        mc.randperm(6),
+    ]
+    mc.manual_seed(3)
+    again = [
+        mc.rand(2, 3),
+        mc.randn(4),
+        mc.rand(size=(2, 2)),
+        mc.randint(0, 9, (5,)),
+        mc.randperm(6),
+    ]
+    assert all(mc.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not mc.equal(mc.rand(2, 3), first[0])
+    assert mc.rand_like(first[0]).shape == (2, 3)
+    assert mc.randn_like(first[0]).dtype == mc.float32
+    assert sorted(first[4].tolist()) == list(range(6))
+    with pytest.raises(DtypeError, match="floating dtype"):
+        mc.rand(2, dtype=mc.int64)
+
+
+def test_random_numbers_have_their_distribution():
+    n = 200_000
+    uniform, normal = mc.rand(n, dtype=mc.float64).array, mc.randn(n, dtype=mc.float64).array
+    assert 0 <= uniform.min() < 1e-3
+    assert 1 - 1e-3 < uniform.max() < 1
+    assert abs(uniform.mean() - 0.5) < 0.005
+    assert abs(normal.mean()) < 0.01
+    assert abs(normal.std() - 1) < 0.01
+
+
+def test_a_generator_continues_from_its_state():
+    g = mc.Generator().manual_seed(5)
+    g.numpy.random(7)
+    g.counters(10)
+    state = g.get_state()
+    expected = g.numpy.random(3).tolist(), g.counters(5)
+    other = mc.Generator(1)
+    other.set_state(state)
+    assert (other.numpy.random(3).tolist(), other.counters(5)) == expected
+    assert other.initial_seed() == 5
+    assert mc.Generator().initial_seed() != mc.Generator().initial_seed()
+
+
+# ---- types -----------------------------------------------------------------------------------
+
+SCALARS = [True, 3, 2.5]
+
+
+@pytest.mark.parametrize("op", ["__add__", "__mul__", "__truediv__", "__eq__", "__lt__"])
+def test_promotion_of_every_pair_of_types(op):
+    for a, b in itertools.product(NAMES, NAMES):
+        for shape_a, shape_b in ((2,), (2,)), ((2,), ()), ((), (2,)), ((), ()):
+            x, y = np.ones(shape_a, a), np.ones(shape_b, b)
+            ours = getattr(mc.tensor(x), op)(mc.tensor(y))
+            same(ours, getattr(torch.tensor(x), op)(torch.tensor(y)))
+
+
+@pytest.mark.parametrize("number", SCALARS, ids=str)
+def test_promotion_with_numbers(number):
+    for name, shape in itertools.product(NAMES, [(2,), ()]):
+        x = np.ones(shape, name)
+        for f in (
+            lambda t: t + number, lambda t: number * t, lambda t: t / number,
+            lambda t: number / t, lambda t: t >= number,
+        ):  # fmt: skip
+            same(f(mc.tensor(x)), f(torch.tensor(x)))
+
+
+def test_a_numpy_scalar_is_a_number():
+    x = mc.ones(3)
+    for y in (x * np.float64(2.5), np.float64(2.5) * x, x + np.int64(1), x / np.float64(3)):
+        assert isinstance(y, mc.Tensor)
+        assert y.dtype == mc.float32
+    x *= np.float64(2)
+    assert x.dtype == mc.float32
+
+
+def test_an_array_as_the_other_side():
+    x = mc.ones(3, dtype=mc.float64)
+    for y in (x + np.ones(3), np.ones(3) + x, np.ones((2, 3)) * x, np.ones(3) - x, np.ones(3) == x):
+        assert isinstance(y, mc.Tensor)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        x + "a"
+    assert (x == "a") is False
+    assert (x == None) is False  # noqa: E711
+
+
+def test_casts():
+    x = mc.tensor([1.7, -2.2, 0.0])
+    z = torch.tensor([1.7, -2.2, 0.0])
+    for name in ("float", "double", "long", "int", "bool"):
+        same(getattr(x, name)(), getattr(z, name)())
+    same(x.to(mc.float64), z.to(torch.float64))
+    same(x.type(mc.int64), z.type(torch.int64))
+    assert x.type() == "float32"
+    assert x.to(mc.float32) is x
+    assert x.to("cpu") is x
+    assert x.to(mc.device("cpu"), mc.float64, non_blocking=True).dtype == mc.float64
+    assert x.to(mc.ones(1, dtype=mc.int64)).dtype == mc.int64
+    assert x.cpu() is x
+    with pytest.raises(TypeError, match="unexpected argument memory"):
+        x.to("cpu", memory=1)
+    with pytest.raises(DtypeError, match="complex128 is not supported"):
+        x.to(np.complex128)
+
+
+def test_a_gradient_goes_back_through_a_cast():
+    x = mc.tensor([1.0, 2.0], requires_grad=True)
+    (x.double() * mc.tensor([3.0, 4.0], dtype=mc.float64)).sum().backward()
+    assert x.grad.dtype == mc.float32
+    assert x.grad.tolist() == [3.0, 4.0]
+
+
+def test_a_gpu_that_is_not_there(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
+    for move in (
+        lambda: mc.ones(2).to("cuda"),
+        lambda: mc.ones(2, device="cuda:1"),
+        mc.ones(2).cuda,
+    ):
+        with pytest.raises(DeviceError, match=r"CuPy, which is not installed: pip install"):
+            move()
+
+
+def test_devices():
+    d = mc.device("cuda:1")
+    assert (d.type, d.index, str(d)) == ("cuda", 1, "cuda:1")
+    assert mc.device("cpu") == mc.ones(1).device
+    assert mc.device("cuda", 1) == d
+    assert len({d, mc.device("cuda:1"), mc.device("cpu")}) == 2
+    assert repr(d) == "device(type='cuda', index=1)"
+    for bad in ("gpu", "cuda:x"):
+        with pytest.raises(ArgumentError, match="is not one of 'cpu', 'cuda', 'cuda:N'"):
+            mc.device(bad)
+
+
+# ---- numbers out -----------------------------------------------------------------------------
+
+
+def test_one_element_as_a_number():
+    x = mc.tensor([[2.5]])
+    assert (x.item(), float(x), int(x), bool(x)) == (2.5, 2.5, 2, True)
+    assert [10, 20, 30][mc.tensor(1)] == 20
+    assert f"{mc.tensor(1.23456):.2f}" == "1.23"
+    for f in (float, int, bool, mc.Tensor.item):
+        with pytest.raises(ValueError, match=r"one element, not one of shape \(2,\)"):
+            f(mc.ones(2))
+    with pytest.raises(TypeError, match="0-dim"):
+        len(mc.tensor(1.0))
+    with pytest.raises(TypeError, match="0-dim"):
+        list(mc.tensor(1.0))
+
+
+def test_numpy_and_array():
+    x = mc.ones(2, 3)
+    assert x.numpy() is x.array
+    assert np.asarray(x) is x.array
+    assert np.array(x) is not x.array
+    assert np.asarray(x, dtype=np.float64).dtype == np.float64
+    assert np.exp(x).shape == (2, 3)
+    with pytest.raises(ValueError, match="needs a copy"):
+        np.array(x, dtype=np.float64, copy=False)
+    w = mc.ones(2, requires_grad=True)
+    for f in (mc.Tensor.numpy, np.asarray):
+        with pytest.raises(GradientError, match=r"requires grad.*tensor\.detach\(\)\.numpy\(\)"):
+            f(w)
+    assert w.tolist() == [1.0, 1.0]
+
+
+def test_dlpack_both_ways():
+    x = mc.arange(6).view(2, 3).float()
+    there = torch.from_dlpack(x)
+    there[0, 0] = 9
+    assert x[0, 0].item() == 9
+    back = mc.from_dlpack(torch.arange(4))
+    same(back, torch.arange(4))
+    assert np.shares_memory(np.from_dlpack(x), x.array)
+    with pytest.raises(GradientError, match=r"export tensor\.detach"):
+        torch.from_dlpack(mc.ones(2, requires_grad=True))
+
+
+def test_printing():
+    assert repr(mc.tensor([1.0, 2.5])) == "tensor([1. , 2.5])"
+    assert repr(mc.tensor([1, 2])) == "tensor([1, 2])"
+    assert "dtype=float64" in repr(mc.ones(1, dtype=mc.float64))
+    w = mc.ones(1, requires_grad=True)
+    assert repr(w) == "tensor([1.], requires_grad=True)"
+    assert repr(w * 2) == "tensor([2.], grad_fn=<Mul>)"
+    assert repr(mc.nn.Parameter([1.0])) == "Parameter containing:\ntensor([1.], requires_grad=True)"
+    assert "..." in repr(mc.zeros(5000))
+    assert repr(mc.zeros(0)) == "tensor([], dtype=float32)"
+
+
+# ---- shapes and indices ----------------------------------------------------------------------
+
+
+def test_shape_methods():
+    x, z = mc.arange(24).view(2, 3, 4), torch.arange(24).view(2, 3, 4)
+    assert (x.shape, x.size(), x.size(-1), x.numel(), x.dim(), x.ndim, len(x)) == (
+        (2, 3, 4), (2, 3, 4), 4, 24, 3, 3, 2,
+    )  # fmt: skip
+    for f in (
+        lambda t: t.reshape(4, -1), lambda t: t.reshape((6, 4)), lambda t: t.view(-1),
+        lambda t: t.view_as(t.reshape(4, 6)), lambda t: t.permute(2, 0, 1),
+        lambda t: t.permute((1, 2, 0)), lambda t: t.transpose(0, -1), lambda t: t[0].T,
+        lambda t: t.flatten(), lambda t: t.flatten(1), lambda t: t.flatten(0, 1),
+        lambda t: t.unsqueeze(0), lambda t: t.unsqueeze(-1), lambda t: t.unsqueeze(2).squeeze(2),
+        lambda t: t.unsqueeze(0).unsqueeze(-1).squeeze(), lambda t: t.squeeze(1),
+        lambda t: t[:, :1].expand(2, 5, 4), lambda t: t[:, :1].expand(-1, 3, -1),
+        lambda t: t.contiguous(), lambda t: t.clone(), lambda t: t[0, 0, 0].flatten(),
+    ):  # fmt: skip
+        same(f(x), f(z))
+    for f in (lambda t: t.split(2, 1), lambda t: t.split([1, 3], dim=-1), lambda t: t.split(5)):
+        for a, b in zip(f(x), f(z), strict=True):
+            same(a, b)
+    assert x.stride() == (12, 4, 1)
+    assert x.is_contiguous()
+    assert not x.transpose(0, 1).is_contiguous()
+    assert x.transpose(0, 1).contiguous().is_contiguous()
+    assert x.contiguous().array is x.array or np.shares_memory(x.contiguous().array, x.array)
+
+
+def test_view_copies_where_it_must():
+    """A departure from PyTorch, which refuses: tutorials write x.view(n, -1) after any layer."""
+    x = mc.arange(6).view(2, 3).T
+    assert x.view(-1).tolist() == [0, 3, 1, 4, 2, 5]
+
+
+@pytest.mark.parametrize(("f", "error", "message"), [
+    (lambda t: t.view(5, -1), ShapeError, r"reshape: shape \(5, -1\) does not fit .* 24 elements"),
+    (lambda t: t.view(mc.float32), ArgumentError, r"view: takes a shape"),
+    (lambda t: t.split(0), ArgumentError, "split_size must be at least 1"),
+    (lambda t: t.split([1, 2], 2), ArgumentError, r"sizes \[1, 2\] must add up to dim 2's size, 4"),
+    (lambda t: t.flatten(2, 1), ArgumentError, "start_dim 2 comes after end_dim 1"),
+    (lambda t: t.transpose(0, 3), IndexError, "transpose: dim 3 is out of range .* 3 dimensions"),
+    (lambda t: t.size(4), IndexError, "size: dim 4"),
+    (lambda t: t[5], IndexError, r"out of bounds.*shape is \(2, 3, 4\)"),
+    (lambda t: t[::-1], ArgumentError, "step must be positive, not -1"),
+    (lambda t: t.__setitem__(0, mc.ones(5)), ShapeError, r"shape \(5,\) does not fit .* \(3, 4\)"),
+])  # fmt: skip
+def test_refusals(f, error, message):
+    with pytest.raises(error, match=message):
+        f(mc.arange(24).view(2, 3, 4))
+
+
+def test_indices_of_every_kind():
+    a = np.arange(60).reshape(3, 4, 5)
+    x, z = mc.tensor(a), torch.tensor(a)
+    for make in (
+        lambda m: 1, lambda m: -1, lambda m: slice(1, 3), lambda m: (slice(None), 2),
+        lambda m: (..., 1), lambda m: None, lambda m: (0, None, slice(0, 4, 2)),
+        lambda m: [0, 2, 2], lambda m: m.tensor([2, 0, 0]), lambda m: m.tensor([[0, 1], [1, 2]]),
+        lambda m: (m.tensor([0, 1]), m.tensor([3, 3])), lambda m: (slice(None), m.tensor([1, 1])),
+        lambda m: m.tensor(a) > 30, lambda m: m.tensor(a)[:, :, 0] > 20, lambda m: m.tensor(1),
+        lambda m: (slice(None), slice(None), m.tensor([True, False, True, False, True])),
+    ):  # fmt: skip
+        same(x[make(mc)], z[make(torch)])
+        x2, z2 = mc.tensor(a), torch.tensor(a)
+        x2[make(mc)] = 7
+        z2[make(torch)] = 7
+        same(x2, z2)
+    assert [t.tolist() for t in mc.tensor([[1, 2], [3, 4]])] == [[1, 2], [3, 4]]
+
+
+def test_masks_and_choices():
+    x, z = mc.tensor([1.0, -2.0, 3.0]), torch.tensor([1.0, -2.0, 3.0])
+    same((x > 0) & (x < 2), (z > 0) & (z < 2))
+    same((x > 2) | (x < 0), (z > 2) | (z < 0))
+    same(~(x > 0), ~(z > 0))
+    same(mc.where(x > 0, x, 0.0), torch.where(z > 0, z, 0.0))
+    assert bool((x == x).all())
+    assert bool((x > 2).any())
+    assert not bool((x > 5).any())
+    assert mc.allclose(x, x + 1e-9)
+    assert not mc.allclose(x, x + 1e-2)
+    assert not mc.equal(x, x[:2])
+
+
+def test_reductions_and_orders_as_functions_and_methods():
+    a = np.random.default_rng(1).standard_normal((3, 4))
+    x, z = mc.tensor(a), torch.tensor(a)
+    for f in (
+        lambda m, t: m.sum(t), lambda m, t: t.mean(1), lambda m, t: t.std(0),
+        lambda m, t: t.var(unbiased=False), lambda m, t: t.max(), lambda m, t: m.max(t, 1).values,
+        lambda m, t: t.max(dim=0, keepdim=True)[1], lambda m, t: t.min(1).indices,
+        lambda m, t: m.argmax(t, dim=1), lambda m, t: t.topk(2, 1).values,
+        lambda m, t: m.topk(t, 2, 0)[1], lambda m, t: t.abs().sqrt(), lambda m, t: abs(-t),
+        lambda m, t: m.exp(t), lambda m, t: t.clamp(-0.5, 0.5), lambda m, t: t**2, lambda m, t: 2**t,
+        lambda m, t: 1 - t, lambda m, t: 1 / t, lambda m, t: t @ t.T, lambda m, t: m.matmul(t, t[0]),
+        lambda m, t: m.cat([t, t], 1), lambda m, t: m.stack((t, t), dim=-1), lambda m, t: t.softmax(1),
+        lambda m, t: m.flatten(t, start_dim=0), lambda m, t: m.sigmoid(t), lambda m, t: m.relu(t),
+        lambda m, t: m.transpose(t, 0, 1), lambda m, t: (t > 0).sum(), lambda m, t: t.tanh(),
+    ):  # fmt: skip
+        same(f(mc, x), f(torch, z))
+
+
+def test_filling_in_place():
+    x = mc.zeros(2, 3)
+    assert x.fill_(2) is x
+    assert x.tolist() == [[2.0] * 3] * 2
+    x.copy_(mc.arange(3))
+    assert x.tolist() == [[0.0, 1.0, 2.0]] * 2
+    assert x.zero_().sum().item() == 0
+    x.uniform_(2, 3)
+    assert bool(((x >= 2) & (x < 3)).all())
+    x.normal_(5, 0.01)
+    assert abs(x.mean().item() - 5) < 0.1
+    x -= 1
+    x /= 2
+    x.add_(1).mul_(3)
+    assert x.shape == (2, 3)
