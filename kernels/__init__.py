@@ -25,19 +25,9 @@ from .reference import Saved
 
 __all__ = ["CONTRACT", "PAIRS", "PLAIN", "Saved", "backward", "call", "forward", "use", "which"]
 
-PAIRS = (
-    "conv2d",
-    "avg_pool2d",
-    "max_pool2d",
-    "subsample2d",
-    "sigmoid",
-    "tanh",
-    "scaled_tanh",
-    "relu",
-    "softmax_cross_entropy",
-    "linear",
-    "batch_norm",
-    "dropout",
+PAIRS = tuple(
+    "conv2d avg_pool2d max_pool2d subsample2d sigmoid tanh scaled_tanh relu softmax_cross_entropy "
+    "linear batch_norm dropout".split()
 )
 PLAIN = ("im2col", "col2im", "sgd", "adam")
 CONTRACT = (*PAIRS, *PLAIN)

@@ -51,7 +51,7 @@ def pad2d(x: Array, before: Pair, after: Pair, fill: float = 0.0) -> Array:
     return out
 
 
-def crop2d(padded: Array, before: Pair, size: Pair) -> Array:
+def crop2d(padded: Array, before: Pair, size: Shape) -> Array:
     """The view of an image of this size inside its padding."""
     return padded[:, :, before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
 
@@ -94,9 +94,7 @@ def col2im(cols: Array, x_shape: Shape, window: Window) -> Array:
     return crop2d(padded, (ph, pw), (h, w)).transpose(1, 0, 2, 3)
 
 
-def conv2d(
-    x: Array, weight: Array, bias: Array | None, window: Window, groups: int
-) -> tuple[Array, Saved]:
+def conv2d(x, weight, bias, window: Window, groups: int) -> tuple[Array, Saved]:
     """Convolution as one matrix product per group: weight (O, C/groups*kh*kw) @ columns.
 
     The result is (N, O, oh, ow), with the memory order of the product, (O, N, oh, ow).
@@ -168,9 +166,7 @@ def window_sizes(size: Pair, window: Window, count_padding: bool) -> np.ndarray:
     return np.outer(*counts)
 
 
-def avg_pool2d(
-    x: Array, window: Window, count_include_pad: bool, divisor_override: int | None
-) -> tuple[Array, Saved]:
+def avg_pool2d(x, window: Window, count_include_pad, divisor_override) -> tuple[Array, Saved]:
     """The sum of each window over its size."""
     if divisor_override is None:
         sizes = window_sizes(x.shape[2:], window, count_include_pad)
@@ -223,7 +219,7 @@ def max_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     return (crop2d(padded, window.padding, x_shape[2:]),)
 
 
-def subsample2d(x: Array, coefficient: Array, bias: Array, window: Window) -> tuple[Array, Saved]:
+def subsample2d(x, coefficient, bias, window: Window) -> tuple[Array, Saved]:
     """LeNet's trainable subsampling: coefficient_c * (sum of the window) + bias_c."""
     sums = window_sums(x, window)
     y = sums * coefficient[:, None, None]
@@ -333,14 +329,7 @@ def linear_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     return dx, dw, (g.sum(axis=0) if needs[2] else None)
 
 
-def batch_norm(
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    mean: Array | None,
-    var: Array | None,
-    eps: float,
-) -> tuple[tuple[Array, Array, Array], Saved]:
+def batch_norm(x, weight, bias, mean, var, eps) -> tuple[tuple[Array, Array, Array], Saved]:
     """weight_c (x - mean_c) / sqrt(var_c + eps) + bias_c over (N, C, L); also the mean and var.
 
     Without mean and var they are the batch's own, per channel (var divides by N*L, not N*L - 1).
@@ -423,17 +412,7 @@ def dropout_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
 # ---- optimiser updates, in place -------------------------------------------------------------
 
 
-def sgd(
-    p: Array,
-    g: Array,
-    velocity: Array | None,
-    first: bool,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-) -> None:
+def sgd(p, g, velocity, first, lr, momentum, dampening, weight_decay, nesterov) -> None:
     """p -= lr v, where v = momentum v + (1 - dampening) g, as PyTorch orders it."""
     if weight_decay:
         g = g + weight_decay * p
@@ -447,19 +426,7 @@ def sgd(
     p -= lr * g
 
 
-def adam(
-    p: Array,
-    g: Array,
-    m: Array,
-    v: Array,
-    step: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-) -> None:
+def adam(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, decoupled) -> None:
     """One step of Adam, or of AdamW if decoupled; changes p, m and v.
 
     m and v are running means of g and g^2, divided by 1 - beta^step because they started at 0.

@@ -5,7 +5,7 @@ Start with minicnn.autograd, then kernels/reference.py, minicnn/ops/conv.py and 
 
 from typing import TYPE_CHECKING, Any
 
-from . import autograd, data, datasets, gradcheck, kernels, methods, nn, optim
+from . import autograd, conveniences, data, datasets, gradcheck, kernels, methods, nn, optim
 from .arrays import bool_ as bool
 from .arrays import float16, float32, float64, int8, int16, int32, int64, uint8
 from .arrays import float32 as float
@@ -38,11 +38,12 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .devices import Generator, default_generator, device, manual_seed
+from .devices import device
+from .random import Generator, default_generator, manual_seed
 
 __version__ = "0.1.0"
 
-globals().update(methods.FUNCTIONS)  # exp, cat, max, ...: the functions of minicnn.methods
+globals().update(methods.FUNCTIONS | conveniences.FUNCTIONS)  # exp, cat, max, std, ...
 
 if TYPE_CHECKING:
 

@@ -8,19 +8,13 @@ from typing import Any
 import numpy as np
 
 from .errors import DeviceError, DtypeError
+from .shapes import check_broadcast
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
-bool_ = np.dtype(np.bool_)
-uint8 = np.dtype(np.uint8)
-int8 = np.dtype(np.int8)
-int16 = np.dtype(np.int16)
-int32 = np.dtype(np.int32)
-int64 = np.dtype(np.int64)
-float16 = np.dtype(np.float16)
-float32 = np.dtype(np.float32)
-float64 = np.dtype(np.float64)
-DTYPES = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
+DTYPES = tuple(map(np.dtype, "? u1 i1 i2 i4 i8 f2 f4 f8".split()))
+bool_, uint8, int8, int16, int32, int64, float16, float32, float64 = DTYPES
+_KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}  # bool < integer < floating
 
 
 def module_of(x: Array) -> Any:
@@ -33,9 +27,7 @@ def module_of(x: Array) -> Any:
 def is_array(x: Any) -> bool:
     """True for a numpy array or scalar, or a cupy array; never imports cupy."""
     cupy = sys.modules.get("cupy")
-    return isinstance(x, (np.ndarray, np.generic)) or (
-        cupy is not None and isinstance(x, cupy.ndarray)
-    )
+    return isinstance(x, (np.ndarray, np.generic, *([cupy.ndarray] if cupy else [])))
 
 
 def import_cupy() -> ModuleType:
@@ -60,25 +52,12 @@ def dtype_of(dtype: Any) -> np.dtype:
     return found
 
 
-def from_data(data: Any, dtype: Any = None) -> np.ndarray:
-    """A new array of data; arrays keep their dtype, Python's own floats become float32."""
-    array = np.array(data, dtype=None if dtype is None else dtype_of(dtype))
-    if dtype is None and array.dtype == float64:
-        first = data
-        while isinstance(first, (list, tuple)) and first:
-            first = first[0]
-        if isinstance(first, (bool, int, list, tuple)) or type(first) is float:
-            array = array.astype(float32)
-    dtype_of(array.dtype)
-    return array
-
-
 def is_floating(dtype: np.dtype) -> bool:
     """True for float16, float32 and float64: the types that can have a gradient."""
     return dtype.kind == "f"
 
 
-def promote(a: np.dtype | None, b: np.dtype | None) -> np.dtype | None:
+def promote(a: np.dtype | None, b: np.dtype | None) -> Any:
     """The smallest type that holds both as PyTorch sees it: int64 with float32 is float32."""
     if a is None or b is None or a == b:
         return b if a is None else a
@@ -94,25 +73,26 @@ def result_type(operands: Sequence[Any]) -> np.dtype:
     theirs is a higher kind (bool < integer < floating).
     Source: PyTorch, "Tensor Attributes: torch.dtype", type promotion.
     """
-    found: list[np.dtype | None] = [None, None, None]
+    found: list[Any] = [None, None, None]
     for x in operands:
-        if is_array(x):
-            rank, dtype = (0 if x.ndim else 1), x.dtype
-        else:
-            rank, dtype = 2, np.dtype(type(x))
-            if dtype == float64:
-                dtype = float32
+        rank = 2 if not is_array(x) else 0 if x.ndim else 1
+        dtype = x.dtype if is_array(x) else float32 if type(x) is float else np.dtype(type(x))
         found[rank] = promote(found[rank], dtype)
-    result = None
-    for lower in found:
-        if result is None or lower is None:
-            result = result or lower
-        elif "biuf".index(lower.kind.replace("u", "i")) > "biuf".index(
-            result.kind.replace("u", "i")
-        ):
-            result = promote(result, lower)
-    assert result is not None
+    result, *lower = (t for t in found if t is not None)
+    for t in lower:
+        if _KINDS[t.kind] > _KINDS[result.kind]:
+            result = promote(result, t)
     return result
+
+
+def promoted(op: str, operands: tuple, floats: bool) -> tuple:
+    """Element-wise operands in their common type; Python numbers stay as they are."""
+    found = [a for a in operands if is_array(a) or isinstance(a, (bool, int, float))]
+    dtype = result_type(found)
+    if floats and not is_floating(dtype):
+        dtype = float32
+    check_broadcast(op, [a.shape for a in found if is_array(a)])
+    return tuple(a.astype(dtype, copy=False) if is_array(a) else a for a in operands)
 
 
 def share_memory(a: Array, b: Array) -> bool:

@@ -38,8 +38,8 @@ def train(
     """Train a model on MNIST (inside the package), and test its best weights."""
     from .data import Subset, random_split
     from .datasets import MNIST
-    from .devices import manual_seed
     from .models import make
+    from .random import manual_seed
     from .training import Trainer, evaluate, save_run
 
     start = time.perf_counter()

@@ -4,11 +4,25 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import dtype_of, float32, from_data, is_floating
+from .arrays import dtype_of, float32, float64, is_floating
 from .autograd import Tensor
-from .devices import Generator, default_generator, device, to_device
+from .devices import device, to_device
 from .errors import DtypeError
+from .random import Generator, default_generator
 from .shapes import from_args
+
+
+def from_data(data: Any, dtype: Any = None) -> np.ndarray:
+    """A new array of data; arrays keep their dtype, Python's own floats become float32."""
+    array = np.array(data, dtype=None if dtype is None else dtype_of(dtype))
+    if dtype is None and array.dtype == float64:
+        first = data
+        while isinstance(first, (list, tuple)) and first:
+            first = first[0]
+        if isinstance(first, (bool, int, list, tuple)) or type(first) is float:
+            array = array.astype(float32)
+    dtype_of(array.dtype)
+    return array
 
 
 def _made(array: np.ndarray, dtype: Any, where: Any, requires_grad: bool) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .arrays import dtype_of
 from .autograd import Tensor
+from .devices import to_device
 from .errors import ArgumentError, DataError
 
 # safetensors' names for the element types that minicnn has
@@ -89,7 +90,7 @@ def _array(name: str, t: Tensor) -> np.ndarray:
     if name == "__metadata__":
         raise ArgumentError("save_file: the name '__metadata__' is the file format's own")
     dtype_of(t.dtype)
-    return np.asarray(t.detach().cpu().array, order="C")  # ascontiguousarray would add a dimension
+    return np.asarray(to_device(t.array, "cpu"), order="C")  # ascontiguousarray makes 0-dim 1-dim
 
 
 def _replace(target: str, content: bytes) -> None:
@@ -136,5 +137,4 @@ def _loaded(path: Any, file: Any, name: str) -> np.ndarray:
         raise DataError(
             f"{path}: expected elements of {', '.join(DTYPES)}, found {dtype} in tensor {name!r}"
         )
-    array = file.get_tensor(name)
-    return array if array.flags.writeable else array.copy()
+    return file.get_tensor(name)  # read into memory, not mapped from the file

@@ -28,9 +28,8 @@ def pair(op: str, argument: str, value: Any, least: int = 1) -> Pair:
     try:
         height, width = (operator.index(v) for v in values)
     except (TypeError, ValueError):
-        raise ArgumentError(
-            f"{op}: {argument} must be an int or a pair (height, width) of them, not {value!r}"
-        ) from None
+        message = f"{op}: {argument} must be an int or a pair (height, width), not {value!r}"
+        raise ArgumentError(message) from None
     if min(height, width) < least:
         raise ArgumentError(f"{op}: {argument} must be at least {least}, not {value!r}")
     return height, width
@@ -73,19 +72,15 @@ def infer(op: str, shape: Shape, size: int) -> Shape:
     return shape
 
 
-def broadcast(op: str, shapes: Sequence[Shape]) -> Shape:
-    """The shape that element-wise operands of these shapes have together."""
-    result: list[int] = []
-    for sizes in zip_longest(*(reversed(s) for s in shapes), fillvalue=1):
-        wanted = {n for n in sizes if n != 1}
-        if len(wanted) > 1:
+def check_broadcast(op: str, shapes: Sequence[Shape]) -> None:
+    """Refuses shapes that element-wise operands cannot have together."""
+    columns = zip_longest(*(reversed(s) for s in shapes), fillvalue=1)
+    for place, sizes in enumerate(columns, 1):
+        if len({*sizes, 1}) > 2:
             raise ShapeError(
-                f"{op}: shapes {' and '.join(map(str, shapes))} do not broadcast: counted from the "
-                f"end, dimension {len(result) + 1} has sizes {', '.join(map(str, sizes))}; "
-                "sizes must be equal or 1"
+                f"{op}: shapes {' and '.join(map(str, shapes))} do not broadcast: from the end, "
+                f"dimension {place} has sizes {', '.join(map(str, sizes))}; only 1 may differ"
             )
-        result.append(wanted.pop() if wanted else 1)
-    return tuple(reversed(result))
 
 
 class Window(NamedTuple):
@@ -107,37 +102,32 @@ class Window(NamedTuple):
 
     def overhang(self, size: Pair) -> Pair:
         """Rows and columns wanted behind an input of this size, so that all windows fit."""
-        after = [
-            max((o - 1) * s + r - n - p, 0)
-            for o, s, r, n, p in zip(
-                self.out, self.stride, self.reach(), size, self.padding, strict=True
-            )
+        last = [
+            (o - 1) * s + r for o, s, r in zip(self.out, self.stride, self.reach(), strict=True)
         ]
-        return after[0], after[1]
+        return max(last[0] - size[0] - self.padding[0], 0), max(
+            last[1] - size[1] - self.padding[1], 0
+        )
 
 
 def window(
-    op: str,
-    size: Pair,
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Pair = (0, 0),
-    dilation: Pair = (1, 1),
-    ceil_mode: bool = False,
+    op: str, size: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode=False
 ) -> Window:
     """The Window over an input of this size: out = floor((size + 2 p - d (k - 1) - 1) / s) + 1.
 
-    With ceil_mode the division rounds up, and a last window that sticks out is kept if it starts
-    inside the input or the padding before it, as PyTorch does.
+    The arguments are as users write them; a stride of None is the kernel_size.  With ceil_mode the
+    division rounds up, and a last window that sticks out is kept if it starts inside the input or
+    the padding before it, as PyTorch does; so may a first one that the input does not fill.
     """
-    found = Window(kernel_size, stride, padding, dilation, (0, 0))
-    reach = found.reach()
-    out = []
-    for n, r, s, p in zip(size, reach, stride, padding, strict=True):
+    kernel_size = pair(op, "kernel_size", kernel_size)
+    stride = kernel_size if stride is None else pair(op, "stride", stride)
+    padding, dilation = pair(op, "padding", padding, 0), pair(op, "dilation", dilation)
+    found, out = Window(kernel_size, stride, padding, dilation, (0, 0)), []
+    for n, r, s, p in zip(size, found.reach(), stride, padding, strict=True):
         room = n + 2 * p - r
         count = (-(room // -s) if ceil_mode else room // s) + 1  # // of a negative rounds up
         out.append(count - 1 if ceil_mode and (count - 1) * s >= n + p else count)
-        if room < 0 or out[-1] < 1:
+        if out[-1] < 1:
             raise ShapeError(
                 f"{op}: no window fits: input (H={size[0]}, W={size[1]}) with padding {padding} is "
                 f"smaller than kernel_size {kernel_size} with dilation {dilation}"

@@ -155,7 +155,6 @@ ORACLES: dict[str, Callable] = {
     "Pad": F.pad,
     "Cast": torch.Tensor.to,
     "Clone": torch.clone,
-    "Contiguous": torch.Tensor.contiguous,
     "ToDevice": torch.Tensor.to,
     "MatMul": torch.matmul,
     "Linear": F.linear,

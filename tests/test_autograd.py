@@ -128,7 +128,7 @@ def test_autograd_grad_of_leaves_and_of_values_between():
     with pytest.raises(GradientError, match=r"input 1 of shape \(1,\) was not used"):
         mc.autograd.grad(z, [x, unused], retain_graph=True)
     assert mc.autograd.grad(z, [x, unused], allow_unused=True)[1] is None
-    with pytest.raises(GradientError, match="input 0 does not require grad"):
+    with pytest.raises(GradientError, match="input 0: this tensor does not require grad"):
         mc.autograd.grad((x * 2).sum(), mc.tensor([1.0]))
 
 
@@ -161,7 +161,7 @@ def test_a_hook_on_a_leaf_runs_once_with_the_sum():
 def test_a_hook_must_keep_the_shape():
     x = leaf(1.0, 2.0)
     x.register_hook(lambda g: g[:1])
-    with pytest.raises(GradientError, match=r"gradient of shape \(2,\)"):
+    with pytest.raises(GradientError, match=r"None or a gradient of \(2,\)"):
         x.sum().backward()
 
 
@@ -229,7 +229,9 @@ def test_modes_belong_to_their_thread():
 def test_backward_from_more_than_one_element_wants_a_gradient():
     with pytest.raises(GradientError, match=r"shape \(2,\), not one element; reduce it first"):
         (leaf(1.0, 2.0) * 2).backward()
-    with pytest.raises(GradientError, match=r"gradient has shape \(3,\) but the output has \(2,\)"):
+    with pytest.raises(
+        GradientError, match=r"gradient has shape \(3,\) on cpu, but the output has \(2,\)"
+    ):
         (leaf(1.0, 2.0) * 2).backward(np.ones(3))
 
 
@@ -275,8 +277,8 @@ def make_function(result):
     ("result", "message"),
     [
         (lambda g: (g, g, g), "returned 3 gradients, but forward has 2 arguments"),
-        (lambda g: (g, g[:1]), r"argument 1 \(weight\) has shape \(1,\); expected .* \(2,\)"),
-        (lambda g: g.astype("f4"), r"argument 0 \(x\) has dtype float32; expected .* float64"),
+        (lambda g: (g, g[:1]), r"argument 1 \(weight\) has shape \(1,\) and .* expected .* \(2,\)"),
+        (lambda g: g.astype("f4"), r"argument 0 \(x\) has .* dtype float32; expected .* float64"),
         (lambda g: g.tolist(), r"returned 2 gradients|is a float; expected an array"),
         (lambda g: mc.tensor(g), r"argument 0 \(x\) is a Tensor; expected an array"),
     ],
@@ -298,7 +300,7 @@ def test_tensors_on_different_devices_are_both_named(fake_cupy):
     with pytest.raises(DeviceError, match=r"Add: .*\(2, 3\) on cpu, \(3,\) on cuda:0.*\.to\(\)"):
         mc.ones(2, 3) + other
     y = mc.ones(3, requires_grad=True) * 2
-    with pytest.raises(GradientError, match="different devices"):
+    with pytest.raises(GradientError, match=r"on cuda:0, but the output has \(3,\) on cpu"):
         y.backward(other)
 
 
@@ -479,7 +481,7 @@ def test_relu_in_place_really_writes():
 
 def test_in_place_must_fit():
     x = mc.ones(2)
-    with pytest.raises(ShapeError, match=r"in place, the result \(3, 2\) does not fit \(2,\)"):
+    with pytest.raises(ShapeError, match=r"in place, \(3, 2\) does not fit into \(2,\)"):
         x += mc.ones(3, 2)
     with pytest.raises(DtypeError, match="float32 does not fit into int64"):
         mc.tensor([1, 2]).mul_(1.5)
@@ -498,13 +500,13 @@ def test_a_view_taken_before_its_base_was_changed_is_refused():
     x = leaf(1.0, 2.0) * 1.0
     view = x[:1]
     x *= 3.0
-    with pytest.raises(InPlaceError, match="view of one that was changed in place since, by Mul"):
+    with pytest.raises(InPlaceError, match="view of one that was changed in place since, by <Mul>"):
         view.sum()
     assert x[:1].tolist() == [3.0]
     constant = mc.zeros(2, dtype=mc.float64)
     view = constant[:1]
     constant += leaf(1.0, 2.0)
-    with pytest.raises(InPlaceError, match="by Add"):
+    with pytest.raises(InPlaceError, match="by <Add>"):
         view * 2
 
 
@@ -537,9 +539,11 @@ def test_anomaly_names_the_op_and_the_module():
         net(mc.ones(1, 2))
         with mc.no_grad():
             net.head[0].weight[0, 1] = float("nan")
-        with pytest.raises(AnomalyError, match=r"Linear: forward gave 1 of 2.*\[Net.head.0\]"):
+        with pytest.raises(
+            AnomalyError, match=r"Linear: forward gave 1 values.* 1 were so.*\[Net.head.0\]"
+        ):
             net(mc.ones(1, 2))
-        with pytest.raises(AnomalyError, match=r"Log: forward gave 1 of 2 .* from finite ones"):
+        with pytest.raises(AnomalyError, match=r"Log: forward gave 1 values.* from finite ones"):
             mc.tensor([0.0, 1.0]).log()
     mc.tensor([0.0, 1.0]).log()
 
@@ -559,7 +563,7 @@ def test_anomaly_in_backward_names_the_forward_op_and_its_module():
 
     with mc.autograd.set_detect_anomaly(True):
         y = Outer()(leaf(0.0, 1.0)).sum()
-        with pytest.raises(AnomalyError, match=r"Sqrt: backward gave 1 of 2.*\[Outer.root\]"):
+        with pytest.raises(AnomalyError, match=r"Sqrt: backward gave 1 values.*\[Outer.root\]"):
             y.backward()
 
 

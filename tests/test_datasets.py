@@ -211,6 +211,8 @@ def test_samples_are_numbered_like_a_sequence(test):
     assert test[np.int64(1)][1] == test[minicnn.tensor(1)][1] == 2
     with pytest.raises(IndexError):
         test[10_000]
+    with pytest.raises(TypeError, match="slice"):
+        test[:2]
 
 
 def test_a_batch_is_its_samples(test):

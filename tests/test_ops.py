@@ -31,7 +31,7 @@ def is_refused(op, sample):
 def differentiable(op, sample):
     """Whether a gradient comes back: the op defines backward, and the output is no integer."""
     to_integer = any(isinstance(a, np.dtype) and a.kind != "f" for a in sample.args)
-    return works(op, sample) and "backward" in vars(op) and not to_integer
+    return works(op, sample) and op.backward is not Function.backward and not to_integer
 
 
 def smooth(op, sample):
@@ -397,7 +397,7 @@ def test_index_is_kept_as_it_was():
 
 def test_writing_into_an_expanded_tensor_says_what_to_do():
     y = Tensor(np.zeros((3, 1))).expand(3, 4)
-    with pytest.raises(InPlaceError, match=r"read-only .* clone\(\)"):
+    with pytest.raises(InPlaceError, match=r"read-only.* clone\(\)"):
         y[0] = 1.0
 
 
@@ -424,10 +424,13 @@ def test_view_where_pytorch_gives_a_view(op, sample):
             assert np.shares_memory(y.array, ours.array) == (shared and y.array.size > 0)
 
 
-def test_contiguous_is():
-    x = np.zeros((2, 3)).T
-    assert not Tensor(x).is_contiguous()
-    assert OPS["Contiguous"].apply(Tensor(x)).is_contiguous()
+def test_contiguous_copies_only_what_is_not():
+    x = Tensor(np.zeros((2, 3)).T, requires_grad=True)
+    y = x.contiguous()
+    assert y.array.flags.c_contiguous
+    assert y.contiguous() is y
+    y.backward(np.ones((3, 2)))
+    assert x.grad.array.tolist() == [[1, 1]] * 3
 
 
 # ---- element types ---------------------------------------------------------------------------
@@ -437,6 +440,9 @@ UNARY = ("Neg", "Exp", "Log", "Sqrt", "Abs", "Sigmoid", "Tanh", "ReLU", "Sum", "
          "Max", "ArgMax", "Softmax", "BitwiseNot", "Clamp")  # fmt: skip
 
 
+REFUSALS = (RuntimeError, ValueError, IndexError, TypeError)
+
+
 def agree_or_both_refuse(op, *args, **kwargs):
     """The same type and the same values, or an error on both sides."""
     sample = Sample(args, kwargs)
@@ -444,14 +450,25 @@ def agree_or_both_refuse(op, *args, **kwargs):
     try:
         with torch.no_grad():
             *_, theirs = oracle(op.__name__, sample)
-    except (RuntimeError, ValueError, IndexError, TypeError) as refusal:
-        with pytest.raises((RuntimeError, ValueError, IndexError, TypeError)):
-            raise AssertionError(f"{op.apply(*ours, **keywords)}, but PyTorch: {refusal}")
-        return
+    except REFUSALS as refusal:
+        try:
+            result = op.apply(*ours, **keywords)
+        except REFUSALS:
+            return
+        raise AssertionError(f"{op.__name__} gives {result}, but PyTorch refuses") from refusal
     found = listed(op.apply(*ours, **keywords))
     for y, t in zip(found, theirs, strict=True):
         assert f"torch.{y.dtype}" == str(t.dtype)
         np.testing.assert_allclose(y.array, t.numpy(), 1e-3 if y.dtype == np.float16 else 1e-6)
+
+
+def exempt(name, a, b, b_is_number):
+    """Where we knowingly differ: PyTorch subtracts no masks at all, we only not from each other;
+    and PyTorch raises a mask to the power True."""
+    masks = (a.kind == "b") + (b.kind == "b")
+    return name in ("Sub", "Pow") and (
+        (name == "Sub" and masks == 1) or (masks == 2 and b_is_number)
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -460,9 +477,11 @@ def test_types_promote_as_in_pytorch(name, dtype):
     a = np.array([1, 2, 3]).astype(dtype)
     first = {"Where": (np.array([True, False, True]),), "Cat": (0,)}.get(name, ())
     others = [np.array(b).astype(d) for d in DTYPES for b in ([3, 1, 2], 2)]
-    for b in [*others, True, 2, 2.5]:
-        agree_or_both_refuse(OPS[name], *first, a, b)
-        agree_or_both_refuse(OPS[name], *first, b, a)
+    numbers = [] if name in ("Cat", "MatMul") else [True, 2, 2.5]
+    for b in [*others, *numbers]:
+        if not exempt(name, dtype, np.asarray(b).dtype, isinstance(b, bool)):
+            agree_or_both_refuse(OPS[name], *first, a, b)
+            agree_or_both_refuse(OPS[name], *first, b, a)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -132,10 +132,15 @@ def test_options_changed_between_steps_act_at_once():
         assert difference(a.array, b) <= 1e-9
 
 
-def test_numpy_scalars_do_not_widen_the_arithmetic():
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("SGD", {"lr": 0.1, "momentum": 0.9}), ("AdamW", {"lr": 0.1, "eps": 1e-3})],
+)
+def test_numpy_scalars_do_not_widen_the_arithmetic(name, options):
     plain, scalars = ours(np.float32), ours(np.float32)
-    run(optim.AdamW(plain, lr=0.1, eps=1e-3), plain, range(10))
-    run(optim.AdamW(scalars, lr=np.float64(0.1), eps=np.float64(1e-3)), scalars, range(10))
+    wide = {key: np.float64(value) for key, value in options.items()}
+    run(getattr(optim, name)(plain, **options), plain, range(10))
+    run(getattr(optim, name)(scalars, **wide), scalars, range(10))
     assert all(np.array_equal(a.array, b.array) for a, b in zip(plain, scalars, strict=True))
 
 
@@ -288,6 +293,11 @@ def test_bad_options_are_refused(name, options, message):
             getattr(optim, name)(params, **({} if isinstance(params[0], dict) else options))
 
 
+def test_a_bad_default_is_refused_even_where_no_group_takes_it():
+    with pytest.raises(ArgumentError, match="SGD: lr must be"):
+        optim.SGD([{"params": [LEAF], "lr": 0.1}], lr=-1)
+
+
 def test_a_refused_group_leaves_the_optimizer_as_it_was():
     optimizer = optim.SGD([LEAF])
     with pytest.raises(ArgumentError, match="was given before"):
@@ -419,6 +429,15 @@ def test_clip_grad_norm_leaves_small_gradients_their_bits():
     before = params[0].grad.array.copy()
     clip_grad_norm_(params, 1e6)
     assert np.array_equal(params[0].grad.array, before)
+
+
+@pytest.mark.parametrize("clip", [clip_grad_norm_, clip_grad_value_])
+def test_clipping_counts_as_a_change_in_place(clip):
+    params, _ = with_gradients()
+    y = (params[0] * params[0].grad).sum()
+    clip(params, 0.5)
+    with pytest.raises(InPlaceError, match="changed in place"):
+        y.backward()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

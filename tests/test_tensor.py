@@ -203,7 +203,7 @@ def test_devices():
     assert mc.device("cpu") == mc.ones(1).device
     assert mc.device("cuda", 1) == d
     assert len({d, mc.device("cuda:1"), mc.device("cpu")}) == 2
-    assert repr(d) == "device(type='cuda', index=1)"
+    assert repr(d) == "device('cuda:1')"
     for bad in ("gpu", "cuda:x"):
         with pytest.raises(ArgumentError, match="is not one of 'cpu', 'cuda', 'cuda:N'"):
             mc.device(bad)
@@ -217,8 +217,8 @@ def test_one_element_as_a_number():
     assert (x.item(), float(x), int(x), bool(x)) == (2.5, 2.5, 2, True)
     assert [10, 20, 30][mc.tensor(1)] == 20
     assert f"{mc.tensor(1.23456):.2f}" == "1.23"
-    for f in (float, int, bool, mc.Tensor.item):
-        with pytest.raises(ValueError, match=r"one element, not one of shape \(2,\)"):
+    for f in (float, int, bool, mc.Tensor.item, lambda t: [0][t]):
+        with pytest.raises(ValueError, match=r"one element, not a tensor of \(2,\)"):
             f(mc.ones(2))
     with pytest.raises(TypeError, match="0-dim"):
         len(mc.tensor(1.0))
@@ -311,7 +311,7 @@ def test_view_copies_where_it_must():
     (lambda t: t.size(4), IndexError, "size: dim 4"),
     (lambda t: t[5], IndexError, r"out of bounds.*shape is \(2, 3, 4\)"),
     (lambda t: t[::-1], ArgumentError, "step must be positive, not -1"),
-    (lambda t: t.__setitem__(0, mc.ones(5)), ShapeError, r"shape \(5,\) does not fit .* \(3, 4\)"),
+    (lambda t: t.__setitem__(0, mc.ones(5)), ShapeError, r"of \(5,\) does not fit .* \(3, 4\)"),
 ])  # fmt: skip
 def test_refusals(f, error, message):
     with pytest.raises(error, match=message):

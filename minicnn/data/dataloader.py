@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..devices import Generator, default_generator
 from ..errors import ArgumentError
+from ..random import Generator, default_generator
 from .dataset import fetch
 
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..creation import from_numpy, tensor
-from ..devices import Generator, default_generator
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..methods import stack
+from ..random import Generator, default_generator
 
 
 class Dataset:

@@ -19,7 +19,7 @@ def numeric_gradient(f: Callable[[], float], x: np.ndarray, eps: float = 1e-6) -
     """
     result = np.empty(x.shape, x.dtype)
     for index in np.ndindex(x.shape):
-        before = x[index]
+        before = float(x[index])
         h = eps * max(1.0, abs(before))
         x[index] = before + h
         high, above = x[index], f()

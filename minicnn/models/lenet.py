@@ -137,7 +137,8 @@ class LeNet5(Module):
         self.squash = ScaledTanh()
         for layer in (self.c1, self.c3, self.c5, self.f6, self.output):
             init.lecun_1998_(layer.weight)
-            init.zeros_(layer.bias)
+            if layer.bias is not None:
+                init.zeros_(layer.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, 1, 32, 32) -> logits (N, num_classes)."""

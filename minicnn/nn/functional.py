@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ..autograd import Function, Tensor, in_place
-from ..devices import Generator, default_generator
 from ..methods import reshape
 from ..ops.activation import LeakyReLU, LogSoftmax, ReLU, ScaledTanh, Sigmoid, Softmax, Tanh
 from ..ops.conv import Conv2d, Fold, Unfold
@@ -14,6 +13,7 @@ from ..ops.loss import CrossEntropy, MSELoss, NLLLoss
 from ..ops.norm import BatchNorm, Dropout, LocalResponseNorm
 from ..ops.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Subsample2d
 from ..ops.shape import Pad
+from ..random import Generator, default_generator
 
 
 def _documented_by(op: type[Function]) -> Callable[[Callable], Callable]:

@@ -3,8 +3,8 @@
 import math
 
 from ..autograd import Tensor, no_grad
-from ..devices import Generator
 from ..errors import ArgumentError, ShapeError
+from ..random import Generator
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

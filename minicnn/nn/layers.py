@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..conveniences import flatten
 from ..creation import full, ones, zeros
 from ..errors import ArgumentError, ShapeError
-from ..methods import flatten
 from ..shapes import pair
 from . import functional as F
 from . import init
@@ -427,6 +427,9 @@ class _BatchNorm(Module):
     """Batch normalisation over channels; the subclasses say which inputs they take."""
 
     _dims: tuple[int, ...] = ()
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
 
     def __init__(
         self,
@@ -453,12 +456,13 @@ class _BatchNorm(Module):
                 f"{type(self).__name__}: input must have {' or '.join(map(str, self._dims))} "
                 f"dimensions, not {input.shape}"
             )
-        if self.training and self.track_running_stats:
+        if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         # momentum None means a plain average over all batches so far
         momentum = self.momentum
         if momentum is None:
-            momentum = 1 / self.num_batches_tracked.item() if self.track_running_stats else 0.0
+            count = self.num_batches_tracked
+            momentum = 0.0 if count is None or not count else 1 / count.item()
         return F.batch_norm(
             input, self.running_mean, self.running_var, self.weight, self.bias,
             self.training or not self.track_running_stats, momentum, self.eps,
@@ -502,6 +506,8 @@ class LocalResponseNorm(Module):
 
 class _Loss(Module):
     """Holds the reduction; class weights are a buffer, so they move with the module."""
+
+    weight: Tensor | None
 
     def __init__(self, weight: Tensor | None, reduction: str) -> None:
         super().__init__()

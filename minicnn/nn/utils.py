@@ -58,7 +58,7 @@ def clip_grad_norm_(
         )
     factor = xp.minimum(max_norm / (norm + 1e-6), 1)  # stays on the device: no need to wait for it
     for g in grads:
-        g.array *= to_device(factor, g.device).astype(g.dtype)
+        g.array *= to_device(factor, g.device)
         g._counter[0] += 1
     return Tensor(norm)
 

@@ -4,10 +4,9 @@ from typing import Any
 
 from .. import kernels, shapes
 from ..arrays import Array, module_of
-from ..autograd import Function
+from ..autograd import Elementwise, FloatElementwise, Function
 from ..errors import DtypeError
-from .arithmetic import unary_samples
-from .linear import check_types
+from .arithmetic import check_types, no_bools, unary_samples
 from .samples import Samples, on_kink, refused, sample
 
 
@@ -17,11 +16,8 @@ def _everywhere(rng: Any) -> Samples:
     yield sample(rng.uniform(-3, 3, (2, 3)) + [[-800.0], [800.0]])
 
 
-class Sigmoid(Function):
+class Sigmoid(FloatElementwise):
     """y = 1 / (1 + e^-x).  VJP: g y (1 - y)."""
-
-    broadcasts = True
-    floats = True
 
     @staticmethod
     def forward(ctx, input):
@@ -35,11 +31,8 @@ class Sigmoid(Function):
     samples = staticmethod(_everywhere)
 
 
-class Tanh(Function):
+class Tanh(FloatElementwise):
     """y = tanh x.  VJP: g (1 - y^2)."""
-
-    broadcasts = True
-    floats = True
 
     @staticmethod
     def forward(ctx, input):
@@ -53,14 +46,11 @@ class Tanh(Function):
     samples = staticmethod(_everywhere)
 
 
-class ScaledTanh(Function):
+class ScaledTanh(FloatElementwise):
     """y = A tanh(S x), with A = 1.7159 and S = 2/3 so that f(1) = 1 and f(-1) = -1.
 
     VJP: g (S/A) (A - y) (A + y).  Source: LeCun et al. 1998, equation 6 and appendix A.
     """
-
-    broadcasts = True
-    floats = True
 
     @staticmethod
     def forward(ctx, input, amplitude=1.7159, slope=2 / 3):
@@ -82,13 +72,12 @@ def _around_zero(rng: Any) -> Samples:
     yield on_kink(rng.uniform(-1, 1, (2, 3)) * [[0, 1, 1], [1, 0, 1]])
 
 
-class ReLU(Function):
+class ReLU(Elementwise):
     """y = max(x, 0).  VJP: g where x > 0, else 0 (the slope at 0 is 0)."""
-
-    broadcasts = True
 
     @staticmethod
     def forward(ctx, input):
+        no_bools("relu", input)
         y, ctx.saved = kernels.forward("relu", input)
         return y
 

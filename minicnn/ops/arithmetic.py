@@ -1,9 +1,11 @@
 """Element-wise arithmetic, powers, exponentials, choices and comparisons."""
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
-from ..arrays import is_array, module_of
-from ..autograd import Function
+from ..arrays import Array, bool_, is_array, is_floating, module_of
+from ..autograd import Elementwise, FloatElementwise
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .samples import Samples, on_kink, refused, sample
 
@@ -35,10 +37,22 @@ def unary_samples(rng: Any, low: float = 0.5, high: float = 2.0) -> Samples:
     yield sample(rng.uniform(low, high, (0, 2)))
 
 
-class Add(Function):
-    """y = a + b.  VJP: (g, g)."""
+def check_types(op: str, **arrays: Array | None) -> None:
+    """Refuses arrays that are not all of one floating type (None is skipped)."""
+    found = {name: a.dtype for name, a in arrays.items() if a is not None}
+    if len(set(found.values())) > 1 or not all(map(is_floating, found.values())):
+        listed = ", ".join(f"{name} is {dtype}" for name, dtype in found.items())
+        raise DtypeError(f"{op}: needs one floating type for all, but {listed}; use .to(dtype)")
 
-    broadcasts = True
+
+def no_bools(op: str, *operands: Any) -> None:
+    """Refuses masks, as PyTorch does; NumPy computes with them in types of its own choice."""
+    if any(is_array(x) and x.dtype == bool_ for x in operands):
+        raise DtypeError(f"{op}: does not work on bool tensors; convert with .to(dtype)")
+
+
+class Add(Elementwise):
+    """y = a + b.  VJP: (g, g)."""
 
     @staticmethod
     def forward(ctx, input, other):
@@ -51,26 +65,27 @@ class Add(Function):
     samples = staticmethod(_pairs)
 
 
-class Sub(Function):
-    """y = a - b.  VJP: (g, -g)."""
-
-    broadcasts = True
+class Sub(Elementwise):
+    """y = a - b.  VJP: (g, -g).  Two masks are refused; `a & ~b` is their difference."""
 
     @staticmethod
     def forward(ctx, input, other):
+        no_bools("sub", input, other)
         return input - other
 
     @staticmethod
     def backward(ctx, g):
         return g, -g
 
-    samples = staticmethod(_pairs)
+    @staticmethod
+    def samples(rng):
+        yield from _pairs(rng)
+        mask = rng.random((2, 3)) < 0.5
+        yield refused(DtypeError, "sub: does not work on bool", mask, mask)
 
 
-class Mul(Function):
+class Mul(Elementwise):
     """y = a b.  VJP: (g b, g a): each factor's gradient is scaled by the other factor."""
-
-    broadcasts = True
 
     @staticmethod
     def forward(ctx, input, other):
@@ -86,11 +101,8 @@ class Mul(Function):
     samples = staticmethod(_pairs)
 
 
-class Div(Function):
+class Div(FloatElementwise):
     """y = a / b; integers divide as float32.  VJP: (g / b, -g a / b^2)."""
-
-    broadcasts = True
-    floats = True
 
     @staticmethod
     def forward(ctx, input, other):
@@ -105,13 +117,12 @@ class Div(Function):
     samples = staticmethod(_pairs)
 
 
-class Neg(Function):
+class Neg(Elementwise):
     """y = -x.  VJP: -g."""
-
-    broadcasts = True
 
     @staticmethod
     def forward(ctx, input):
+        no_bools("neg", input)
         return -input
 
     @staticmethod
@@ -121,16 +132,15 @@ class Neg(Function):
     samples = staticmethod(unary_samples)
 
 
-class Pow(Function):
+class Pow(Elementwise):
     """y = a^b.  VJP: (g b a^(b-1), g y ln a).
 
     Where b = 0 the first is 0; where a = 0 and b >= 0 the second is 0, as in PyTorch.
     """
 
-    broadcasts = True
-
     @staticmethod
     def forward(ctx, input, exponent):
+        no_bools("pow", input, exponent)
         y = input**exponent
         ctx.save_for_backward(input, exponent, y if ctx.needs_input_grad[1] else None)
         return y
@@ -152,6 +162,7 @@ class Pow(Function):
     def samples(rng):
         yield from _pairs(rng)
         x = rng.uniform(-2, 2, (2, 3))
+        yield refused(DtypeError, "pow: does not work on bool", x > 0, x > 1)
         yield sample(x, 2)
         yield sample(x, 3.0)
         yield sample(x, -1)
@@ -159,11 +170,8 @@ class Pow(Function):
         yield on_kink(rng.uniform(0.5, 1, (2, 3)) * [[0, 1, 1], [1, 0, 1]], rng.uniform(1, 2, 3))
 
 
-class Exp(Function):
+class Exp(FloatElementwise):
     """y = e^x.  VJP: g y."""
-
-    broadcasts = True
-    floats = True
 
     @staticmethod
     def forward(ctx, input):
@@ -179,11 +187,8 @@ class Exp(Function):
     samples = staticmethod(unary_samples)
 
 
-class Log(Function):
+class Log(FloatElementwise):
     """y = ln x.  VJP: g / x.  ln 0 = -inf and ln of a negative number is NaN, without a warning."""
-
-    broadcasts = True
-    floats = True
 
     @staticmethod
     def forward(ctx, input):
@@ -198,11 +203,8 @@ class Log(Function):
     samples = staticmethod(unary_samples)
 
 
-class Sqrt(Function):
+class Sqrt(FloatElementwise):
     """y = sqrt(x).  VJP: g / (2 y), infinite at 0."""
-
-    broadcasts = True
-    floats = True
 
     @staticmethod
     def forward(ctx, input):
@@ -218,13 +220,12 @@ class Sqrt(Function):
     samples = staticmethod(unary_samples)
 
 
-class Abs(Function):
+class Abs(Elementwise):
     """y = |x|.  VJP: g sign(x), which is 0 at 0."""
-
-    broadcasts = True
 
     @staticmethod
     def forward(ctx, input):
+        no_bools("abs", input)
         ctx.save_for_backward(input)
         return abs(input)
 
@@ -239,23 +240,17 @@ class Abs(Function):
         yield on_kink(rng.uniform(-1, 1, (2, 3)) * [[0, 1, 1], [1, 0, 1]])
 
 
-class Clamp(Function):
+class Clamp(Elementwise):
     """y = min(max(x, min), max).  VJP: g where min <= x <= max (the edges count), else 0."""
-
-    broadcasts = True
 
     @staticmethod
     def forward(ctx, input, min=None, max=None):
-        if min is None and max is None:
-            raise ArgumentError("clamp: give min, max, or both")
-        if is_array(min) or is_array(max):
-            raise ArgumentError("clamp: min and max must be numbers, not tensors")
+        if min is max is None or is_array(min) or is_array(max):
+            raise ArgumentError("clamp: give min, max, or both, as numbers")
         xp = module_of(input)
         y = input if min is None else xp.maximum(input, min)
         y = y if max is None else xp.minimum(y, max)
-        ctx.save_for_backward(
-            (True if min is None else input >= min) & (True if max is None else input <= max)
-        )
+        ctx.save_for_backward(y == input)  # the edges count
         return y
 
     @staticmethod
@@ -270,14 +265,13 @@ class Clamp(Function):
         yield sample(x, min=-0.2)
         yield sample(x.transpose(1, 2, 0), max=0.3)
         yield sample(rng.standard_normal((3, 3)), 0.4, -0.4)
+        yield sample(rng.standard_normal((3, 3)), -0.5, 0.8)
         yield on_kink(rng.integers(-2, 3, (3, 4)) * 1.0, -1, 1)
         yield refused(ArgumentError, "give min, max", x)
 
 
-class Where(Function):
+class Where(Elementwise):
     """y = a where condition holds, else b.  VJP: (none, g where condition, g where not)."""
-
-    broadcasts = True
 
     @staticmethod
     def forward(ctx, condition, input, other):
@@ -314,78 +308,6 @@ def _comparisons(rng: Any) -> Samples:
     yield refused(ShapeError, "do not broadcast", a, rng.integers(0, 2, (5,)))
 
 
-class Eq(Function):
-    """y = (a == b)."""
-
-    broadcasts = True
-
-    @staticmethod
-    def forward(ctx, input, other):
-        return input == other
-
-    samples = staticmethod(_comparisons)
-
-
-class Ne(Function):
-    """y = (a != b)."""
-
-    broadcasts = True
-
-    @staticmethod
-    def forward(ctx, input, other):
-        return input != other
-
-    samples = staticmethod(_comparisons)
-
-
-class Lt(Function):
-    """y = (a < b)."""
-
-    broadcasts = True
-
-    @staticmethod
-    def forward(ctx, input, other):
-        return input < other
-
-    samples = staticmethod(_comparisons)
-
-
-class Le(Function):
-    """y = (a <= b)."""
-
-    broadcasts = True
-
-    @staticmethod
-    def forward(ctx, input, other):
-        return input <= other
-
-    samples = staticmethod(_comparisons)
-
-
-class Gt(Function):
-    """y = (a > b)."""
-
-    broadcasts = True
-
-    @staticmethod
-    def forward(ctx, input, other):
-        return input > other
-
-    samples = staticmethod(_comparisons)
-
-
-class Ge(Function):
-    """y = (a >= b)."""
-
-    broadcasts = True
-
-    @staticmethod
-    def forward(ctx, input, other):
-        return input >= other
-
-    samples = staticmethod(_comparisons)
-
-
 def _masks(rng: Any) -> Samples:
     yield sample(rng.random((2, 3, 4)) < 0.5, rng.random((3, 1)) < 0.5)
     yield sample(rng.random((3, 3)) < 0.5, rng.random((3, 3)) < 0.5)
@@ -393,49 +315,32 @@ def _masks(rng: Any) -> Samples:
     yield refused(DtypeError, "boolean and integer", rng.random((2, 3)), rng.random((2, 3)))
 
 
-def _no_floats(op: str, *operands: Any) -> None:
-    if any(is_array(x) and x.dtype.kind == "f" for x in operands):
-        raise DtypeError(f"{op}: works on boolean and integer tensors only")
+def _mask(rng: Any) -> Samples:
+    yield sample(rng.random((2, 3, 4)) < 0.5)
+    yield sample(rng.integers(0, 8, (3, 3)))
+    yield refused(DtypeError, "boolean and integer", rng.random((2, 3)))
 
 
-class BitwiseAnd(Function):
-    """y = a & b, for masks and integers."""
+def _without_gradient(name: str, compute: Callable, about: str, samples: Callable) -> type:
+    """The op y = compute(a, b), whose result has no gradient."""
 
-    broadcasts = True
+    def forward(ctx, *operands):
+        if samples is not _comparisons and any(
+            x.dtype.kind == "f" for x in filter(is_array, operands)
+        ):
+            raise DtypeError(f"{name}: works on boolean and integer tensors only")
+        return compute(*operands)
 
-    @staticmethod
-    def forward(ctx, input, other):
-        _no_floats("bitwise_and", input, other)
-        return input & other
-
-    samples = staticmethod(_masks)
-
-
-class BitwiseOr(Function):
-    """y = a | b, for masks and integers."""
-
-    broadcasts = True
-
-    @staticmethod
-    def forward(ctx, input, other):
-        _no_floats("bitwise_or", input, other)
-        return input | other
-
-    samples = staticmethod(_masks)
+    body = {"forward": staticmethod(forward), "samples": staticmethod(samples)}
+    return type(name, (Elementwise,), body | {"__doc__": about, "__module__": __name__})
 
 
-class BitwiseNot(Function):
-    """y = ~x: not x for masks, the bits' complement for integers."""
-
-    broadcasts = True
-
-    @staticmethod
-    def forward(ctx, input):
-        _no_floats("bitwise_not", input)
-        return ~input
-
-    @staticmethod
-    def samples(rng):
-        yield sample(rng.random((2, 3, 4)) < 0.5)
-        yield sample(rng.integers(0, 8, (3, 3)))
-        yield refused(DtypeError, "boolean and integer", rng.random((2, 3)))
+Eq = _without_gradient("Eq", operator.eq, "y = (a == b).", _comparisons)
+Ne = _without_gradient("Ne", operator.ne, "y = (a != b).", _comparisons)
+Lt = _without_gradient("Lt", operator.lt, "y = (a < b).", _comparisons)
+Le = _without_gradient("Le", operator.le, "y = (a <= b).", _comparisons)
+Gt = _without_gradient("Gt", operator.gt, "y = (a > b).", _comparisons)
+Ge = _without_gradient("Ge", operator.ge, "y = (a >= b).", _comparisons)
+BitwiseAnd = _without_gradient("BitwiseAnd", operator.and_, "y = a & b, for masks.", _masks)
+BitwiseOr = _without_gradient("BitwiseOr", operator.or_, "y = a | b, for masks.", _masks)
+BitwiseNot = _without_gradient("BitwiseNot", operator.invert, "y = ~x, for masks.", _mask)

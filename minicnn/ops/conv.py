@@ -7,7 +7,7 @@ from ..arrays import Array
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..shapes import Pair, Window, describe, pair, window
-from .linear import check_types
+from .arithmetic import check_types
 from .samples import refused, sample
 
 
@@ -26,7 +26,7 @@ class Unfold(Function):
     @staticmethod
     def forward(ctx, input, kernel_size, dilation=1, padding=0, stride=1):
         check_image("unfold", input)
-        ctx.window = window_of("unfold", input.shape[2:], kernel_size, stride, padding, dilation)
+        ctx.window = window("unfold", input.shape[2:], kernel_size, stride, padding, dilation)
         ctx.shape = input.shape
         return _to_batch(kernels.call("im2col", input, ctx.window), ctx.window)
 
@@ -56,13 +56,11 @@ class Fold(Function):
     @staticmethod
     def forward(ctx, input, output_size, kernel_size, dilation=1, padding=0, stride=1):
         size = pair("fold", "output_size", output_size)
-        ctx.window = window_of("fold", size, kernel_size, stride, padding, dilation)
+        ctx.window = window("fold", size, kernel_size, stride, padding, dilation)
         (kh, kw), (oh, ow) = ctx.window.kernel_size, ctx.window.out
         if input.ndim != 3 or input.shape[1] % (kh * kw) or input.shape[2] != oh * ow:
-            raise ShapeError(
-                f"fold: input must be (N, C*{kh}*{kw}, L={oh * ow}) for output_size {size}, "
-                f"not {input.shape}"
-            )
+            expected = f"(N, C*{kh}*{kw}, L={oh * ow}) for output_size {size}"
+            raise ShapeError(f"fold: input must be {expected}, not {input.shape}")
         shape = (input.shape[0], input.shape[1] // (kh * kw), *size)
         return kernels.call("col2im", _from_batch(input), shape, ctx.window)
 
@@ -75,23 +73,10 @@ class Fold(Function):
         yield sample(rng.standard_normal((2, 18, 25)), (6, 7), (2, 3))
         yield sample(rng.standard_normal((2, 18, 8)), (6, 7), (3, 2), (2, 1), (1, 2), (2, 3))
         yield sample(rng.standard_normal((2, 18, 25)), 5, 3, padding=1)
+        yield sample(rng.standard_normal((2, 4, 4)), 4, 2, stride=2)
         yield sample(rng.standard_normal((25, 2, 18)).transpose(1, 2, 0), (6, 7), (2, 3))
         yield sample(rng.standard_normal((0, 4, 12)), (4, 5), 2)
         yield refused(ShapeError, "L=25", rng.random((2, 18, 24)), (6, 7), (2, 3))
-
-
-def window_of(
-    op: str, size: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any
-) -> Window:
-    """The Window from arguments as users write them."""
-    return window(
-        op,
-        tuple(size),  # type: ignore[arg-type]
-        pair(op, "kernel_size", kernel_size),
-        pair(op, "stride", stride),
-        pair(op, "padding", padding, least=0),
-        pair(op, "dilation", dilation),
-    )
 
 
 def _to_batch(cols: Array, window: Window) -> Array:
@@ -129,7 +114,7 @@ class Conv2d(Function):
         if before != after:
             ctx.cut = (after[0] - before[0], after[1] - before[1])
             input = kernels.reference.pad2d(input, (0, 0), ctx.cut)
-        ctx.window = window_of("conv2d", input.shape[2:], kernel_size, stride, before, dilation)
+        ctx.window = window("conv2d", input.shape[2:], kernel_size, stride, before, dilation)
         y, ctx.saved = kernels.forward("conv2d", input, weight, bias, ctx.window, groups)
         return y
 
@@ -178,10 +163,8 @@ def _check_conv(input: Array, weight: Array, bias: Array | None, groups: int) ->
     if groups < 1 or weight.shape[0] % groups:
         raise ArgumentError(f"conv2d: groups={groups} must divide out_channels={weight.shape[0]}")
     if input.shape[1] != weight.shape[1] * groups:
-        raise ShapeError(
-            f"conv2d: weight expects C_in={weight.shape[1] * groups} but input is "
-            f"{describe(input.shape)}"
-        )
+        expected = f"weight expects C_in={weight.shape[1] * groups}"
+        raise ShapeError(f"conv2d: {expected} but input is {describe(input.shape)}")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"conv2d: bias must be (O={weight.shape[0]},), not {bias.shape}")
     check_types("conv2d", input=input, weight=weight, bias=bias)

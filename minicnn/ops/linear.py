@@ -1,19 +1,14 @@
 """Matrix products: matmul, and the fully connected layer."""
 
+import math
+
 from .. import kernels
-from ..arrays import Array, is_floating, sum_to
+from ..arrays import module_of, sum_to
 from ..autograd import Function
 from ..errors import DtypeError, ShapeError
-from ..shapes import broadcast
+from ..shapes import check_broadcast
+from .arithmetic import check_types, no_bools
 from .samples import refused, sample
-
-
-def check_types(op: str, **arrays: Array | None) -> None:
-    """Refuses arrays that are not all of one floating type (None is skipped)."""
-    found = {name: a.dtype for name, a in arrays.items() if a is not None}
-    if len(set(found.values())) > 1 or not all(map(is_floating, found.values())):
-        listed = ", ".join(f"{name} is {dtype}" for name, dtype in found.items())
-        raise DtypeError(f"{op}: needs one floating type for all, but {listed}; use .to(dtype)")
 
 
 class MatMul(Function):
@@ -25,31 +20,30 @@ class MatMul(Function):
     @staticmethod
     def forward(ctx, input, other):
         a, b = input, other
-        if a.ndim == 0 or b.ndim == 0:
+        if getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0:
             raise ShapeError("matmul: needs tensors of at least 1 dimension; use * for numbers")
         if a.dtype != b.dtype:
             raise DtypeError(f"matmul: dtypes {a.dtype} and {b.dtype} differ; use .to(dtype)")
-        if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        no_bools("matmul", a)
+        if a.shape[-1] != b.shape[-2:][0]:
             raise ShapeError(
-                f"matmul: {a.shape} @ {b.shape}: the last dimension of the first, {a.shape[-1]}, "
-                f"must equal the {'second to last' if b.ndim > 1 else 'only'} one of the second"
+                f"matmul: {a.shape} @ {b.shape}: the first's last dimension, {a.shape[-1]}, must "
+                f"be the second's {'last but one' if b.ndim > 1 else 'only one'}"
             )
-        broadcast("matmul", [a.shape[:-2], b.shape[:-2]])
+        check_broadcast("matmul", [a.shape[:-2], b.shape[:-2]])
         ctx.save_for_backward(a, b)
         return a @ b
 
     @staticmethod
     def backward(ctx, g):
         a, b = ctx.saved_tensors
+        xp = module_of(g)
         rows = a if a.ndim > 1 else a[None]  # (..., n, k)
         columns = b if b.ndim > 1 else b[:, None]  # (..., k, m)
-        g = g.reshape(g.shape + (1,)) if b.ndim == 1 else g
-        g = g.reshape(g.shape[:-1] + (1,) + g.shape[-1:]) if a.ndim == 1 else g  # (..., n, m)
-        da = db = None
-        if ctx.needs_input_grad[0]:
-            da = sum_to(g @ columns.swapaxes(-1, -2), rows.shape).reshape(a.shape)
-        if ctx.needs_input_grad[1]:
-            db = sum_to(rows.swapaxes(-1, -2) @ g, columns.shape).reshape(b.shape)
+        g = g if b.ndim > 1 else xp.expand_dims(g, -1)
+        g = g if a.ndim > 1 else xp.expand_dims(g, -2)  # (..., n, m)
+        da = sum_to(g @ columns.swapaxes(-1, -2), rows.shape).reshape(a.shape)
+        db = sum_to(rows.swapaxes(-1, -2) @ g, columns.shape).reshape(b.shape)
         return da, db
 
     @staticmethod
@@ -66,6 +60,7 @@ class MatMul(Function):
         )
         yield refused(ShapeError, r"\(2, 3\) @ \(2, 3\)", rng.random((2, 3)), rng.random((2, 3)))
         yield refused(ShapeError, "at least 1 dimension", rng.random(()), rng.random(3))
+        yield refused(ShapeError, "at least 1 dimension", rng.random((2, 3)), 2)
         yield refused(DtypeError, "differ", rng.random((2, 3)), rng.integers(0, 3, (3, 2)))
 
 
@@ -86,14 +81,14 @@ class Linear(Function):
         if bias is not None and bias.shape != weight.shape[:1]:
             raise ShapeError(f"linear: bias must be {weight.shape[:1]}, not {bias.shape}")
         check_types("linear", input=input, weight=weight, bias=bias)
-        rows = input.reshape(input.size // max(1, input.shape[-1]), input.shape[-1])
+        rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
         y, ctx.saved = kernels.forward("linear", rows, weight, bias)
         ctx.shape = input.shape
         return y.reshape(input.shape[:-1] + weight.shape[:1])
 
     @staticmethod
     def backward(ctx, g):
-        rows = g.reshape(g.size // max(1, g.shape[-1]), g.shape[-1])
+        rows = g.reshape(math.prod(g.shape[:-1]), g.shape[-1])
         dx, dw, db = kernels.backward("linear", rows, ctx.saved, (*ctx.needs_input_grad, False))
         return None if dx is None else dx.reshape(ctx.shape), dw, db
 

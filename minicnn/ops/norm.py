@@ -1,11 +1,18 @@
 """Normalisation over the batch or over neighbouring channels, and dropout."""
 
+import math
+
 from .. import kernels
 from ..arrays import Array, module_of
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .linear import check_types
+from .arithmetic import check_types
 from .samples import refused, sample
+
+
+def _channels(x: Array) -> Array:
+    """(N, C) or (N, C, ...) -> (N, C, L)."""
+    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
 class BatchNorm(Function):
@@ -27,42 +34,31 @@ class BatchNorm(Function):
     ):  # fmt: skip
         if input.ndim < 2:
             raise ShapeError(f"batch_norm: input must be (N, C) or (N, C, ...), not {input.shape}")
-        n, c = input.shape[:2]
-        each = {
-            "running_mean": running_mean,
-            "running_var": running_var,
-            "weight": weight,
-            "bias": bias,
-        }
-        for name, a in each.items():
-            if a is not None and a.shape != (c,):
-                raise ShapeError(f"batch_norm: {name} must be (C={c},), not {a.shape}")
+        vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight}
+        for name, a in (vectors | {"bias": bias}).items():
+            if a is not None and a.shape != input.shape[1:2]:
+                raise ShapeError(f"batch_norm: {name} must be {input.shape[1:2]}, not {a.shape}")
         check_types("batch_norm", input=input, weight=weight, bias=bias)
-        if not training and (running_mean is None or running_var is None):
-            raise ArgumentError(
-                "batch_norm: outside training it needs running_mean and running_var"
-            )
-        count = input.size // max(1, c)
-        if training and count < 2:
-            raise ShapeError(
-                f"batch_norm: training needs more than 1 value per channel, not {input.shape}"
-            )
-        x = input.reshape(n, c, count // max(1, n))
-        given = (None, None) if training else (running_mean, running_var)
+        x = _channels(input)
+        count, given = x.shape[0] * x.shape[2], (running_mean, running_var)
+        if training:
+            given = (None, None)
+            if count < 2:
+                raise ShapeError(f"batch_norm: training needs 2 values a channel: {input.shape}")
+        elif running_mean is None or running_var is None:
+            raise ArgumentError("batch_norm: outside training running_mean and _var are needed")
         (y, mean, var), ctx.saved = kernels.forward("batch_norm", x, weight, bias, *given, eps)
         if training and running_mean is not None:
             running_mean += momentum * (mean - running_mean)
             running_var += momentum * (var * (count / (count - 1)) - running_var)
-        ctx.shape = input.shape
         return y.reshape(input.shape)
 
     @staticmethod
     def backward(ctx, g):
-        n, c = g.shape[:2]
-        x_needs, _, _, *others = (*ctx.needs_input_grad, False, False)
-        g = g.reshape(n, c, g.size // max(1, n * c))
-        dx, dw, db = kernels.backward("batch_norm", g, ctx.saved, (x_needs, *others[:2]))
-        return None if dx is None else dx.reshape(ctx.shape), None, None, dw, db
+        needs = (*ctx.needs_input_grad, False, False)
+        needs = (needs[0], needs[3], needs[4])
+        dx, dw, db = kernels.backward("batch_norm", _channels(g), ctx.saved, needs)
+        return None if dx is None else dx.reshape(g.shape), None, None, dw, db
 
     @staticmethod
     def samples(rng):
@@ -76,11 +72,9 @@ class BatchNorm(Function):
         running = {"running_mean": normal(3), "running_var": rng.uniform(0.5, 2, 3)}
         yield sample(x, weight=w, bias=b, **running)
         yield sample(x, training=True, momentum=0.3, **running)
-        yield refused(ShapeError, r"weight must be \(C=3,\)", x, None, None, normal(4), b, True)
-        yield refused(
-            ShapeError, "more than 1 value per channel", normal((1, 3)), None, None, w, b, True
-        )
-        yield refused(ArgumentError, "needs running_mean", x, None, None, w, b)
+        yield refused(ShapeError, r"weight must be \(3,\)", x, None, None, normal(4), b, True)
+        yield refused(ShapeError, "2 values a channel", normal((1, 3)), None, None, w, b, True)
+        yield refused(ArgumentError, "running_mean and _var are needed", x, None, None, w, b)
         yield refused(DtypeError, "weight is float32", x, None, None, w.astype("f4"), b, True)
 
 

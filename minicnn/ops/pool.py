@@ -1,28 +1,24 @@
 """Pooling: average, maximum, adaptive average, and LeNet's trainable subsampling."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from .. import kernels
 from ..arrays import Array, is_floating, module_of
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..shapes import Window, pair, window
+from ..shapes import Pair, Window, pair, window
+from .arithmetic import check_types
 from .conv import check_image
-from .linear import check_types
 from .samples import on_kink, refused, sample
 
 
-def pool_window(
-    op: str, x: Array, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
-) -> Window:
-    """The Window of a pooling layer; its stride is its kernel_size where None is given."""
+def pool_window(op: str, x: Array, kernel: Any, stride: Any, padding: Any, *more: Any) -> Window:
+    """The Window of a pooling layer; padding must be at most half of its kernel_size."""
     check_image(op, x)
-    kernel = pair(op, "kernel_size", kernel)
-    stride = kernel if stride is None else pair(op, "stride", stride)
-    padding = pair(op, "padding", padding, least=0)
-    dilation = pair(op, "dilation", dilation)
-    found = window(op, x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
-    if any(2 * p > r for p, r in zip(padding, found.reach(), strict=True)):
+    found = window(op, x.shape[2:], kernel, stride, padding, *more)
+    if any(2 * p > k for p, k in zip(found.padding, found.kernel_size, strict=True)):
         raise ArgumentError(f"{op}: padding {padding} must be at most half of the window {kernel}")
     return found
 
@@ -46,9 +42,8 @@ class AvgPool2d(Function):
         if divisor_override == 0:
             raise ArgumentError("avg_pool2d: divisor_override must not be 0")
         found = pool_window("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
-        y, ctx.saved = kernels.forward(
-            "avg_pool2d", input, found, count_include_pad, divisor_override
-        )
+        how = (count_include_pad, divisor_override)
+        y, ctx.saved = kernels.forward("avg_pool2d", input, found, *how)
         return y
 
     @staticmethod
@@ -131,9 +126,7 @@ class Subsample2d(Function):
         found = pool_window("subsample2d", input, kernel_size, stride, padding, 1, ceil_mode)
         for name, a in ("coefficient", coefficient), ("bias", bias):
             if a.shape != input.shape[1:2]:
-                raise ShapeError(
-                    f"subsample2d: {name} must be (C={input.shape[1]},), not {a.shape}"
-                )
+                raise ShapeError(f"subsample2d: {name} must be {input.shape[1:2]}, not {a.shape}")
         check_types("subsample2d", input=input, coefficient=coefficient, bias=bias)
         y, ctx.saved = kernels.forward("subsample2d", input, coefficient, bias, found)
         return y
@@ -150,8 +143,17 @@ class Subsample2d(Function):
             if s.raises is not DtypeError:
                 yield s
         x, a = rng.standard_normal((2, 3, 7, 6)), rng.standard_normal(3)
-        yield refused(ShapeError, r"coefficient must be \(C=3,\), not \(2,\)", x, a[:2], a, 2)
+        yield refused(ShapeError, r"coefficient must be \(3,\), not \(2,\)", x, a[:2], a, 2)
         yield refused(DtypeError, "bias is float32", x, a, a.astype("f4"), 2)
+
+
+def _cells(x: Array, out: Pair) -> Iterator[tuple[int, int, Array]]:
+    """(i, j, the view of x that output element (i, j) averages)."""
+    (h, w), (oh, ow) = x.shape[2:], out
+    for i, j in itertools.product(range(oh), range(ow)):
+        rows = slice(i * h // oh, -((i + 1) * h // -oh))
+        columns = slice(j * w // ow, -((j + 1) * w // -ow))
+        yield i, j, x[:, :, rows, columns]
 
 
 class AdaptiveAvgPool2d(Function):
@@ -165,32 +167,18 @@ class AdaptiveAvgPool2d(Function):
     def forward(ctx, input, output_size):
         check_image("adaptive_avg_pool2d", input)
         check_types("adaptive_avg_pool2d", input=input)
-        sizes = (
-            output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-        )
+        sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * 2
         wanted = [n if o is None else o for n, o in zip(input.shape[2:], sizes, strict=True)]
-        out = pair("adaptive_avg_pool2d", "output_size", wanted)
-        ctx.shape, ctx.out = input.shape, out
-        y = module_of(input).empty(input.shape[:2] + out, input.dtype)
-        for i, j, cell in AdaptiveAvgPool2d._cells(input, out):
+        ctx.shape, ctx.out = input.shape, pair("adaptive_avg_pool2d", "output_size", wanted)
+        y = module_of(input).empty(input.shape[:2] + ctx.out, input.dtype)
+        for i, j, cell in _cells(input, ctx.out):
             y[:, :, i, j] = cell.mean(axis=(2, 3))
         return y
 
     @staticmethod
-    def _cells(x: Array, out: Any) -> Any:
-        """(i, j, the view of x that output element (i, j) averages)."""
-        rows, columns = (
-            [(i * n // o, -((i + 1) * n // -o)) for i in range(o)]
-            for n, o in zip(x.shape[2:], out, strict=True)
-        )
-        for i, (top, bottom) in enumerate(rows):
-            for j, (left, right) in enumerate(columns):
-                yield i, j, x[:, :, top:bottom, left:right]
-
-    @staticmethod
     def backward(ctx, g):
         dx = module_of(g).zeros(ctx.shape, g.dtype)
-        for i, j, cell in AdaptiveAvgPool2d._cells(dx, ctx.out):
+        for i, j, cell in _cells(dx, ctx.out):
             cell += (g[:, :, i, j] / (cell.shape[2] * cell.shape[3]))[:, :, None, None]
         return (dx,)
 

@@ -6,6 +6,7 @@ from .. import shapes
 from ..arrays import Array, dtype_of, float64, int64, is_floating, module_of
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
+from .arithmetic import check_types, no_bools
 from .samples import Samples, on_kink, refused, sample
 
 
@@ -27,9 +28,8 @@ def _over(rng: Any) -> Samples:
 
 def _expanded(g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     """A reduced gradient, repeated (as a view) along the axes that were reduced."""
-    xp = module_of(g)
-    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
-    return xp.broadcast_to(g.reshape(kept), shape)
+    kept = [1 if i in axes else n for i, n in enumerate(shape)]
+    return module_of(g).broadcast_to(g.reshape(kept), shape)
 
 
 class Sum(Function):
@@ -42,9 +42,8 @@ class Sum(Function):
     def forward(ctx, input, dim=None, keepdim=False, dtype=None):
         ctx.shape, ctx.dtype = input.shape, input.dtype
         ctx.axes = shapes.axes("sum", dim, input.ndim)
-        if dtype is None and not is_floating(input.dtype):
-            dtype = int64
-        return input.sum(ctx.axes, dtype=dtype and dtype_of(dtype), keepdims=keepdim)
+        natural = input.dtype if is_floating(input.dtype) else int64
+        return input.sum(ctx.axes, dtype_of(dtype or natural), keepdims=keepdim)
 
     @staticmethod
     def backward(ctx, g):
@@ -60,22 +59,16 @@ class Sum(Function):
 class Mean(Function):
     """y = mean of x over `dim` (all dimensions if None).  VJP: g over how many went into the mean.
 
-    Integers are refused, as in PyTorch.
+    Integers are refused, as in PyTorch; the mean of nothing is NaN.
     """
 
     @staticmethod
     def forward(ctx, input, dim=None, keepdim=False):
-        if not is_floating(input.dtype):
-            raise DtypeError(
-                f"mean: needs a floating type, not {input.dtype}; use x.float().mean()"
-            )
+        check_types("mean", input=input)
         ctx.shape, ctx.axes = input.shape, shapes.axes("mean", dim, input.ndim)
-        count = 1
-        for a in ctx.axes:
-            count *= input.shape[a]
-        ctx.count = count
         total = input.sum(ctx.axes, keepdims=keepdim)
-        return module_of(input).asarray(total / count if count else total * float("nan"))
+        ctx.count = input.size // max(1, total.size)
+        return total / ctx.count
 
     @staticmethod
     def backward(ctx, g):
@@ -95,19 +88,16 @@ class Var(Function):
 
     @staticmethod
     def forward(ctx, input, dim=None, unbiased=None, keepdim=False, correction=1):
-        if not is_floating(input.dtype):
-            raise DtypeError(f"var: needs a floating type, not {input.dtype}")
+        check_types("var", input=input)
         if isinstance(dim, bool):  # var(x, False) is the older var(x, unbiased=False)
             dim, unbiased = None, dim
         correction = correction if unbiased is None else int(unbiased)
-        axes = shapes.axes("var", dim, input.ndim)
-        centred = input - input.mean(axes, keepdims=True)
-        n = input.size // max(1, input.sum(axes).size)
-        ctx.divisor = n - correction
-        ctx.axes = axes
+        ctx.axes = shapes.axes("var", dim, input.ndim)
+        centred = input - input.mean(ctx.axes, keepdims=True)
+        squares = (centred * centred).sum(ctx.axes, keepdims=keepdim)
+        ctx.divisor = max(0, input.size // max(1, squares.size) - correction)
         ctx.save_for_backward(centred)
-        squares = (centred * centred).sum(axes, keepdims=keepdim)
-        return squares / ctx.divisor if ctx.divisor > 0 else squares * float("nan")
+        return squares / ctx.divisor
 
     @staticmethod
     def backward(ctx, g):
@@ -129,53 +119,39 @@ class Var(Function):
 
 def _extremes(rng: Any) -> Samples:
     yield sample(rng.standard_normal((2, 3, 4)))
-    yield sample(rng.standard_normal((3, 3)))
+    yield sample(rng.standard_normal((3, 3)) + [[0, 0, 9], [0, 0, 0], [-9, 0, 0]])
     yield sample(rng.standard_normal((4, 2, 3)).transpose(2, 0, 1)[::-1])
     yield sample(rng.standard_normal(()))
     yield on_kink(rng.integers(0, 3, (3, 4)) * 1.0)
     yield refused(ShapeError, "no element", rng.standard_normal((0, 3)))
 
 
-def _split_evenly(x: Array, y: Array, g: Array) -> Array:
-    winners = (x == y) | (x != x)  # where there is a NaN, y is NaN, and equals nothing
-    return winners * (g / winners.sum(dtype=g.dtype))
-
-
-def _some(op: str, x: Array) -> None:
-    if x.size == 0:
-        raise ShapeError(f"{op}: a tensor of shape {x.shape} has no element to choose")
-
-
 class Max(Function):
     """y = the largest element of all.  VJP: g to it; equal ones share it evenly."""
 
-    @staticmethod
-    def forward(ctx, input):
-        _some("max", input)
-        y = input.max()
+    find = "max"
+
+    @classmethod
+    def forward(cls, ctx, input):
+        if input.size == 0:
+            raise ShapeError(f"{cls.find}: a tensor of {input.shape} has no element to choose")
+        y = getattr(input, cls.find)()
         ctx.save_for_backward(input, y)
         return y
 
     @staticmethod
     def backward(ctx, g):
-        return (_split_evenly(*ctx.saved_tensors, g),)
+        x, y = ctx.saved_tensors
+        winners = (x == y) | (x != x)  # where there is a NaN, y is one, and equals nothing
+        return (winners * (g / int(winners.sum())),)
 
     samples = staticmethod(_extremes)
 
 
-class Min(Function):
+class Min(Max):
     """y = the smallest element of all.  VJP: g to it; equal ones share it evenly."""
 
-    @staticmethod
-    def forward(ctx, input):
-        _some("min", input)
-        y = input.min()
-        ctx.save_for_backward(input, y)
-        return y
-
-    @staticmethod
-    def backward(ctx, g):
-        return (_split_evenly(*ctx.saved_tensors, g),)
+    find = "min"
 
     samples = staticmethod(_extremes)
 
@@ -192,28 +168,12 @@ def _along(rng: Any) -> Samples:
     yield refused(ShapeError, "no element", rng.standard_normal((2, 0)), 1)
 
 
-def _pick(ctx: Any, x: Array, chooser: str, dim: int, keepdim: bool) -> tuple[Array, Array]:
-    """(values, indices) of the first extremum along dim."""
-    xp = module_of(x)
-    axis = shapes.axis(chooser, dim, x.ndim)
-    flat = x.reshape(1) if x.ndim == 0 else x
-    if flat.shape[axis] == 0:
-        raise ShapeError(f"{chooser}: dim {dim} of shape {x.shape} has no element to choose")
-    indices = xp.expand_dims(getattr(xp, chooser)(flat, axis), axis)
-    ctx.axis, ctx.shape = axis, x.shape
-    ctx.save_for_backward(indices)
-    values = xp.take_along_axis(flat, indices, axis)
-    shape = x.shape if x.ndim == 0 else values.shape if keepdim else values.squeeze(axis).shape
-    return values.reshape(shape), indices.reshape(shape)
-
-
-def _put_back(ctx: Any, g: Array) -> tuple[Array]:
-    """Zeros with g where _pick took its values."""
+def _put_back(ctx: Any, g: Array) -> Array:
+    """Zeros with g at the indices that forward chose."""
     (indices,) = ctx.saved_tensors
-    xp = module_of(g)
-    dx = xp.zeros(ctx.shape or (1,), g.dtype)
-    xp.put_along_axis(dx, indices, g.reshape(indices.shape), ctx.axis)
-    return (dx.reshape(ctx.shape),)
+    dx = module_of(g).zeros(ctx.shape or 1, g.dtype)
+    module_of(g).put_along_axis(dx, indices, g.reshape(indices.shape), ctx.axis)
+    return dx.reshape(ctx.shape)
 
 
 class MaxDim(Function):
@@ -222,30 +182,34 @@ class MaxDim(Function):
     VJP: g to the elements that were chosen.
     """
 
-    @staticmethod
-    def forward(ctx, input, dim, keepdim=False):
-        return _pick(ctx, input, "argmax", dim, keepdim)
+    find = "argmax"
+
+    @classmethod
+    def forward(cls, ctx, input, dim, keepdim=False):
+        xp, x = module_of(input), input.reshape(input.shape or 1)
+        ctx.axis, ctx.shape = shapes.axis(cls.find, dim, input.ndim), input.shape
+        if x.shape[ctx.axis] == 0:
+            raise ShapeError(f"{cls.find}: dim {dim} of {input.shape} has no element to choose")
+        indices = xp.expand_dims(getattr(xp, cls.find)(x, ctx.axis), ctx.axis)
+        ctx.save_for_backward(indices)
+        values = xp.take_along_axis(x, indices, ctx.axis)
+        keep = keepdim and input.ndim > 0
+        return (values, indices) if keep else (values.squeeze(ctx.axis), indices.squeeze(ctx.axis))
 
     @staticmethod
     def backward(ctx, g, _):
-        return _put_back(ctx, g)
+        return (_put_back(ctx, g),)
 
     samples = staticmethod(_along)
 
 
-class MinDim(Function):
+class MinDim(MaxDim):
     """(values, indices) of the smallest elements along `dim`; of equal ones the first.
 
     VJP: g to the elements that were chosen.
     """
 
-    @staticmethod
-    def forward(ctx, input, dim, keepdim=False):
-        return _pick(ctx, input, "argmin", dim, keepdim)
-
-    @staticmethod
-    def backward(ctx, g, _):
-        return _put_back(ctx, g)
+    find = "argmin"
 
     samples = staticmethod(_along)
 
@@ -255,11 +219,11 @@ class ArgMax(Function):
 
     @staticmethod
     def forward(ctx, input, dim=None, keepdim=False):
-        _some("argmax", input)
-        if dim is None:
-            found = module_of(input).asarray(input.argmax())
-            return found.reshape((1,) * input.ndim) if keepdim else found
-        return _pick(ctx, input, "argmax", dim, keepdim)[1]
+        no_bools("argmax", input)
+        if dim is not None:
+            return MaxDim.forward(ctx, input, dim, keepdim)[1]
+        index = MaxDim.forward(ctx, input.reshape(input.size), 0)[1]
+        return index.reshape((1,) * input.ndim) if keepdim else index
 
     @staticmethod
     def samples(rng):
@@ -275,25 +239,21 @@ class TopK(Function):
 
     @staticmethod
     def forward(ctx, input, k, dim=-1, largest=True, sorted=True):
-        xp = module_of(input)
-        ctx.axis = axis = shapes.axis("topk", dim, input.ndim)
-        x = xp.atleast_1d(input)
-        n = x.shape[axis]
+        xp, x = module_of(input), input.reshape(input.shape or 1)
+        ctx.axis, ctx.shape = shapes.axis("topk", dim, input.ndim), input.shape
+        n = x.shape[ctx.axis]
         if not 0 <= k <= n:
             raise ArgumentError(f"topk: k={k} is out of range for dim {dim} of size {n}")
-        if largest:  # a stable ascending sort of the reversed axis, read from its end
-            order = n - 1 - xp.flip(xp.argsort(xp.flip(x, axis), axis, kind="stable"), axis)
-        else:
-            order = xp.argsort(x, axis, kind="stable")
-        indices = xp.take(order, range(k), axis)
-        ctx.shape = input.shape
+        flip = (lambda a: xp.flip(a, ctx.axis)) if largest else (lambda a: a)
+        order = flip(xp.argsort(flip(x), ctx.axis, kind="stable"))  # of equal ones the first
+        indices = xp.take(n - 1 - order if largest else order, range(k), ctx.axis)
         ctx.save_for_backward(indices)
-        values = xp.take_along_axis(x, indices, axis)
+        values = xp.take_along_axis(x, indices, ctx.axis)
         return (values, indices) if input.ndim else (values.reshape(()), indices.reshape(()))
 
     @staticmethod
     def backward(ctx, g, _):
-        return _put_back(ctx, g)
+        return (_put_back(ctx, g),)
 
     @staticmethod
     def samples(rng):

@@ -37,3 +37,10 @@ def refused(error: type[Exception], match: str, *args: Any, **kwargs: Any) -> Sa
 def on_kink(*args: Any, **kwargs: Any) -> Sample:
     """A call that works, on a kink or a tie."""
     return Sample(args, kwargs, kink=True)
+
+
+def changed(a: Any, index: int, value: int) -> Any:
+    """A copy of an array with one element changed."""
+    a = a.copy()
+    a[index] = value
+    return a

@@ -35,18 +35,18 @@ class LRScheduler:
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 group["initial_lr"] = group["lr"]
-            _require(
-                "initial_lr" in group,
-                f"{type(self).__name__}: with last_epoch={last_epoch}, group {i} needs an "
-                '"initial_lr"; load the optimiser\'s state_dict first, or leave last_epoch out',
-            )
+            elif "initial_lr" not in group:
+                raise ArgumentError(
+                    f"{type(self).__name__}: with last_epoch={last_epoch}, group {i} needs an "
+                    '"initial_lr"; load the optimiser\'s state_dict first, or leave last_epoch out'
+                )
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self.step()
 
     def _attach(self, optimizer: Optimizer) -> None:
-        found = type(optimizer).__name__
-        _require(isinstance(optimizer, Optimizer), f"a schedule needs an Optimizer, not {found}")
+        if not isinstance(optimizer, Optimizer):
+            raise ArgumentError(f"a schedule needs an Optimizer, not {type(optimizer).__name__}")
         self.optimizer = optimizer
 
     def get_lr(self) -> list[float]:
@@ -85,7 +85,8 @@ class StepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        _require(step_size > 0, f"StepLR: step_size must be above 0, not {step_size}")
+        if step_size <= 0:
+            raise ArgumentError(f"StepLR: step_size must be above 0, not {step_size}")
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -125,7 +126,8 @@ class CosineAnnealingLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        _require(T_max > 0, f"CosineAnnealingLR: T_max must be above 0, not {T_max}")
+        if T_max <= 0:
+            raise ArgumentError(f"CosineAnnealingLR: T_max must be above 0, not {T_max}")
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -191,21 +193,17 @@ class OneCycleLR(LRScheduler):
         if total_steps is None and epochs and steps_per_epoch:
             total_steps = epochs * steps_per_epoch
         if not isinstance(total_steps, int) or total_steps <= 0:
+            wanted = "an integer above 0, or epochs and steps_per_epoch"
+            raise ArgumentError(f"OneCycleLR: total_steps is {total_steps}; pass {wanted}")
+        if not 0 <= pct_start <= 1:
+            raise ArgumentError(f"OneCycleLR: pct_start must be in [0, 1], not {pct_start}")
+        if anneal_strategy not in _ANNEAL:
             raise ArgumentError(
-                "OneCycleLR: total_steps (or epochs and steps_per_epoch) must be an integer above "
-                f"0, not {total_steps}"
+                f"OneCycleLR: anneal_strategy {anneal_strategy!r} is not cos or linear"
             )
-        known = ", ".join(_ANNEAL)
-        _require(0 <= pct_start <= 1, f"OneCycleLR: pct_start must be in [0, 1], not {pct_start}")
-        _require(
-            anneal_strategy in _ANNEAL,
-            f"OneCycleLR: anneal_strategy must be one of {known}, not {anneal_strategy!r}",
-        )
-        _require(
-            not cycle_momentum or bool({"momentum", "betas"} & optimizer.defaults.keys()),
-            f"OneCycleLR: {type(optimizer).__name__} has neither momentum nor betas; pass "
-            "cycle_momentum=False",
-        )
+        if cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
+            who = type(optimizer).__name__
+            raise ArgumentError(f"OneCycleLR: {who} has no momentum; pass cycle_momentum=False")
         self.total_steps, self.phases = total_steps, _phases(total_steps, pct_start, three_phase)
         self.anneal_strategy, self.cycle_momentum = anneal_strategy, cycle_momentum
         groups = optimizer.param_groups
@@ -222,11 +220,11 @@ class OneCycleLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """The lr of each group; sets its momentum too."""
-        _require(
-            self.last_epoch <= self.total_steps,
-            f"OneCycleLR: step {self.last_epoch}, but the schedule has only {self.total_steps}; "
-            "was total_steps counted in epochs instead of batches?",
-        )
+        if self.last_epoch > self.total_steps:
+            raise ArgumentError(
+                f"OneCycleLR: step {self.last_epoch}, but the schedule has only "
+                f"{self.total_steps}; was total_steps counted in epochs instead of batches?"
+            )
         ends = [phase[0] for phase in self.phases]
         i = next((i for i, end in enumerate(ends) if self.last_epoch <= end), len(ends) - 1)
         start = ends[i - 1] if i else 0
@@ -295,13 +293,14 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         self._attach(optimizer)
-        who = "ReduceLROnPlateau:"
-        _require(factor < 1, f"{who} factor must be below 1, not {factor}")
-        _require(mode in ("min", "max"), f"{who} mode must be min or max, not {mode!r}")
-        _require(
-            threshold_mode in ("rel", "abs"),
-            f"{who} threshold_mode must be rel or abs, not {threshold_mode!r}",
-        )
+        if factor >= 1:
+            raise ArgumentError(f"ReduceLROnPlateau: factor must be below 1, not {factor}")
+        if mode not in ("min", "max"):
+            raise ArgumentError(f"ReduceLROnPlateau: mode {mode!r} is not min or max")
+        if threshold_mode not in ("rel", "abs"):
+            raise ArgumentError(
+                f"ReduceLROnPlateau: threshold_mode {threshold_mode!r} is not rel or abs"
+            )
         self.mode, self.threshold_mode = mode, threshold_mode
         _per_group("ReduceLROnPlateau", "min_lr", min_lr, optimizer.param_groups)
         self.factor, self.patience, self.threshold = factor, patience, threshold
@@ -341,11 +340,6 @@ class ReduceLROnPlateau(LRScheduler):
 
 
 # ---- arguments -------------------------------------------------------------------------------
-
-
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise ArgumentError(message)
 
 
 def _per_group(owner: str, name: str, value: Any, groups: list[dict[str, Any]]) -> list[float]:

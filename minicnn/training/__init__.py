@@ -10,13 +10,13 @@ from typing import Any
 
 from ..autograd import Tensor, no_grad
 from ..data import DataLoader
-from ..devices import Generator
 from ..errors import AnomalyError
 from ..models import prepare
 from ..nn import Module
 from ..nn import functional as F
 from ..optim import Adam
 from ..optim.lr_scheduler import OneCycleLR
+from ..random import Generator
 from ..serialization import save_file
 
 Report = Callable[[dict[str, Any]], None]

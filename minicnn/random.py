@@ -1,0 +1,54 @@
+"""Random numbers with a seed: the generator that everything random here draws from."""
+
+from typing import Any
+
+import numpy as np
+
+
+class Generator:
+    """A seeded source of random numbers, and of counters for counter-based generators.
+
+    `numpy` gives the host's numbers (initial weights, shuffling); `counters(n)` hands out a seed
+    and an offset from which a kernel makes n numbers on any device, so two integers are the whole
+    state of a dropout mask.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.manual_seed(
+            int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        )
+
+    def manual_seed(self, seed: int) -> "Generator":
+        """Starts again from a seed; returns the generator itself."""
+        self._seed = int(seed)
+        self._offset = 0
+        self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        return self
+
+    def initial_seed(self) -> int:
+        """The seed this generator was last started from."""
+        return self._seed
+
+    def counters(self, n: int) -> tuple[int, int]:
+        """(seed, offset) for n random words; later calls never get the same words again."""
+        offset = self._offset
+        self._offset += -(-n // 4)  # a Philox counter yields four words
+        return self._seed % 2**64, offset
+
+    def get_state(self) -> dict[str, Any]:
+        """The whole state, as plain numbers and text that JSON can hold."""
+        return {"seed": self._seed, "offset": self._offset, "numpy": self.numpy.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes back to a state that `get_state` returned."""
+        self.manual_seed(state["seed"])
+        self._offset = state["offset"]
+        self.numpy.bit_generator.state = state["numpy"]
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seeds the generator that everything random here uses unless it is given its own."""
+    return default_generator.manual_seed(seed)

@@ -1,0 +1,168 @@
+"""The floor plan: imports go down only, the core keeps its line budget, import stays light."""
+
+import ast
+import io
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# The floors of the house, lowest first; a module belongs to the longest prefix that fits.
+FLOORS = {
+    "minicnn.errors": 0, "minicnn.shapes": 0, "minicnn.arrays": 0, "minicnn.kernels": 0,
+    "minicnn.devices": 1, "minicnn.autograd": 1,
+    "minicnn.ops": 2,
+    "minicnn.methods": 3, "minicnn.gradcheck": 3,
+    "minicnn.random": 4, "minicnn.creation": 4, "minicnn.conveniences": 4,
+    "minicnn.nn": 4, "minicnn.optim": 4, "minicnn.data": 4, "minicnn.datasets": 4,
+    "minicnn.serialization": 4,
+    "minicnn.models": 5, "minicnn.training": 5, "minicnn.cli": 5, "minicnn.__main__": 5,
+    "minicnn": 5,
+}  # fmt: skip
+
+CORE = [
+    "minicnn/errors.py", "minicnn/shapes.py", "minicnn/arrays.py", "minicnn/devices.py",
+    "minicnn/autograd.py", "minicnn/methods.py", "kernels/__init__.py", "kernels/reference.py",
+]  # fmt: skip
+READING_PATH = [
+    "minicnn/autograd.py", "kernels/reference.py", "minicnn/ops/conv.py", "minicnn/ops/pool.py",
+]  # fmt: skip
+
+
+def sources():
+    own = [p for p in ROOT.glob("minicnn/**/*.py") if "kernels" not in p.relative_to(ROOT).parts]
+    return sorted([*ROOT.glob("kernels/**/*.py"), *own])
+
+
+def module_name(path):
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    if parts[0] == "kernels":
+        parts.insert(0, "minicnn")
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def floor(module):
+    while module not in FLOORS:
+        module, _, last = module.rpartition(".")
+        assert module, f"{last} has no floor: name it in FLOORS"
+    return FLOORS[module]
+
+
+def imports_of(path, text=None):
+    """Every minicnn module that a file imports, in functions too."""
+    package = (
+        module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
+    )
+    for node in ast.walk(ast.parse(text if text is not None else path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.split(".")[0] == "minicnn")
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                up = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*up, *([node.module] if node.module else [])])
+            if base.split(".")[0] == "minicnn":
+                for a in node.names:
+                    yield f"{base}.{a.name}" if _is_module(f"{base}.{a.name}") else base
+
+
+def _is_module(name):
+    place = ROOT / name.replace(".", "/").replace("minicnn/kernels", "kernels")
+    return place.with_suffix(".py").exists() or (place / "__init__.py").exists()
+
+
+def climbs(path, text=None):
+    own = module_name(path)
+    return [m for m in imports_of(path, text) if floor(m) > floor(own) and own != "minicnn"]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down_only(path):
+    assert climbs(path) == []
+
+
+def test_an_import_that_goes_up_is_seen():
+    op = ROOT / "minicnn/ops/conv.py"
+    for line in ("from ..nn import Module", "from .. import nn", "import minicnn.nn",
+                 "def f():\n    from ..nn.module import Module", "from ..methods import to"):  # fmt: skip
+        assert climbs(op, line), line
+    assert not climbs(op, "from ..autograd import Function\nfrom . import linear\nimport numpy")
+    assert climbs(ROOT / "kernels/reference.py", "from ..autograd import Tensor")
+
+
+def code_lines(path, text=None):
+    """Lines of code: no blanks, comments, docstrings or samples (what feeds only the tests)."""
+    text = path.read_text() if text is None else text
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT,
+                              tokenize.DEDENT, tokenize.ENDMARKER):  # fmt: skip
+            lines.update(range(token.start[0], token.end[0] + 1))
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
+            node
+        ):
+            first = node.body[0]
+            lines -= set(range(first.lineno, first.end_lineno + 1))
+        if _feeds_samples(node) or getattr(node, "module", "") == "samples":
+            top = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+            lines -= set(range(top, node.end_lineno + 1))
+    return len(lines)
+
+
+def _feeds_samples(node):
+    """`samples = ...`, or a function whose first parameter is rng: it makes samples."""
+    if isinstance(node, ast.FunctionDef):
+        return bool(node.args.args) and node.args.args[0].arg == "rng"
+    return isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "samples"
+
+
+def test_what_counts_as_a_line_of_code():
+    text = '"""Doc."""\n\n# note\nx = 1  # why\n\n\ndef f(a,\n      b):\n    """Doc."""\n    return a\n'
+    assert code_lines(None, text) == 4
+    sampled = (
+        "class A:\n    @staticmethod\n    def samples(rng):\n        yield sample(1)\n    y = 2\n"
+    )
+    assert code_lines(None, sampled) == 2
+
+
+def test_the_core_keeps_its_budget(record_property, capsys):
+    ops = [str(p.relative_to(ROOT)) for p in ROOT.glob("minicnn/ops/*.py") if p.stem != "samples"]
+    counts = {name: code_lines(ROOT / name) for name in [*CORE, *sorted(ops)]}
+    total, path = sum(counts.values()), sum(counts[name] for name in READING_PATH)
+    report = "\n".join(f"{n:5d}  {name}" for name, n in counts.items())
+    report += f"\n{total:5d}  the core (at most 2000)\n{path:5d}  the reading path (at most 900)"
+    with capsys.disabled():
+        print("\nLines of code\n" + report)
+    assert total <= 2000
+    assert path <= 900
+    assert max(counts.values()) <= 400
+
+
+def test_import_is_light():
+    """`import minicnn` loads none of the heavy packages; they come when they are first used."""
+    heavy = ("numba", "matplotlib", "typer", "rich", "safetensors", "PIL", "cupy", "torch")
+    code = f"import sys, minicnn; print([m for m in {heavy!r} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_kernels_are_imported_under_one_name_only():
+    code = "import kernels"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert "import this package as minicnn.kernels" in out.stderr
+
+
+def test_every_package_is_listed_for_the_wheel():
+    import configparser
+
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    found = {module_name(p) for p in sources() if p.name == "__init__.py"}
+    assert listed == found
