@@ -23,8 +23,6 @@ if __name__ != "minicnn.kernels":
 from . import reference
 from .reference import Saved
 
-__all__ = ["CONTRACT", "PAIRS", "PLAIN", "Saved", "backward", "call", "forward", "use", "which"]
-
 PAIRS = tuple(
     "conv2d avg_pool2d max_pool2d subsample2d sigmoid tanh scaled_tanh relu softmax_cross_entropy "
     "linear batch_norm dropout".split()

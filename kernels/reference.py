@@ -148,7 +148,8 @@ def spread(g: Array, x_shape: Shape, window: Window) -> Array:
 def _zeros_with_padding(g: Array, x_shape: Shape, window: Window) -> Array:
     n, c, h, w = x_shape
     (ph, pw), (more_h, more_w) = window.padding, window.overhang((h, w))
-    return module_of(g).zeros((n, c, h + ph + more_h, w + pw + more_w), g.dtype)
+    padded = module_of(g).zeros((c, n, h + ph + more_h, w + pw + more_w), g.dtype)
+    return padded.transpose(1, 0, 2, 3)  # in memory as conv2d lays out its own
 
 
 def window_sizes(size: Pair, window: Window, count_padding: bool) -> np.ndarray:
@@ -168,11 +169,8 @@ def window_sizes(size: Pair, window: Window, count_padding: bool) -> np.ndarray:
 
 def avg_pool2d(x, window: Window, count_include_pad, divisor_override) -> tuple[Array, Saved]:
     """The sum of each window over its size."""
-    if divisor_override is None:
-        sizes = window_sizes(x.shape[2:], window, count_include_pad)
-        divisor = module_of(x).asarray(sizes, dtype=x.dtype)  # (oh, ow)
-    else:
-        divisor = module_of(x).full((1, 1), divisor_override, x.dtype)
+    sizes = divisor_override or window_sizes(x.shape[2:], window, count_include_pad)
+    divisor = module_of(x).asarray(sizes, dtype=x.dtype)
     y = window_sums(x, window)
     y /= divisor
     return y, Saved(divisor, x.shape, window)
@@ -184,25 +182,33 @@ def avg_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     return (spread(g / divisor, x_shape, window),)
 
 
-def max_pool2d(x: Array, window: Window) -> tuple[tuple[Array, Array], Saved]:
-    """The maximum of each window, and its position in the plane, h*W + w.
+def max_pool2d(x, window: Window, indices: bool = True) -> tuple[Any, Saved]:
+    """(the maximum of each window, its position in the plane, h*W + w, or None if not wanted).
 
     A tie goes to the first maximum in row-major order; a NaN wins over everything, and padding
     over nothing, not even where the whole window is -inf.
     """
     xp = module_of(x)
     (_, kw), (sh, sw), (ph, pw), (dh, dw), (oh, ow) = window
-    each = taps(pad2d(x, (ph, pw), window.overhang(x.shape[2:]), -np.inf), window)
-    best = next(each).copy(order="K")
-    which = xp.zeros_like(best, dtype=np.int64)  # the winner's position inside its window
-    which += _first_inside(xp, oh, sh, ph, dh)[:, None] * kw + _first_inside(xp, ow, sw, pw, dw)
-    for k, tap in enumerate(each, 1):
-        wins = (tap > best) | (tap != tap)
-        xp.copyto(best, tap, where=wins)
-        xp.copyto(which, k, where=wins)
+    each = list(taps(pad2d(x, (ph, pw), window.overhang(x.shape[2:]), -np.inf), window))
+    best = each[0].copy(order="K")
+    for tap in each[1:]:
+        xp.maximum(best, tap, out=best)
+    which = xp.zeros_like(best, dtype=np.min_scalar_type(len(each)))  # the winner's place inside
+    for k in reversed(range(len(each))):  # the first of equal ones is written last, and stays
+        xp.copyto(which, k, where=each[k] == best)
+    if xp.isnan(best).any():
+        for k, tap in enumerate(each):
+            xp.copyto(which, k, where=tap != tap)
+    if (ph, pw) != (0, 0):
+        first = _first_inside(xp, oh, sh, ph, dh)[:, None] * kw + _first_inside(xp, ow, sw, pw, dw)
+        xp.copyto(which, first.astype(which.dtype), where=best == -np.inf)
+    saved = Saved(which, x.shape, window)
+    if not indices:
+        return (best, None), saved
     row = xp.arange(oh)[:, None] * sh - ph + which // kw * dh
     column = xp.arange(ow) * sw - pw + which % kw * dw
-    return (best, row * x.shape[3] + column), Saved(which, x.shape, window)
+    return (best, row * x.shape[3] + column), saved
 
 
 def _first_inside(xp: Any, out: int, stride: int, padding: int, dilation: int) -> Array:
@@ -240,10 +246,9 @@ def subsample2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
 
 
 def sigmoid(x: Array) -> tuple[Array, Saved]:
-    """1 / (1 + exp(-x)), from exp(-|x|) so that no exponential overflows."""
-    xp = module_of(x)
-    e = xp.exp(-xp.abs(x))
-    y = xp.where(x >= 0, 1, e) / (1 + e)
+    """1 / (1 + exp(-x)); where exp(-x) overflows to infinity the result is 0, as it should be."""
+    with np.errstate(over="ignore"):
+        y = 1 / (1 + module_of(x).exp(-x))
     return y, Saved(y, inputs=(y,))
 
 
@@ -385,12 +390,8 @@ def philox(xp: Any, n: int, seed: int, offset: int) -> Array:
     k0, k1 = seed & 0xFFFFFFFF, seed >> 32
     for _ in range(10):
         p0, p1 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
-        c0, c1, c2, c3 = (
-            (p1 >> shift) ^ c1 ^ np.uint64(k0),
-            p1 & low,
-            (p0 >> shift) ^ c3 ^ np.uint64(k1),
-            p0 & low,
-        )
+        high0, high1 = p0 >> shift, p1 >> shift
+        c0, c1, c2, c3 = high1 ^ c1 ^ np.uint64(k0), p1 & low, high0 ^ c3 ^ np.uint64(k1), p0 & low
         k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
     return xp.stack([c0, c1, c2, c3], axis=1).reshape(-1)[:n].astype(np.uint32)
 

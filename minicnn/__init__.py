@@ -5,7 +5,18 @@ Start with minicnn.autograd, then kernels/reference.py, minicnn/ops/conv.py and 
 
 from typing import TYPE_CHECKING, Any
 
-from . import autograd, conveniences, data, datasets, gradcheck, kernels, methods, nn, optim
+from . import (
+    allocator,
+    autograd,
+    conveniences,
+    data,
+    datasets,
+    gradcheck,
+    kernels,
+    methods,
+    nn,
+    optim,
+)
 from .arrays import bool_ as bool
 from .arrays import float16, float32, float64, int8, int16, int32, int64, uint8
 from .arrays import float32 as float
@@ -40,6 +51,8 @@ from .creation import (
 )
 from .devices import device
 from .random import Generator, default_generator, manual_seed
+
+allocator.keep_freed_memory()
 
 __version__ = "0.1.0"
 

@@ -551,6 +551,7 @@ def _finish(g: Array, hooks: list[Callable] | None, retained: Any = None) -> Arr
     return g
 
 
+@np.errstate(all="ignore")
 def _accumulate(t: Tensor, g: Array) -> None:
     """t.grad += g; the first time a copy, since g may be some other tensor's gradient too."""
     if t.grad is None:
@@ -589,19 +590,19 @@ def _check_gradient(op: type[Function], i: int, g: Any, edge: Edge) -> Array:
         shape, dtype, xp = target.shape, target.dtype, module_of(target.array)
     else:
         shape, dtype, xp = target.outputs[number]
-    names = list(inspect.signature(op.forward).parameters)[1:]
-    name = f" ({names[i]})" if i < len(names) else ""
-    what = f"{op.__name__}: backward's gradient for argument {i}{name}"
     if not is_array(g):
-        raise errors.GradientError(f"{what} is a {type(g).__name__}; expected an array, or None")
-    if module_of(g) is not xp:
-        raise errors.GradientError(f"{what} is on {device_of(g)}; expected a {xp.__name__} array")
-    if op.broadcasts:
-        g = sum_to(g, shape).astype(dtype, copy=False)
-    if g.shape != shape or g.dtype != dtype:
-        found = f"shape {g.shape} and dtype {g.dtype}; expected its argument's, {shape} and {dtype}"
-        raise errors.GradientError(f"{what} has {found}")
-    return g
+        problem = f"is a {type(g).__name__}; expected an array, or None"
+    elif module_of(g) is not xp:
+        problem = f"is on {device_of(g)}; expected a {xp.__name__} array"
+    else:
+        g = sum_to(g, shape).astype(dtype, copy=False) if op.broadcasts else g
+        if g.shape == shape and g.dtype == dtype:
+            return g
+        problem = f"has shape {g.shape} and dtype {g.dtype}; expected its argument's, "
+        problem += f"{shape} and {dtype}"
+    names = list(inspect.signature(op.forward).parameters)[1:]
+    what = f"argument {i} ({names[i]})" if i < len(names) else f"argument {i}"
+    raise errors.GradientError(f"{op.__name__}: backward's gradient for {what} {problem}")
 
 
 def _check_finite(node: Context, when: str, results: Sequence, inputs: Sequence) -> None:

@@ -1,7 +1,12 @@
 """Fixtures that several test files use."""
 
+import os
 import sys
 import types
+
+# pytest -n runs several processes: one BLAS thread each, or they fight over the cores
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

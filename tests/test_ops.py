@@ -316,6 +316,13 @@ def test_special_values_go_through_as_in_pytorch(op, sample):
             raise
 
 
+def test_infinite_gradients_add_up_without_a_warning():
+    x = Tensor(np.ones(2), requires_grad=True)
+    for g in (np.inf, -np.inf):
+        (x * 1).backward(np.array([g, 1.0]))
+    np.testing.assert_array_equal(x.grad.array, [np.nan, 2])
+
+
 # ---- what the engine asks of every op --------------------------------------------------------
 
 

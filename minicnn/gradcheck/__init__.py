@@ -19,13 +19,15 @@ def numeric_gradient(f: Callable[[], float], x: np.ndarray, eps: float = 1e-6) -
     """
     result = np.empty(x.shape, x.dtype)
     for index in np.ndindex(x.shape):
-        before = float(x[index])
-        h = eps * max(1.0, abs(before))
-        x[index] = before + h
-        high, above = x[index], f()
-        x[index] = before - h
-        low, below = x[index], f()
-        x[index] = before
+        before = x[index]
+        h = eps * max(1.0, abs(float(before)))
+        try:
+            x[index] = before + h
+            high, above = x[index], f()
+            x[index] = before - h
+            low, below = x[index], f()
+        finally:
+            x[index] = before
         result[index] = (above - below) / (high - low)
     return result
 

@@ -1,6 +1,8 @@
 """Modules that hold others in order: Sequential and ModuleList."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 from .module import Module
@@ -11,25 +13,35 @@ class _Ordered(Module):
 
     def append(self, module: Module) -> Any:
         """Adds a module behind the last; returns the container."""
-        self.add_module(str(len(self)), module)
+        number = len(self)
+        while str(number) in vars(self):  # a slice of a Sequential keeps its names
+            number += 1
+        self.add_module(str(number), module)
         return self
 
+    def add_module(self, name: str, module: Module | None) -> None:
+        """As Module's, but refuses None, which could not be called in its turn."""
+        if module is None:
+            raise TypeError(f"{type(self).__name__}: {name} is None, no Module")
+        super().add_module(name, module)
+
     def __len__(self) -> int:
-        return len(list(self.children()))
+        return len(list(self._own_modules()))
 
     def __iter__(self) -> Iterator[Module]:
-        return self.children()
+        return (module for _, module in self._own_modules())
 
     def __getitem__(self, index: int | slice) -> Any:
-        found = list(self.children())[index]
-        return found if isinstance(found, Module) else self._of(found)
+        found = list(self._own_modules())[index]
+        return self._of(found) if isinstance(found, list) else found[1]
 
     def __setitem__(self, index: int, module: Module) -> None:
-        name = list(dict(self.named_children()))[index]
+        name, _ = list(self._own_modules())[index]
         self.add_module(name, module)
 
-    def _of(self, modules: list[Module]) -> Any:
-        return type(self)(modules)  # type: ignore[call-arg]
+    def _of(self, named: list[tuple[str, Module]]) -> Any:
+        """A container of this type with some of the modules: a slice."""
+        raise NotImplementedError
 
 
 class Sequential(_Ordered):
@@ -39,10 +51,8 @@ class Sequential(_Ordered):
         super().__init__()
         named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else None
         for name, module in (
-            named.items() if named else ((str(i), m) for i, m in enumerate(modules))
+            ((str(i), m) for i, m in enumerate(modules)) if named is None else named.items()
         ):
-            if not isinstance(module, Module):
-                raise TypeError(f"Sequential: {name} is a {type(module).__name__}, not a Module")
             self.add_module(name, module)
 
     def forward(self, input: Any) -> Any:
@@ -50,8 +60,8 @@ class Sequential(_Ordered):
             input = module(input)
         return input
 
-    def _of(self, modules: list[Module]) -> "Sequential":
-        return Sequential(*modules)
+    def _of(self, named: list[tuple[str, Module]]) -> Any:
+        return type(self)(OrderedDict(named))  # under the names they have here
 
 
 class ModuleList(_Ordered):
@@ -66,3 +76,15 @@ class ModuleList(_Ordered):
         for module in modules:
             self.append(module)
         return self
+
+    def _of(self, named: list[tuple[str, Module]]) -> Any:
+        return type(self)(module for _, module in named)
+
+    def _child_texts(self) -> Iterator[tuple[str, str]]:
+        """Equal neighbours once: (0-2): 3 x ReLU()."""
+        place = 0
+        for text, group in groupby(repr(module) for module in self):
+            count = len(list(group))
+            last = place + count - 1
+            yield (str(place), text) if count == 1 else (f"{place}-{last}", f"{count} x {text}")
+            place += count

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..autograd import Function, Tensor, in_place
+from ..errors import ArgumentError
 from ..methods import reshape
 from ..ops.activation import LeakyReLU, LogSoftmax, ReLU, ScaledTanh, Sigmoid, Softmax, Tanh
 from ..ops.conv import Conv2d, Fold, Unfold
@@ -133,8 +134,9 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    y, indices = _on_image(MaxPool2d, input, kernel_size, stride, padding, dilation, ceil_mode)
-    return (y, indices) if return_indices else y
+    return _on_image(
+        MaxPool2d, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
 
 
 @_documented_by(AdaptiveAvgPool2d)
@@ -212,6 +214,8 @@ def dropout(
     inplace: bool = False,
     generator: Generator | None = None,
 ) -> Tensor:
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"dropout: p must be between 0 and 1, not {p}")
     if not training or p == 0:
         return input
     seed, offset = (generator or default_generator).counters(input.array.size)
@@ -250,4 +254,10 @@ def nll_loss(
 
 @_documented_by(MSELoss)
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    if input.shape != target.shape:
+        warnings.warn(
+            f"mse_loss: target has shape {target.shape} but input {input.shape}, so they broadcast; "
+            "is that meant?",
+            stacklevel=2,
+        )
     return MSELoss.apply(input, target, reduction)

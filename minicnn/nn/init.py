@@ -9,13 +9,13 @@ from ..random import Generator
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor by which weights grow so that a layer followed by this keeps the variance."""
-    gains = {"sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
+    gains = dict.fromkeys("linear conv1d conv2d conv3d sigmoid".split(), 1.0)
+    gains |= {f"conv_transpose{n}d": 1.0 for n in (1, 2, 3)}
+    gains |= {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
     if nonlinearity == "leaky_relu":
         return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
     if nonlinearity in gains:
         return gains[nonlinearity]
-    if nonlinearity == "linear" or nonlinearity.startswith("conv"):
-        return 1.0
     raise ArgumentError(f"calculate_gain: no gain is known for {nonlinearity!r}")
 
 

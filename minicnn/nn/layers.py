@@ -102,6 +102,10 @@ class Conv2d(Module):
         self.padding = padding
         if not isinstance(padding, str):
             self.padding = pair("Conv2d", "padding", padding, least=0)
+        elif padding not in ("same", "valid"):
+            raise ArgumentError(f"Conv2d: padding must be numbers, 'same' or 'valid': {padding!r}")
+        elif padding == "same" and self.stride != (1, 1):
+            raise ArgumentError(f"Conv2d: padding 'same' needs stride 1, not {self.stride}")
         self.padding_mode = padding_mode
         self.weight = _empty(out_channels, in_channels // groups, *self.kernel_size, dtype=dtype)
         self.bias = _empty(out_channels, dtype=dtype) if bias else None
@@ -439,12 +443,14 @@ class _BatchNorm(Module):
         affine: bool = True,
         track_running_stats: bool = True,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.weight = Parameter(ones(num_features, dtype=dtype)) if affine else None
-        self.bias = _empty(num_features, dtype=dtype) if affine else None
+        self.bias = _empty(num_features, dtype=dtype) if affine and bias else None
         track = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, dtype=dtype) if track else None)
         self.register_buffer("running_var", ones(num_features, dtype=dtype) if track else None)
@@ -456,22 +462,22 @@ class _BatchNorm(Module):
                 f"{type(self).__name__}: input must have {' or '.join(map(str, self._dims))} "
                 f"dimensions, not {input.shape}"
             )
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        # momentum None means a plain average over all batches so far
+        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        own = self.training or (mean is None and var is None)  # the batch's own statistics
+        if self.training and not self.track_running_stats:
+            mean = var = count = None  # nothing is to be updated
+        if self.training and count is not None:
+            count.add_(1)
         momentum = self.momentum
-        if momentum is None:
-            count = self.num_batches_tracked
-            momentum = 0.0 if count is None or not count else 1 / count.item()
-        return F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias,
-            self.training or not self.track_running_stats, momentum, self.eps,
-        )  # fmt: skip
+        if momentum is None:  # a plain average over all batches so far
+            momentum = 1 / count.item() if count else 0.0
+        return F.batch_norm(input, mean, var, self.weight, self.bias, own, momentum, self.eps)
 
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
         )
 
 

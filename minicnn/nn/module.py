@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ..arrays import Array, is_floating
 from ..autograd import RemovableHandle, Tensor, no_grad
 from ..conveniences import to_arguments
-from ..errors import DtypeError, StateDictError, scope
+from ..errors import ArgumentError, DtypeError, StateDictError, scope
 
 
 class Parameter(Tensor):
@@ -61,13 +61,26 @@ class Module:
         return RemovableHandle(self._forward_hooks, hook)  # type: ignore[arg-type]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        plain = isinstance(value, Tensor) and not isinstance(value, Parameter)
-        if plain and isinstance(vars(self).get(name), Parameter):
+        old = vars(self).get(name)
+        if isinstance(value, (Parameter, Module)):
+            if not isinstance(old, (Parameter, Module)):
+                vars(self).pop(name, None)  # it comes last, whatever had its name before
+        elif value is not None:
+            self._check_plain(name, old, value)
+        super().__setattr__(name, value)
+
+    def _check_plain(self, name: str, old: Any, value: Any) -> None:
+        """Refuses what would end a parameter, a submodule or a buffer without a word."""
+        what = f"cannot assign a {type(value).__name__} to the"
+        if isinstance(old, Parameter):
             raise TypeError(
-                f"cannot assign a plain tensor to the parameter {name!r}: assign an nn.Parameter, "
+                f"{what} parameter {name!r}: assign an nn.Parameter, "
                 f"or change its values: `with no_grad(): {name}.copy_(...)`"
             )
-        super().__setattr__(name, value)
+        if isinstance(old, Module):
+            raise TypeError(f"{what} module {name!r}: assign a Module, or None")
+        if name in self._buffer_names and not isinstance(value, Tensor):
+            raise TypeError(f"{what} buffer {name!r}: assign a Tensor, or None")
 
     # -- what is inside
 
@@ -75,11 +88,19 @@ class Module:
         return ((n, v) for n, v in vars(self).items() if isinstance(v, Parameter))
 
     def _own_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        return ((n, vars(self)[n]) for n in self._buffer_names if vars(self)[n] is not None)
+        found = ((n, vars(self).get(n)) for n in self._buffer_names)
+        return ((n, v) for n, v in found if isinstance(v, Tensor) and not isinstance(v, Parameter))
+
+    def _own_modules(self) -> Iterator[tuple[str, "Module"]]:
+        return ((n, v) for n, v in vars(self).items() if isinstance(v, Module))
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """(name, module) of the modules directly inside."""
-        return ((n, v) for n, v in vars(self).items() if isinstance(v, Module))
+        """(name, module) of the modules directly inside, each once."""
+        seen: set[int] = set()
+        for name, module in self._own_modules():
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
 
     def named_modules(
         self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -90,7 +111,7 @@ class Module:
             return
         memo.add(id(self))
         yield prefix, self
-        for name, child in self.named_children():
+        for name, child in self._own_modules():
             path = f"{prefix}.{name}" if prefix else name
             yield from child.named_modules(memo, path, remove_duplicate)
 
@@ -116,7 +137,7 @@ class Module:
         return self._named(Module._own_buffers, prefix, recurse)
 
     def children(self) -> Iterator["Module"]:
-        """The modules directly inside."""
+        """The modules directly inside, each once."""
         return (module for _, module in self.named_children())
 
     def modules(self) -> Iterator["Module"]:
@@ -133,26 +154,46 @@ class Module:
 
     def get_submodule(self, target: str) -> "Module":
         """The module at a dotted path; "" is this one."""
-        found = dict(self.named_modules())
-        if target not in found:
-            raise AttributeError(f"{type(self).__name__} has no submodule {target!r}")
-        return found[target]
+        found = self
+        for name in target.split(".") if target else ():
+            inside = dict(found._own_modules())
+            if name not in inside:
+                raise AttributeError(f"{type(self).__name__} has no submodule {target!r}")
+            found = inside[name]
+        return found
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Makes a tensor part of the module (moved and saved with it) that is not learnt."""
-        if hasattr(self, name) and name not in self._buffer_names:
-            raise KeyError(f"attribute {name!r} exists already")
-        self._buffer_names = (*(n for n in self._buffer_names if n != name), name)
+        if name not in self._buffer_names:
+            self._check_new(name)
+            self._buffer_names = (*self._buffer_names, name)
+        self._transient = tuple(n for n in self._transient if n != name)
         if not persistent:
             self._transient = (*self._transient, name)
         setattr(self, name, tensor)
 
+    def _check_new(self, name: str) -> None:
+        if hasattr(self, name):
+            raise KeyError(f"attribute {name!r} exists already")
+        if not name or "." in name:
+            raise KeyError(f"a name must not be empty or contain a dot: {name!r}")
+
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """The same as assigning the attribute."""
+        """The same as assigning a new attribute."""
+        if not (param is None or isinstance(param, Parameter)):
+            raise TypeError(f"register_parameter: {name} is a {type(param).__name__}, no Parameter")
+        if name not in dict(self._own_parameters()):
+            self._check_new(name)
         setattr(self, name, param)
 
     def add_module(self, name: str, module: "Module | None") -> None:
-        """The same as assigning the attribute; for names that are no identifiers."""
+        """The same as assigning a new attribute; for names that are no identifiers."""
+        if not (module is None or isinstance(module, Module)):
+            raise TypeError(
+                f"{type(self).__name__}: {name} is a {type(module).__name__}, no Module"
+            )
+        if name not in dict(self._own_modules()):
+            self._check_new(name)
         setattr(self, name, module)
 
     # -- changing all of it
@@ -166,8 +207,11 @@ class Module:
 
     def train(self, mode: bool = True) -> "Module":
         """Training behaviour (dropout drops, batch norm uses the batch) on or off; returns self."""
-        for module in self.modules():
-            module.training = mode
+        if not isinstance(mode, bool):
+            raise ArgumentError(f"train: mode must be True or False, not {mode!r}")
+        self.training = mode
+        for child in self.children():
+            child.train(mode)  # not just its attribute: it may define train() itself
         return self
 
     def eval(self) -> "Module":
@@ -266,8 +310,15 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        children = [f"({n}): " + repr(m).replace("\n", "\n  ") for n, m in self.named_children()]
-        if not children:
+        extra = self.extra_repr().splitlines()
+        children = [f"({name}): {_indented(text)}" for name, text in self._child_texts()]
+        if not children and len(extra) < 2:
             return f"{type(self).__name__}({self.extra_repr()})"
-        lines = ([self.extra_repr()] if self.extra_repr() else []) + children
-        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+        return f"{type(self).__name__}(\n  " + "\n  ".join(extra + children) + "\n)"
+
+    def _child_texts(self) -> Iterator[tuple[str, str]]:
+        return ((name, repr(module)) for name, module in self._own_modules())
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import kernels
-from ..arrays import Array, is_floating, module_of
+from ..arrays import Array, module_of
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..shapes import Pair, Window, pair, window
@@ -83,20 +83,24 @@ def _pool_samples(rng: Any) -> Any:
 class MaxPool2d(Function):
     """(y, indices): the maximum of each window, and where in its plane it was, h*W + w.
 
+    y alone without return_indices, which saves their computation.
+
     VJP: each window's g goes to its maximum; to the first in row-major order where several tie.
     NaN counts as the largest.  Padding is -inf and never wins.
     """
 
     @staticmethod
-    def forward(ctx, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-        if not is_floating(input.dtype):
-            raise DtypeError(f"max_pool2d: needs a floating type, not {input.dtype}")
+    def forward(
+        ctx, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
+        return_indices=True,
+    ):  # fmt: skip
+        check_types("max_pool2d", input=input)
         found = pool_window("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
-        (y, indices), ctx.saved = kernels.forward("max_pool2d", input, found)
-        return y, indices
+        y, ctx.saved = kernels.forward("max_pool2d", input, found, return_indices)
+        return y if return_indices else y[0]
 
     @staticmethod
-    def backward(ctx, g, _):
+    def backward(ctx, g, *_):
         return kernels.backward("max_pool2d", g, ctx.saved, ctx.needs_input_grad)
 
     @staticmethod
