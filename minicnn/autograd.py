@@ -41,31 +41,25 @@ _mode = _Mode()
 
 
 class _Switch(ContextDecorator):
-    """Sets a mode inside a `with` block or a decorated function, and puts it back after."""
+    """Sets a mode inside a `with` block or a decorated function (or at once), and puts it back."""
 
-    def __init__(self, name: str, value: bool) -> None:
+    def __init__(self, name: str, value: bool, at_once: bool = False) -> None:
         self.name, self.value, self.before = name, value, []  # type: ignore[var-annotated]
+        self.entered = False
+        if at_once:
+            self.__enter__()
+            self.entered = True  # a `with` block only puts it back
 
     def _recreate_cm(self) -> "_Switch":  # a decorated function may run in several threads
-        return type(self)(self.name, self.value)
+        return _Switch(self.name, self.value)
 
     def __enter__(self) -> None:
-        self.before.append(getattr(_mode, self.name))
-        setattr(_mode, self.name, self.value)
+        if not self.entered:
+            self.before.append(getattr(_mode, self.name))
+            setattr(_mode, self.name, self.value)
 
     def __exit__(self, *exc: object) -> None:
         setattr(_mode, self.name, self.before.pop())
-
-
-class _SwitchAtOnce(_Switch):
-    """Sets a mode when made; as a context manager, puts it back at the end of the block."""
-
-    def __init__(self, name: str, value: bool) -> None:
-        super().__init__(name, value)
-        super().__enter__()
-
-    def __enter__(self) -> None:
-        pass
 
 
 def no_grad() -> _Switch:
@@ -83,7 +77,7 @@ def enable_grad() -> _Switch:
 
 def set_grad_enabled(mode: bool) -> _Switch:
     """Switches recording on or off, for good or for a `with` block."""
-    return _SwitchAtOnce("grad", mode)
+    return _Switch("grad", mode, at_once=True)
 
 
 def is_grad_enabled() -> bool:
@@ -96,7 +90,7 @@ def set_detect_anomaly(mode: bool) -> _Switch:
 
     For good or for a `with` block.  Slow: every result is looked at.
     """
-    return _SwitchAtOnce("anomaly", mode)
+    return _Switch("anomaly", mode, at_once=True)
 
 
 # ---- Tensor ----------------------------------------------------------------------------------
@@ -206,9 +200,7 @@ class Tensor:
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = cast(Any, None)
         __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = cast(Any, None)
         __neg__ = __lt__ = __le__ = __gt__ = __ge__ = __len__ = __iter__ = cast(Any, None)
-        __getitem__ = __setitem__ = __int__ = __float__ = cast(Any, None)
-
-        data: Any
+        __getitem__ = __setitem__ = __int__ = __float__ = data = cast(Any, None)
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -417,6 +409,8 @@ def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
         raise errors.ShapeError(f"{name}: in place, {result.shape} does not fit into {x.shape}")
     if "biuf".index(result.dtype.kind) > "biuf".index(x.dtype.kind):
         raise errors.DtypeError(f"{name}: in place, {result.dtype} does not fit into {x.dtype}")
+    if not getattr(x.array.flags, "writeable", True):
+        raise errors.InPlaceError(f"{name}: memory is read-only, as after expand(); use a clone()")
     x.array[...] = result.array
     x._counter[0] += 1
     if recorded:
@@ -598,8 +592,7 @@ def _check_gradient(op: type[Function], i: int, g: Any, edge: Edge) -> Array:
         g = sum_to(g, shape).astype(dtype, copy=False) if op.broadcasts else g
         if g.shape == shape and g.dtype == dtype:
             return g
-        problem = f"has shape {g.shape} and dtype {g.dtype}; expected its argument's, "
-        problem += f"{shape} and {dtype}"
+        problem = f"has shape {g.shape} and dtype {g.dtype}; expected {shape} and {dtype}"
     names = list(inspect.signature(op.forward).parameters)[1:]
     what = f"argument {i} ({names[i]})" if i < len(names) else f"argument {i}"
     raise errors.GradientError(f"{op.__name__}: backward's gradient for {what} {problem}")

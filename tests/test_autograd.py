@@ -413,7 +413,8 @@ def test_a_leaf_in_place_is_refused_while_recording():
 
 @pytest.mark.parametrize("change", [
     lambda t: t.add_(1.0), lambda t: t.zero_(), lambda t: t.__setitem__(0, 5.0),
-    lambda t: t.detach().mul_(2.0), lambda t: t.copy_(mc.zeros(2)), lambda t: nn.functional.relu(t, True),
+    lambda t: t.detach().mul_(2.0), lambda t: t.copy_(mc.zeros(2)),
+    lambda t: nn.functional.relu(t, inplace=True),
 ])  # fmt: skip
 def test_a_saved_array_changed_in_place_is_noticed(change):
     x = leaf(1.0, 2.0)
@@ -477,6 +478,11 @@ def test_relu_in_place_really_writes():
     y = nn.ReLU(inplace=True)(x)
     assert y is x
     assert x.tolist() == [0.0, 2.0]
+
+
+def test_an_expanded_tensor_cannot_be_written():
+    with pytest.raises(InPlaceError, match=r"Add: memory is read-only.*expand.*clone\(\)"):
+        mc.ones(1).expand(3).add_(1)
 
 
 def test_in_place_must_fit():
