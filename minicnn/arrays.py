@@ -109,9 +109,11 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     return x.sum(axis=(*range(extra), *stretched)).reshape(shape)
 
 
-def add_at(x: Array, index: Any, values: Array) -> None:
+def add_at(x: Array, index: tuple, values: Array) -> None:
     """x[index] += values, where repeated indices add up instead of overwriting."""
-    if module_of(x) is np:
+    if not any(is_array(i) or isinstance(i, list) for i in index):
+        x[index] += values
+    elif module_of(x) is np:
         np.add.at(x, index, values)
     else:
         import cupyx

@@ -1,6 +1,5 @@
 """Shape arithmetic in pure integers: pairs, axes, output sizes, broadcasting; no arrays here."""
 
-import math
 import operator
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -58,18 +57,6 @@ def from_args(shape: tuple[Any, ...]) -> Shape:
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
     return tuple(operator.index(n) for n in shape)
-
-
-def infer(op: str, shape: Shape, size: int) -> Shape:
-    """Replaces the one -1 of a new shape by what `size` elements leave for it."""
-    known = math.prod(n for n in shape if n != -1)
-    if shape.count(-1) > 1 or any(n < -1 for n in shape):
-        raise ShapeError(f"{op}: a shape may hold one -1 and no other negative size, not {shape}")
-    if shape.count(-1) == 1 and known and size % known == 0:
-        return tuple(size // known if n == -1 else n for n in shape)
-    if -1 in shape or known != size:
-        raise ShapeError(f"{op}: shape {shape} does not fit a tensor of {size} elements")
-    return shape
 
 
 def check_broadcast(op: str, shapes: Sequence[Shape]) -> None:

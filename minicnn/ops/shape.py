@@ -22,7 +22,11 @@ class Reshape(Function):
     @staticmethod
     def forward(ctx, input, shape):
         ctx.shape = input.shape
-        return input.reshape(shapes.infer("reshape", tuple(shape), input.size))
+        try:
+            return input.reshape([n if n >= -1 else "negative" for n in shape])
+        except (TypeError, ValueError):
+            found = f"{tuple(shape)} does not fit a tensor of {input.size} elements"
+            raise ShapeError(f"reshape: shape {found}; one size may be -1") from None
 
     @staticmethod
     def backward(ctx, g):
@@ -38,7 +42,7 @@ class Reshape(Function):
         yield sample(rng.standard_normal((1, 1)), ())
         yield sample(rng.standard_normal((0, 3)), (3, 0))
         yield refused(ShapeError, r"shape \(5, 5\) does not fit .* 24 elements", x, (5, 5))
-        yield refused(ShapeError, "one -1", x, (-1, -1))
+        yield refused(ShapeError, "one size may be -1", x, (-1, -1))
 
 
 class Permute(Function):
@@ -99,19 +103,42 @@ class Expand(Function):
         yield refused(ShapeError, "does not repeat", rng.random((3, 1)), (3,))
 
 
-def plain_index(index: Any) -> Any:
-    """A NumPy index from what PyTorch allows; negative steps are refused, as there."""
-    parts = index if isinstance(index, tuple) else (index,)
-    for part in parts:
+def plain_index(index: Any) -> tuple[tuple, ...]:
+    """An index as NumPy takes it, in one step, or in two where PyTorch's order of dimensions asks.
+
+    PyTorch applies integers before arrays, so that x[0, :, [1, 2]] is x[0][:, [1, 2]]; NumPy would
+    put the array's dimension first.  All steps but the last give views.  Negative steps of slices
+    are refused, as in PyTorch.
+    """
+    found: list[Any] = []
+    for part in index if isinstance(index, tuple) else (index,):
         if isinstance(part, slice) and part.step is not None and operator.index(part.step) < 1:
             raise ArgumentError(f"index: a slice's step must be positive, not {part.step}")
-    found = [list(p) if isinstance(p, range) else p for p in parts]
-    return tuple(p.copy() if is_array(p) else p for p in found)  # backward needs it as it is now
+        if is_array(part):  # a copy, because backward needs it as it is now
+            part = int(part) if part.ndim == 0 and part.dtype.kind in "iu" else part.copy()
+        found.append(list(part) if isinstance(part, range) else part)
+    rest = tuple(p for p in found if type(p) is not int)
+    if len(rest) == len(found) or not any(is_array(p) or isinstance(p, list) for p in rest):
+        return (tuple(found),)
+    return tuple(q for p in found for q in _whole(p)), rest
 
 
-def _at(x: Array, index: Any) -> Array:
+def _whole(part: Any) -> tuple:
+    """What leaves the dimensions that a part of an index speaks of as they are, but an integer."""
+    if part is None or type(part) is int or part is ...:
+        return () if part is None else (part,)
+    mask = is_array(part) and part.dtype.kind == "b"
+    return (slice(None),) * (part.ndim if mask else 1)
+
+
+def view_at(x: Array, steps: tuple[tuple, ...]) -> Array:
+    """x after all steps of an index but the last."""
+    return view_at(x[steps[0]], steps[1:]) if len(steps) > 1 else x
+
+
+def _at(x: Array, steps: tuple[tuple, ...]) -> Array:
     try:
-        return x[index]
+        return view_at(x, steps)[steps[-1]]
     except IndexError as error:
         raise IndexError(f"index: {error} (the tensor's shape is {x.shape})") from None
 
@@ -131,10 +158,7 @@ class Index(Function):
     @staticmethod
     def backward(ctx, g):
         dx = module_of(g).zeros(ctx.shape, g.dtype)
-        if any((is_array(i) and i.ndim) or isinstance(i, list) for i in ctx.index):
-            add_at(dx, ctx.index, g)
-        else:
-            dx[ctx.index] = g
+        add_at(view_at(dx, ctx.index), ctx.index[-1], g)
         return (dx,)
 
     @staticmethod
@@ -168,19 +192,19 @@ class IndexPut(Function):
         put_values(y, ctx.index, value)
         if ctx.needs_input_grad[2]:
             ctx.shape, ctx.dtype = value.shape, value.dtype
-            positions = xp.arange(y[ctx.index].size).reshape(y[ctx.index].shape)
-            owner = xp.empty(input.shape, int)
-            owner[ctx.index] = positions
-            ctx.save_for_backward(owner[ctx.index] == positions)
+            chosen = _at(y, ctx.index).shape
+            order, last = xp.arange(math.prod(chosen)).reshape(chosen), xp.empty(input.shape, int)
+            put_values(last, ctx.index, order)
+            ctx.save_for_backward(_at(last, ctx.index) == order)  # not overwritten by a repeat
         return y
 
     @staticmethod
     def backward(ctx, g):
         dx, dvalue = g.copy(), None
-        dx[ctx.index] = 0
+        put_values(dx, ctx.index, 0)
         if ctx.needs_input_grad[2]:
             (stayed,) = ctx.saved_tensors
-            dvalue = sum_to(g[ctx.index] * stayed, ctx.shape).astype(ctx.dtype, copy=False)
+            dvalue = sum_to(_at(g, ctx.index) * stayed, ctx.shape).astype(ctx.dtype, copy=False)
         return dx, None, dvalue
 
     @staticmethod
@@ -196,29 +220,28 @@ class IndexPut(Function):
         yield refused(ShapeError, "does not fit", x, 1, rng.standard_normal((4, 3)))
 
 
-def put_values(x: Array, index: Any, value: Any) -> None:
-    """x[index] = value, with a ShapeError where it does not fit."""
+def put_values(x: Array, steps: tuple[tuple, ...], value: Any) -> None:
+    """x[index] = value, with an error that says what does not fit."""
     if not getattr(x.flags, "writeable", True):
         raise InPlaceError("index: memory is read-only, as after expand(); use a clone()")
+    room = _at(x, steps).shape
     try:
-        x[index] = value
+        view_at(x, steps)[steps[-1]] = value
     except ValueError:
-        shape, room = getattr(value, "shape", ()), x[index].shape
+        shape = getattr(value, "shape", ())
         raise ShapeError(f"index: a value of {shape} does not fit into one of {room}") from None
-
-
-def _some(op: str, tensors: tuple) -> None:
-    if not tensors:
-        raise ArgumentError(f"{op}: needs at least one tensor")
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
 
 
-def _one_type(tensors: tuple) -> list[Array]:
+def _one_type(op: str, tensors: tuple) -> tuple[list, tuple[Array, ...]]:
+    """The tensors' own types, and the tensors in the type that holds them all."""
+    if not tensors:
+        raise ArgumentError(f"{op}: needs at least one tensor")
     dtype = result_type(tensors)
-    return [t.astype(dtype, copy=False) for t in tensors]
+    return [t.dtype for t in tensors], tuple(t.astype(dtype, copy=False) for t in tensors)
 
 
 class Cat(Function):
@@ -226,15 +249,14 @@ class Cat(Function):
 
     @staticmethod
     def forward(ctx, dim, *tensors):
-        _some("cat", tensors)
+        ctx.dtypes, tensors = _one_type("cat", tensors)
         axis = ctx.axis = shapes.axis("cat", dim, tensors[0].ndim)
         for i, t in enumerate(tensors):
             if t.ndim == 0 or _without(t.shape, axis) != _without(tensors[0].shape, axis):
                 found = f"tensor {i} has shape {t.shape}, tensor 0 has {tensors[0].shape}"
                 raise ShapeError(f"cat: {found}; all sizes but that of dim {dim} must agree")
-        ctx.dtypes = [t.dtype for t in tensors]
         ctx.cuts = [0, *itertools.accumulate(t.shape[axis] for t in tensors)]
-        return module_of(tensors[0]).concatenate(_one_type(tensors), axis)
+        return module_of(tensors[0]).concatenate(tensors, axis)
 
     @staticmethod
     def backward(ctx, g):
@@ -258,14 +280,13 @@ class Stack(Function):
 
     @staticmethod
     def forward(ctx, dim, *tensors):
-        _some("stack", tensors)
+        ctx.dtypes, tensors = _one_type("stack", tensors)
         first = tensors[0].shape
         for i, t in enumerate(tensors):
             if t.shape != first:
                 raise ShapeError(f"stack: tensor {i} has shape {t.shape}, tensor 0 has {first}")
         ctx.axis = shapes.axis("stack", dim, len(first) + 1)
-        ctx.dtypes = [t.dtype for t in tensors]
-        return module_of(tensors[0]).stack(_one_type(tensors), ctx.axis)
+        return module_of(tensors[0]).stack(tensors, ctx.axis)
 
     @staticmethod
     def backward(ctx, g):
