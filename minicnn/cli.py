@@ -43,6 +43,7 @@ def train(
     from .training import Trainer, evaluate, save_run
 
     start = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     manual_seed(seed)
     net = make(model)
     full: Any = MNIST(train=True)
@@ -57,8 +58,12 @@ def train(
     )
     trainer = Trainer(net, kept, val, epochs=epochs, batch_size=batch_size, lr=lr)
     with _Progress(epochs * len(trainer.loader), batch_size) as progress:
-        trainer.fit(progress.batch, progress.epoch)
-    save_run(out, trainer, model)
+
+        def after_epoch(row: dict[str, Any]) -> None:
+            progress.epoch(row)
+            save_run(out, trainer, model)
+
+        trainer.fit(progress.batch, after_epoch)
     _, accuracy = evaluate(net, test)
     best = trainer.best
     assert best is not None

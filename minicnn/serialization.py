@@ -51,7 +51,7 @@ def save_file(
     arrays = {name: _array(name, t) for name, t in tensors.items()}
     content = save(arrays, None if metadata is None else dict(metadata))
     try:
-        _replace(os.path.realpath(path), content)  # through a link, not instead of it
+        replace_file(os.path.realpath(path), content)  # through a link, not instead of it
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
 
@@ -93,7 +93,7 @@ def _array(name: str, t: Tensor) -> np.ndarray:
     return np.asarray(to_device(t.array, "cpu"), order="C")  # ascontiguousarray makes 0-dim 1-dim
 
 
-def _replace(target: str, content: bytes) -> None:
+def replace_file(target: str, content: bytes) -> None:
     """Puts content in target's place in one step, once all of it is on the disk."""
     exists = os.path.exists(target)
     if exists and not os.path.isfile(target):

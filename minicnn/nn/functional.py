@@ -256,7 +256,7 @@ def nll_loss(
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     if input.shape != target.shape:
         warnings.warn(
-            f"mse_loss: target has shape {target.shape} but input {input.shape}, so they broadcast; "
+            f"mse_loss: target has shape {target.shape}, but input {input.shape}: they broadcast; "
             "is that meant?",
             stacklevel=2,
         )

@@ -173,7 +173,7 @@ class Module:
         setattr(self, name, tensor)
 
     def _check_new(self, name: str) -> None:
-        if hasattr(self, name):
+        if getattr(self, name, None) is not None:
             raise KeyError(f"attribute {name!r} exists already")
         if not name or "." in name:
             raise KeyError(f"a name must not be empty or contain a dot: {name!r}")

@@ -1,6 +1,7 @@
 """Training a classifier: epochs over batches, validation, the best weights, and their test."""
 
 import csv
+import io
 import math
 import os
 import time
@@ -17,7 +18,7 @@ from ..nn import functional as F
 from ..optim import Adam
 from ..optim.lr_scheduler import OneCycleLR
 from ..random import Generator
-from ..serialization import save_file
+from ..serialization import replace_file, save_file
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -149,11 +150,15 @@ def _rank(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def save_run(folder: "str | os.PathLike[str]", trainer: Trainer, name: str) -> None:
-    """Writes best.safetensors (the best weights, named for `models.make`) and history.csv."""
+    """Writes best.safetensors (the best weights, named for `models.make`) and history.csv.
+
+    Each file is replaced in one step, so an interrupted call leaves the older ones whole.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(trainer.best_state, folder / "best.safetensors", {"model": name})
-    with open(folder / "history.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, HISTORY)
-        writer.writeheader()
-        writer.writerows(trainer.history)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(trainer.history)
+    replace_file(str(folder / "history.csv"), text.getvalue().encode())

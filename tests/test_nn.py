@@ -1,0 +1,1247 @@
+"""Every layer against PyTorch's, and what Module does with parameters, names, hooks and state."""
+
+import copy
+import warnings
+from collections import OrderedDict
+
+import numpy as np
+import oracles
+import pytest
+import torch
+
+import minicnn as mc
+from minicnn import nn
+from minicnn.errors import ArgumentError, DtypeError, InPlaceError, ShapeError, StateDictError
+from minicnn.nn import functional as F
+
+both = pytest.mark.parametrize("lib", [nn, torch.nn], ids=["minicnn", "torch"])
+"""Runs a test on PyTorch too: what it expects is what PyTorch does."""
+
+
+def ours_of(lib, array):
+    """An array as a tensor of the library that `lib`, nn or torch.nn, belongs to."""
+    return mc.tensor(array) if lib is nn else torch.tensor(array)
+
+
+def agree(a, b, what=""):
+    """max|a - b| / max(1e-3, max|b|) is at most 1e-9; NaNs, shapes and types are the same."""
+    a, b = (t.detach().numpy() for t in (a, b))
+    assert a.shape == b.shape, f"{what}: {a.shape} is not {b.shape}"
+    assert a.dtype == b.dtype, f"{what}: {a.dtype} is not {b.dtype}"
+    assert (np.isnan(a) == np.isnan(b)).all(), f"{what}: {a} is not {b}"
+    a, b = a[~np.isnan(a)], b[~np.isnan(b)]
+    if a.size:
+        error = np.abs(a - b).max() / max(1e-3, np.abs(b).max())
+        assert error <= 1e-9, f"{what}: {error:.2e}"
+
+
+def as_arrays(state):
+    return {k: v.numpy().copy() for k, v in state.items()}
+
+
+def twins(name, *args, **kwargs):
+    """minicnn's and PyTorch's layer of a name, in float64 and with the same random weights."""
+    theirs = getattr(torch.nn, name)(*args, **kwargs).double()
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p.normal_(generator=torch.Generator().manual_seed(p.numel()))
+    ours = getattr(nn, name)(*args, **kwargs).double()
+    ours.load_state_dict(as_arrays(theirs.state_dict()))
+    return ours, theirs
+
+
+def compare(ours, theirs, x, *more):
+    """One forward and backward of both: outputs, all gradients and buffers agree."""
+    a, b = mc.tensor(x), torch.tensor(x)
+    if x.dtype.kind == "f":
+        a.requires_grad_()
+        b.requires_grad_()
+    y = ours(a, *map(mc.tensor, more))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using padding='same' with even kernel")
+        z = theirs(b, *map(torch.tensor, more))
+    agree(y, z, "output")
+    g = np.random.default_rng(1).standard_normal(y.shape)
+    y.backward(mc.tensor(g))
+    z.backward(torch.tensor(g))
+    if x.size:
+        agree(a.grad, b.grad, "gradient of the input")
+    same_tensors(ours, theirs)
+
+
+def same_tensors(ours, theirs):
+    """Both modules have the same parameters, gradients and buffers."""
+    pairs = zip(ours.named_parameters(), theirs.named_parameters(), strict=True)
+    for (name, p), (other, q) in pairs:
+        assert name == other
+        agree(p, q, name)
+        assert (p.grad is None) == (q.grad is None)
+        if p.grad is not None:
+            agree(p.grad, q.grad, f"gradient of {name}")
+    for (name, p), (other, q) in zip(ours.named_buffers(), theirs.named_buffers(), strict=True):
+        assert name == other
+        agree(p, q, name)
+
+
+# ---- the layers ------------------------------------------------------------------------------
+
+IMAGE = (2, 4, 7, 6)  # N, C, H, W
+Case = tuple[str, tuple, dict, tuple[int, ...]]  # layer, arguments, keywords, input shape
+
+CONVOLUTIONS: list[Case] = [
+    ("Conv2d", (4, 6, (3, 2)), {}, IMAGE),
+    ("Conv2d", (4, 6, 3), {"bias": False}, IMAGE),
+    ("Conv2d", (4, 6, (3, 2), (2, 3), (1, 0)), {}, IMAGE),
+    ("Conv2d", (4, 6, (3, 2)), {"dilation": (2, 3), "padding": (0, 2)}, IMAGE),
+    ("Conv2d", (4, 6, 3), {"groups": 2, "stride": (1, 2)}, IMAGE),
+    ("Conv2d", (4, 8, (2, 3)), {"groups": 4, "padding": 1, "bias": False}, IMAGE),
+    ("Conv2d", (4, 6, (4, 3)), {"padding": "same", "dilation": (1, 2)}, IMAGE),
+    ("Conv2d", (4, 6, (3, 4)), {"padding": "valid"}, IMAGE),
+    ("Conv2d", (4, 6, (3, 2)), {"padding": (1, 2)}, IMAGE[1:]),
+    ("Conv2d", (3, 3, 3), {}, (3, 3, 3, 3)),
+]
+for mode in ("reflect", "replicate", "circular"):
+    how = {"padding_mode": mode}
+    CONVOLUTIONS += [
+        ("Conv2d", (4, 6, (3, 2), (2, 1)), {"padding": (2, 1)} | how, IMAGE),
+        ("Conv2d", (4, 6, 3), {"padding": 1, "groups": 2} | how, IMAGE[1:]),
+        ("Conv2d", (4, 6, (4, 3)), {"padding": "same", "dilation": (1, 2)} | how, IMAGE),
+        ("Conv2d", (4, 6, (2, 4)), {"padding": "same", "bias": False} | how, IMAGE[1:]),
+        ("Conv2d", (4, 6, (3, 2), 2), {"padding": "valid"} | how, IMAGE),
+    ]
+
+POOLS: list[Case] = [
+    *(
+        (name, args, kwargs, shape)
+        for name in ("AvgPool2d", "MaxPool2d")
+        for args, kwargs, shape in (
+            ((2,), {}, IMAGE),
+            (((3, 2),), {"stride": (2, 1), "padding": (1, 0)}, IMAGE),
+            (((2, 3), 2, (1, 1)), {"ceil_mode": True}, IMAGE),
+            ((3, (1, 2)), {}, IMAGE[1:]),
+        )
+    ),
+    ("AvgPool2d", (3, 2, 1), {"count_include_pad": False, "ceil_mode": True}, IMAGE),
+    ("AvgPool2d", ((2, 3), None, 0, False, True, 5), {}, IMAGE),
+    ("MaxPool2d", ((3, 2), 1, (1, 0), (2, 3)), {}, IMAGE),
+    ("AdaptiveAvgPool2d", ((3, 4),), {}, IMAGE),
+    ("AdaptiveAvgPool2d", (2,), {}, IMAGE[1:]),
+    ("AdaptiveAvgPool2d", ((None, 4),), {}, IMAGE),
+]
+
+WINDOWS: list[Case] = [
+    ("Unfold", ((3, 2),), {}, IMAGE),
+    ("Unfold", ((3, 2), (2, 1), (1, 0), (1, 2)), {}, IMAGE),
+    ("Unfold", (2,), {"stride": 2}, IMAGE[1:]),
+    ("Fold", ((7, 6), (3, 2)), {}, (2, 12, 25)),
+    ("Fold", ((7, 6), (3, 2), (2, 1), (1, 0), (1, 2)), {}, (2, 12, 15)),
+    ("Fold", (6, 2), {"stride": 2}, (8, 9)),
+]
+
+OTHERS: list[Case] = [
+    ("Identity", (), {}, IMAGE),
+    ("Identity", (5,), {"unused": 1}, (3,)),
+    ("Linear", (6, 5), {}, (3, 6)),
+    ("Linear", (6, 5), {"bias": False}, (3, 6)),
+    ("Linear", (6, 5), {}, (6,)),
+    ("Linear", (6, 5), {}, (2, 4, 3, 6)),
+    ("Sigmoid", (), {}, IMAGE),
+    ("Tanh", (), {}, IMAGE),
+    ("ReLU", (), {}, IMAGE),
+    ("LeakyReLU", (), {}, IMAGE),
+    ("LeakyReLU", (0.3,), {}, IMAGE),
+    ("Softmax", (1,), {}, IMAGE),
+    ("Softmax", (), {"dim": -1}, (5,)),
+    ("LogSoftmax", (-1,), {}, IMAGE),
+    ("LogSoftmax", (), {"dim": 0}, (3, 4)),
+    ("Flatten", (), {}, IMAGE),
+    ("Flatten", (0,), {}, IMAGE),
+    ("Flatten", (1, 2), {}, IMAGE),
+    ("Flatten", (-3, -2), {}, IMAGE),
+    ("LocalResponseNorm", (3,), {}, IMAGE),
+    ("LocalResponseNorm", (2, 0.5, 0.6, 2.0), {}, IMAGE),
+    ("LocalResponseNorm", (5,), {"alpha": 1.0, "beta": 0.3, "k": 0.5}, (2, 6, 5)),
+    ("Dropout", (0.0,), {}, IMAGE),
+    ("Dropout", (1.0,), {}, IMAGE),
+]
+
+NORMS: list[Case] = [
+    (name, (4, *args), kwargs, shape)
+    for name, shape in (("BatchNorm2d", IMAGE), ("BatchNorm1d", (5, 4)), ("BatchNorm1d", (3, 4, 5)))
+    for args, kwargs in (
+        ((), {}),
+        ((0.1, 0.3), {}),
+        ((), {"momentum": None}),
+        ((), {"affine": False}),
+        ((), {"bias": False}),
+        ((), {"track_running_stats": False}),
+        ((1e-5, None, False, False), {}),
+    )
+]
+
+LAYERS = CONVOLUTIONS + POOLS + WINDOWS + OTHERS
+
+
+def name_of(case):
+    return case[0] if isinstance(case, tuple) else None
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=name_of)
+def test_a_layer_is_pytorchs(case, rng):
+    name, args, kwargs, shape = case
+    compare(*twins(name, *args, **kwargs), rng.standard_normal(shape))
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=name_of)
+def test_a_layer_in_eval_mode_is_pytorchs(case, rng):
+    name, args, kwargs, shape = case
+    ours, theirs = twins(name, *args, **kwargs)
+    compare(ours.eval(), theirs.eval(), rng.standard_normal(shape))
+
+
+@pytest.mark.parametrize("case", NORMS, ids=name_of)
+def test_batch_norm_through_steps_and_modes(case, rng):
+    """Running statistics after several batches, used in between and afterwards."""
+    name, args, kwargs, shape = case
+    ours, theirs = twins(name, *args, **kwargs)
+    for training in (True, True, False, True, True, False, False):
+        ours.train(training)
+        theirs.train(training)
+        compare(ours, theirs, rng.normal(3, 2, shape))
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_batch_norm_whose_tracking_is_switched_off_or_on_later(momentum, rng):
+    ours, theirs = twins("BatchNorm2d", 4, momentum=momentum)
+    for tracking in (True, False, True):
+        ours.track_running_stats = theirs.track_running_stats = tracking
+        for training in (True, False):
+            ours.train(training)
+            theirs.train(training)
+            compare(ours, theirs, rng.normal(3, 2, IMAGE))
+
+
+def test_every_layer_has_a_case():
+    tested = {case[0] for case in LAYERS + NORMS + LOSSES} | {"MSELoss"}
+    containers = {"Module", "Sequential", "ModuleList"}
+    there = {n for n, v in vars(nn).items() if isinstance(v, type) and issubclass(v, nn.Module)}
+    assert there - containers - tested == {"ScaledTanh", "Subsample2d"}  # PyTorch lacks these
+
+
+def test_scaled_tanh(rng):
+    compare(nn.ScaledTanh(), oracle(oracles.scaled_tanh), rng.standard_normal(IMAGE))
+    other = oracle(lambda x: oracles.scaled_tanh(x, 1.5, 0.4))
+    compare(nn.ScaledTanh(1.5, 0.4), other, rng.standard_normal(IMAGE))
+
+
+@pytest.mark.parametrize("shape", [IMAGE, IMAGE[1:]], ids=["batch", "one"])
+@pytest.mark.parametrize(
+    "args", [(2,), ((3, 2), (2, 1), (1, 0)), ((2, 3), None, 0, True)], ids=["2", "all", "ceil"]
+)
+def test_subsample(args, shape, rng):
+    layer = nn.Subsample2d(4, *args).double()
+    with mc.no_grad():
+        layer.coefficient.copy_(rng.standard_normal(4))
+        layer.bias.copy_(rng.standard_normal(4))
+
+    def f(x, coefficient, bias):
+        one = x.ndim == 3
+        y = oracles.subsample2d(x[None] if one else x, coefficient, bias, *args)
+        return y[0] if one else y
+
+    theirs = oracle(f, layer)
+    compare(layer, theirs, rng.standard_normal(shape))
+
+
+def test_subsample_starts_as_an_average_pool(rng):
+    x = mc.tensor(rng.standard_normal(IMAGE))
+    layer = nn.Subsample2d(4, (3, 2), 2).double()
+    np.testing.assert_allclose(layer(x).detach(), nn.AvgPool2d((3, 2), 2)(x), rtol=1e-6)
+    layer.coefficient.data.fill_(5)
+    layer.bias.data.fill_(5)
+    layer.reset_parameters()
+    assert layer.coefficient.tolist() == [1 / 6] * 4
+    assert layer.bias.tolist() == [0.0] * 4
+
+
+def oracle(f, layer=None):
+    """A torch module that calls f with the input and copies of a minicnn layer's parameters."""
+
+    class Oracle(torch.nn.Module):
+        def forward(self, x):
+            return f(x, *self.parameters())
+
+    module = Oracle()
+    for name, p in layer.named_parameters() if layer else ():
+        module.register_parameter(name, torch.nn.Parameter(torch.tensor(p.detach().numpy())))
+    return module
+
+
+def test_max_pool_indices(rng):
+    x = rng.standard_normal(IMAGE)
+    for image in (x, x[0]):
+        ours = nn.MaxPool2d((3, 2), 2, return_indices=True)(mc.tensor(image))
+        theirs = torch.nn.MaxPool2d((3, 2), 2, return_indices=True)(torch.tensor(image))
+        for a, b in zip(ours, theirs, strict=True):
+            agree(a, b)
+
+
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (3, 4, 2), (2, 3, 4, 2)])
+def test_softmax_without_dim_warns_and_chooses_as_pytorch(name, shape, rng):
+    x = rng.standard_normal(shape)
+    with pytest.warns(UserWarning, match="dim is left out; say which dimension"):
+        ours = getattr(nn, name)()(mc.tensor(x))
+    with pytest.warns(UserWarning, match="Implicit dimension choice"):
+        theirs = getattr(torch.nn, name)()(torch.tensor(x))
+    agree(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda lib: lib.Conv2d(3, 4, 3, groups=2), "groups=2 must divide in_channels=3 and"),
+        (lambda lib: lib.Conv2d(4, 3, 3, groups=2), "must divide .* out_channels=3"),
+        (lambda lib: lib.Conv2d(4, 4, 3, groups=0), "groups=0 must divide"),
+        (lambda lib: lib.Conv2d(4, 4, 3, padding_mode="mirror"), "padding_mode 'mirror'"),
+        (lambda lib: lib.Conv2d(4, 4, 3, padding="full"), "numbers, 'same' or 'valid': 'full'"),
+        (lambda lib: lib.Conv2d(4, 4, 3, (1, 2), "same"), r"'same' needs stride 1, not \(1, 2\)"),
+        (lambda lib: lib.Dropout(1.5), "p must be between 0 and 1, not 1.5"),
+        (lambda lib: lib.Dropout(-0.1), "p must be between 0 and 1, not -0.1"),
+        (lambda lib: lib.ReLU().train(1), "mode must be True or False, not 1"),
+    ],
+)
+def test_arguments_that_pytorch_refuses(make, message):
+    with pytest.raises(ValueError):  # noqa: PT011
+        make(torch.nn)
+    with pytest.raises(ArgumentError, match=message):
+        make(nn)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        ("BatchNorm1d", (2, 4, 3, 5), r"BatchNorm1d: input must have 2 or 3 dimensions"),
+        ("BatchNorm1d", (4,), r"2 or 3 dimensions, not \(4,\)"),
+        ("BatchNorm2d", (2, 4, 3), r"BatchNorm2d: input must have 4 dimensions, not \(2, 4, 3\)"),
+        ("BatchNorm2d", (2, 3, 5, 5), r"running_mean must be \(3,\), not \(4,\)"),
+        ("BatchNorm2d", (1, 4, 1, 1), r"training needs 2 values a channel"),
+    ],
+)
+def test_batch_norm_refuses_other_inputs(layer, shape, message):
+    with pytest.raises(ShapeError, match=message):
+        getattr(nn, layer)(4)(mc.zeros(*shape))
+    with pytest.raises((ValueError, RuntimeError)):
+        getattr(torch.nn, layer)(4)(torch.zeros(*shape))
+
+
+# ---- dropout ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
+def test_dropout_drops_a_fraction_p_and_scales_the_rest(p):
+    n = 100_000
+    x = mc.ones(n, dtype=mc.float64, requires_grad=True)
+    y = nn.Dropout(p)(x)
+    kept = y.detach().numpy() != 0
+    assert abs((~kept).mean() - p) < 4 * np.sqrt(p * (1 - p) / n)
+    np.testing.assert_allclose(y.detach().numpy()[kept], 1 / (1 - p), rtol=1e-12)
+    y.backward(mc.full((n,), 3.0, dtype=mc.float64))
+    np.testing.assert_allclose(x.grad, np.where(kept, 3 / (1 - p), 0), rtol=1e-12)
+
+
+def test_dropout_decides_for_each_element_by_itself():
+    """Neighbours and rows are independent: a pair is dropped with probability p squared."""
+    p, n = 0.3, 400
+    dropped = nn.Dropout(p)(mc.ones(n, n)).numpy() == 0
+    spread = 4 * np.sqrt(p * p * (1 - p * p) / n**2)
+    assert abs((dropped[1:] & dropped[:-1]).mean() - p * p) < spread
+    assert abs((dropped[:, 1:] & dropped[:, :-1]).mean() - p * p) < spread
+    assert abs((dropped[:, ::2] & dropped[:, 1::2]).mean() - p * p) < 2 * spread
+
+
+def test_dropout_is_reproducible_and_never_repeats():
+    layer, x = nn.Dropout(0.5), mc.ones(1000)
+    mc.manual_seed(3)
+    first, second = layer(x).tolist(), layer(x).tolist()
+    assert first != second
+    mc.manual_seed(3)
+    assert [layer(x).tolist(), layer(x).tolist()] == [first, second]
+    mc.manual_seed(4)
+    assert layer(x).tolist() != first
+
+
+def test_dropout_with_its_own_generator():
+    x = mc.ones(1000)
+    a, b = (F.dropout(x, 0.5, generator=mc.Generator(7)).tolist() for _ in range(2))
+    assert a == b
+    state = mc.default_generator.get_state()
+    F.dropout(x, 0.5, generator=mc.Generator(8))
+    assert mc.default_generator.get_state() == state
+
+
+def test_dropout_that_drops_nothing_is_the_input_itself():
+    x = mc.ones(10, requires_grad=True)
+    state = mc.default_generator.get_state()
+    assert nn.Dropout(0.5).eval()(x) is x
+    assert nn.Dropout(0.0)(x) is x
+    assert F.dropout(x, 0.5, training=False) is x
+    assert mc.default_generator.get_state() == state
+    t = torch.ones(10)
+    assert torch.nn.Dropout(0.5).eval()(t) is t
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_functional_dropout_checks_p_in_either_mode(training):
+    with pytest.raises(ArgumentError, match="between 0 and 1, not 2"):
+        F.dropout(mc.ones(3), 2, training)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        torch.nn.functional.dropout(torch.ones(3), 2, training)
+
+
+# ---- in place --------------------------------------------------------------------------------
+
+
+def conv_then(lib, activation):
+    return lib.Sequential(lib.Conv2d(4, 5, 3, padding=1), activation, lib.Conv2d(5, 2, 3))
+
+
+@pytest.mark.parametrize("name", ["ReLU", "LeakyReLU"])
+def test_an_activation_in_place_after_a_convolution(name, rng):
+    ours = conv_then(nn, getattr(nn, name)(inplace=True)).double()
+    theirs = conv_then(torch.nn, getattr(torch.nn, name)(inplace=True)).double()
+    ours.load_state_dict(as_arrays(theirs.state_dict()))
+    compare(ours, theirs, rng.standard_normal(IMAGE))
+
+
+def test_what_works_in_place_returns_its_input():
+    x = mc.tensor([-1.0, 2.0])
+    assert nn.ReLU(inplace=True)(x) is x
+    assert x.tolist() == [0.0, 2.0]
+    x = mc.tensor([-1.0, 2.0])
+    assert nn.LeakyReLU(0.5, inplace=True)(x) is x
+    assert x.tolist() == [-0.5, 2.0]
+    x = mc.ones(1000)
+    y = nn.Dropout(0.5, inplace=True)(x)
+    assert y is x
+    assert set(x.tolist()) == {0.0, 2.0}
+    x = mc.ones(3)
+    nn.ReLU()(x)
+    assert x.tolist() == [1.0] * 3
+
+
+def test_dropout_in_place_has_the_gradient_of_its_mask():
+    x = mc.ones(50, requires_grad=True)
+    y = nn.Dropout(0.5, inplace=True)(x * 1.0)
+    y.sum().backward()
+    assert x.grad.tolist() == y.tolist()
+
+
+def test_in_place_on_what_backward_needs_is_refused():
+    x = mc.ones(3, requires_grad=True)
+    with pytest.raises(InPlaceError, match="a leaf that requires grad cannot be changed in place"):
+        nn.ReLU(inplace=True)(x)
+    y = x.exp()  # saves its own result
+    nn.ReLU(inplace=True)(y)
+    with pytest.raises(InPlaceError, match="Exp: an array that it saved"):
+        y.sum().backward()
+
+
+# ---- losses ----------------------------------------------------------------------------------
+
+WEIGHT = np.array([0.5, 1.5, 1.0, 2.0])
+CLASSES = np.array([1, 3, 0, 1, 2])
+
+LOSSES = [
+    (name, kwargs)
+    for name, more in (("CrossEntropyLoss", ({}, {"label_smoothing": 0.2})), ("NLLLoss", ({},)))
+    for reduction in ("mean", "sum", "none")
+    for extra in (
+        {},
+        {"weight": WEIGHT},
+        {"ignore_index": 3},
+        {"weight": WEIGHT, "ignore_index": 1},
+    )
+    for smoothing in more
+    for kwargs in [{"reduction": reduction} | extra | smoothing]
+]
+
+
+def loss_twins(name, kwargs):
+    """minicnn's and PyTorch's loss; the arrays among the arguments as tensors of each."""
+    return tuple(
+        getattr(lib, name)(
+            **{k: ours_of(lib, v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
+        )
+        for lib in (nn, torch.nn)
+    )
+
+
+@pytest.mark.parametrize(("name", "kwargs"), LOSSES)
+def test_a_loss_of_class_indices_is_pytorchs(name, kwargs, rng):
+    ours, theirs = loss_twins(name, kwargs)
+    x = rng.standard_normal((5, 4))
+    compare(ours, theirs, x, CLASSES)
+    compare(ours, theirs, x[0], CLASSES[0])
+    compare(ours, theirs, rng.standard_normal((5, 4, 2, 3)), rng.integers(0, 4, (5, 2, 3)))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy_of_probabilities_is_pytorchs(reduction, rng):
+    for more in ({}, {"weight": WEIGHT}, {"weight": WEIGHT, "label_smoothing": 0.3}):
+        ours, theirs = loss_twins("CrossEntropyLoss", {"reduction": reduction} | more)
+        compare(ours, theirs, rng.standard_normal((5, 4)), rng.dirichlet(np.ones(4), 5))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_mean_squared_error_is_pytorchs(reduction, rng):
+    ours, theirs = loss_twins("MSELoss", {"reduction": reduction})
+    compare(ours, theirs, rng.standard_normal((5, 4)), rng.standard_normal((5, 4)))
+
+
+def test_mean_squared_error_warns_of_shapes_that_broadcast(rng):
+    x, t = rng.standard_normal((5, 1)), rng.standard_normal(5)
+    with pytest.warns(UserWarning, match=r"target has shape \(5,\), but input \(5, 1\)"):
+        ours = nn.MSELoss()(mc.tensor(x), mc.tensor(t))
+    with pytest.warns(UserWarning, match="different to the input size"):
+        theirs = torch.nn.MSELoss()(torch.tensor(x), torch.tensor(t))
+    agree(ours, theirs)
+
+
+@both
+def test_class_weights_move_and_are_saved_with_the_loss(lib):
+    loss = lib.CrossEntropyLoss(weight=ours_of(lib, np.ones(3, np.float32)))
+    assert list(loss.state_dict()) == ["weight"]
+    assert loss.double().weight.dtype == ours_of(lib, np.ones(1)).dtype
+    assert list(loss.parameters()) == []
+    assert list(lib.CrossEntropyLoss().state_dict()) == []
+
+
+def test_a_loss_refuses_an_unknown_reduction():
+    x, t = mc.zeros(2, 3), mc.tensor([0, 1])
+    for loss in (nn.CrossEntropyLoss(reduction="average"), nn.NLLLoss(reduction="average")):
+        with pytest.raises(ArgumentError, match="must be 'mean', 'sum' or 'none', not 'average'"):
+            loss(x, t)
+    with pytest.raises(ArgumentError, match="must be 'mean', 'sum' or 'none', not 'average'"):
+        nn.MSELoss(reduction="average")(x, x)
+
+
+# ---- printing --------------------------------------------------------------------------------
+
+
+def small_net(lib):
+    """A model with everything that printing and naming must get right."""
+
+    class Block(lib.Module):
+        def __init__(self, n):
+            super().__init__()
+            self.conv = lib.Conv2d(n, n, 3, padding=1)
+            self.norm = lib.BatchNorm2d(n)
+
+        def forward(self, x):
+            return self.norm(self.conv(x))
+
+        def extra_repr(self):
+            return "two layers"
+
+    class Net(lib.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = lib.Sequential(OrderedDict(conv=lib.Conv2d(1, 3, 3), act=lib.ReLU()))
+            self.blocks = lib.ModuleList([Block(3), Block(3), lib.Identity()])
+            self.scale = lib.Parameter(ours_of(lib, np.ones(3, np.float32)))
+            self.again = self.stem  # one module under two names
+            self.register_buffer("steps", ours_of(lib, np.zeros(2, np.int64)))
+            self.register_buffer("cache", ours_of(lib, np.ones(4, np.float32)), persistent=False)
+            self.register_buffer("nothing", None)
+            self.head = lib.Sequential(lib.Flatten(), lib.Linear(3, 2, bias=False))
+            self.tied = self.head[1].weight
+
+        def forward(self, x):
+            x = self.stem(x)
+            for block in self.blocks:
+                x = block(x)
+            return self.head(x)
+
+    return Net()
+
+
+PRINTED = [
+    lambda lib: lib.Conv2d(3, 4, (3, 2), (2, 1), (1, 0), 2, bias=False),
+    lambda lib: lib.Conv2d(4, 4, 3, padding="same", groups=2, padding_mode="reflect"),
+    lambda lib: lib.Conv2d(4, 4, 3, padding="valid"),
+    lambda lib: lib.Conv2d(4, 4, 3, dilation=(1, 2)),
+    lambda lib: lib.Linear(3, 4),
+    lambda lib: lib.Linear(3, 4, bias=False),
+    lambda lib: lib.Unfold((3, 2), 1, (1, 0), 2),
+    lambda lib: lib.Fold((7, 6), 3, padding=1),
+    lambda lib: lib.AvgPool2d((3, 2), 2, padding=1),
+    lambda lib: lib.AvgPool2d(2),
+    lambda lib: lib.MaxPool2d((3, 2), ceil_mode=True),
+    lambda lib: lib.MaxPool2d(2, (1, 2), 1, 2),
+    lambda lib: lib.AdaptiveAvgPool2d((3, None)),
+    lambda lib: lib.BatchNorm1d(3, eps=0.1),
+    lambda lib: lib.BatchNorm2d(3, momentum=None, affine=False, track_running_stats=False),
+    lambda lib: lib.BatchNorm2d(3, bias=False),
+    lambda lib: lib.LocalResponseNorm(5, 1e-3, 0.5, 2),
+    lambda lib: lib.ReLU(),
+    lambda lib: lib.ReLU(inplace=True),
+    lambda lib: lib.LeakyReLU(0.2, inplace=True),
+    lambda lib: lib.LeakyReLU(),
+    lambda lib: lib.Sigmoid(),
+    lambda lib: lib.Tanh(),
+    lambda lib: lib.Softmax(1),
+    lambda lib: lib.LogSoftmax(),
+    lambda lib: lib.Flatten(0, 1),
+    lambda lib: lib.Dropout(0.3),
+    lambda lib: lib.Dropout(inplace=True),
+    lambda lib: lib.Identity(1, x=2),
+    lambda lib: lib.CrossEntropyLoss(label_smoothing=0.1),
+    lambda lib: lib.NLLLoss(),
+    lambda lib: lib.MSELoss(reduction="sum"),
+    lambda lib: lib.Sequential(),
+    lambda lib: lib.ModuleList(),
+    lambda lib: lib.Sequential(lib.Sequential(lib.ReLU(), lib.Sequential()), lib.ReLU()),
+    lambda lib: lib.ModuleList([lib.ReLU(), lib.ReLU(), lib.Tanh(), lib.ReLU()]),
+    lambda lib: lib.ModuleList([lib.Sequential(lib.ReLU())] * 3),
+    small_net,
+]
+
+
+@pytest.mark.parametrize("make", PRINTED)
+def test_repr_is_pytorchs(make):
+    assert repr(make(nn)) == repr(make(torch.nn))
+
+
+@both
+def test_an_extra_repr_of_several_lines(lib):
+    class Wordy(lib.Module):
+        def extra_repr(self):
+            return "one,\ntwo"
+
+    assert repr(Wordy()) == "Wordy(\n  one,\n  two\n)"
+    net = Wordy()
+    net.inner = lib.ReLU()
+    assert repr(net) == "Wordy(\n  one,\n  two\n  (inner): ReLU()\n)"
+
+
+def test_repr_of_the_layers_that_pytorch_lacks():
+    assert repr(nn.ScaledTanh()) == "ScaledTanh(amplitude=1.7159, slope=0.6667)"
+    assert repr(nn.Subsample2d(6, 2)) == "Subsample2d(6, kernel_size=(2, 2), stride=(2, 2))"
+    assert repr(nn.Parameter([1.0])) == ("Parameter containing:\ntensor([1.], requires_grad=True)")
+
+
+# ---- what is inside --------------------------------------------------------------------------
+
+
+def names(pairs):
+    return [name for name, _ in pairs]
+
+
+def kinds(modules):
+    return [type(m).__name__ for m in modules]
+
+
+LISTINGS = {
+    "parameters": lambda net: names(net.named_parameters()),
+    "own parameters": lambda net: names(net.named_parameters(recurse=False)),
+    "parameters with a prefix": lambda net: names(net.named_parameters("model")),
+    "shapes": lambda net: [tuple(p.shape) for p in net.parameters()],
+    "own shapes": lambda net: [tuple(p.shape) for p in net.parameters(recurse=False)],
+    "buffers": lambda net: names(net.named_buffers()),
+    "buffer shapes": lambda net: [tuple(b.shape) for b in net.buffers()],
+    "own buffers": lambda net: names(net.named_buffers(recurse=False)),
+    "children": lambda net: names(net.named_children()),
+    "kinds of children": lambda net: kinds(net.children()),
+    "modules": lambda net: names(net.named_modules()),
+    "modules with a prefix": lambda net: names(net.named_modules(prefix="model")),
+    "modules with duplicates": lambda net: names(net.named_modules(remove_duplicate=False)),
+    "kinds of modules": lambda net: kinds(net.modules()),
+    "state": lambda net: list(net.state_dict()),
+    "state's shapes": lambda net: [tuple(t.shape) for t in net.state_dict().values()],
+}
+
+
+def reassigned(lib):
+    """Attributes that change what they are, which decides their place in the order."""
+    net = lib.Module()
+    net.late = None
+    net.first = lib.Linear(1, 2)
+    net.plain = 3
+    net.w = lib.Parameter(ours_of(lib, np.zeros(1, np.float32)))
+    net.late = lib.Linear(3, 4)
+    net.plain = lib.Parameter(ours_of(lib, np.zeros(2, np.float32)))
+    net.first = lib.Linear(5, 6)
+    net.register_buffer("a", ours_of(lib, np.zeros(3)), persistent=False)
+    net.register_buffer("b", ours_of(lib, np.zeros(4)))
+    net.register_buffer("c", ours_of(lib, np.zeros(5)))
+    net.register_buffer("a", ours_of(lib, np.zeros(6)))  # now it is saved
+    net.b = ours_of(lib, np.zeros(7))
+    net.c = None
+    net.w2 = net.w
+    return net
+
+
+def shared_children(lib):
+    act = lib.ReLU()
+    return lib.Sequential(lib.Linear(2, 3), act, lib.Linear(3, 2), act)
+
+
+def deleted(lib):
+    net = small_net(lib)
+    del net.scale, net.steps, net.again
+    net.blocks[0].norm = None
+    return net
+
+
+NETS = [small_net, reassigned, shared_children, deleted]
+
+
+@pytest.mark.parametrize("make", NETS)
+@pytest.mark.parametrize("listing", LISTINGS)
+def test_order_and_names_are_pytorchs(make, listing):
+    look = LISTINGS[listing]
+    assert look(make(nn)) == look(make(torch.nn))
+
+
+@both
+def test_a_sequential_with_names(lib):
+    net = lib.Sequential(OrderedDict(conv=lib.Conv2d(1, 2, 3), act=lib.ReLU(), out=lib.Tanh()))
+    assert net[0] is net.conv
+    assert net[-1] is net.out
+    assert len(net) == 3
+    assert list(net) == [net.conv, net.act, net.out]
+    part = net[1:]
+    assert type(part) is lib.Sequential
+    assert names(part.named_children()) == ["act", "out"]
+    assert part[0] is net.act
+    net[1] = lib.Sigmoid()
+    assert kinds(net) == ["Conv2d", "Sigmoid", "Tanh"]
+    assert net.append(lib.Identity()) is net
+    assert names(net.named_children()) == ["conv", "act", "out", "3"]
+    assert len(lib.Sequential(OrderedDict())) == 0
+    assert len(net[4:]) == 0
+
+
+@both
+def test_a_numbered_sequential(lib):
+    net = lib.Sequential(*(lib.Linear(i, i + 1) for i in range(1, 5)))
+    assert [layer.in_features for layer in net[::2]] == [1, 3]
+    assert names(net[1:3].named_children()) == ["1", "2"]
+    net[-1] = lib.ReLU()
+    net[0] = lib.Tanh()
+    assert names(net.named_children()) == ["0", "1", "2", "3"]
+    assert kinds(net) == ["Tanh", "Linear", "Linear", "ReLU"]
+    for index in (4, -5):
+        with pytest.raises(IndexError):
+            net[index]
+        with pytest.raises(IndexError):
+            net[index] = lib.ReLU()
+    for wrong in (3, "ReLU", lib.ReLU):
+        with pytest.raises(TypeError):
+            net[1] = wrong
+        with pytest.raises(TypeError):
+            net.append(wrong)
+        with pytest.raises(TypeError):
+            lib.Sequential(lib.ReLU(), wrong)
+    assert kinds(net) == ["Tanh", "Linear", "Linear", "ReLU"]
+
+
+@both
+def test_one_module_twice_in_a_sequential(lib):
+    net = shared_children(lib)
+    assert len(net) == 4
+    assert kinds(net) == ["Linear", "ReLU", "Linear", "ReLU"]
+    assert net[3] is net[1]
+    net[3] = lib.Tanh()
+    assert kinds(net) == ["Linear", "ReLU", "Linear", "Tanh"]
+    assert repr(shared_children(lib)).count("ReLU()") == 2
+
+
+def test_appending_to_a_slice_loses_no_module():
+    """PyTorch names the new one by the length, and so replaces the last."""
+    part = nn.Sequential(nn.ReLU(), nn.Tanh(), nn.Sigmoid())[1:]
+    part.append(nn.Identity())
+    assert kinds(part) == ["Tanh", "Sigmoid", "Identity"]
+
+
+def test_a_container_says_what_is_no_module():
+    with pytest.raises(TypeError, match="Sequential: 1 is a function, no Module"):
+        nn.Sequential(nn.ReLU(), F.relu)
+    with pytest.raises(TypeError, match="Sequential: 0 is None, no Module"):
+        nn.Sequential(None)
+    with pytest.raises(TypeError, match="ModuleList: 0 is a type, no Module"):
+        nn.ModuleList([nn.ReLU])
+
+
+@both
+def test_a_slice_of_a_subclass_of_sequential_is_one_too(lib):
+    class Chain(lib.Sequential):
+        pass
+
+    assert type(Chain(lib.ReLU(), lib.Tanh())[1:]) is Chain
+
+
+@both
+def test_a_module_list(lib):
+    items = lib.ModuleList(lib.Linear(i, 2) for i in (1, 2, 3))
+    assert items.append(lib.Linear(4, 2)) is items
+    assert items.extend([lib.Linear(5, 2)]) is items
+    assert len(items) == 5
+    assert [m.in_features for m in items] == [1, 2, 3, 4, 5]
+    assert items[-1].in_features == 5
+    part = items[1:3]
+    assert type(part) is lib.ModuleList
+    assert names(part.named_children()) == ["0", "1"]
+    assert part[0] is items[1]
+    items[-2] = lib.ReLU()
+    assert kinds(items) == ["Linear"] * 3 + ["ReLU", "Linear"]
+    assert names(items.named_parameters())[::2] == ["0.weight", "1.weight", "2.weight", "4.weight"]
+    with pytest.raises(TypeError):
+        items[0] = 3
+    with pytest.raises(TypeError):
+        items.append(None if lib is nn else 3)
+
+
+@both
+def test_get_submodule(lib):
+    net = small_net(lib)
+    assert net.get_submodule("") is net
+    assert net.get_submodule("blocks.1.norm") is net.blocks[1].norm
+    assert net.get_submodule("again.conv") is net.stem.conv  # by its second name too
+    for path in ("blocks.5", "scale", "stem.conv.weight", "nothing", "blocks..norm"):
+        with pytest.raises(AttributeError):
+            net.get_submodule(path)
+
+
+def test_get_submodule_says_what_is_missing():
+    with pytest.raises(AttributeError, match=r"Net has no submodule 'blocks\.5'"):
+        small_net(nn).get_submodule("blocks.5")
+
+
+# ---- assigning -------------------------------------------------------------------------------
+
+
+@both
+def test_what_may_not_be_assigned(lib):
+    net = small_net(lib)
+    array = np.zeros(3, np.float32)
+    for value in (ours_of(lib, array), array, 3.0):
+        with pytest.raises(TypeError):
+            net.scale = value
+    for value in (ours_of(lib, array), 3, "relu"):
+        with pytest.raises(TypeError):
+            net.stem = value
+    for value in (array, 3.0, "x"):
+        with pytest.raises(TypeError):
+            net.steps = value
+    assert names(net.named_parameters(recurse=False)) == ["scale", "tied"]
+    net.scale = net.stem = net.steps = None
+    assert "scale" not in net.state_dict()
+    assert "steps" not in net.state_dict()
+    assert names(net.named_children()) == ["blocks", "again", "head"]
+
+
+def test_a_refused_assignment_says_what_to_do():
+    net = small_net(nn)
+    with pytest.raises(TypeError, match=r"a Tensor to the parameter 'scale': assign an nn\.P"):
+        net.scale = mc.zeros(3)
+    with pytest.raises(TypeError, match=r"with no_grad\(\): scale.copy_"):
+        net.scale = np.zeros(3)
+    with pytest.raises(TypeError, match="a function to the module 'stem': assign a Module, or N"):
+        net.stem = F.relu
+    with pytest.raises(TypeError, match="a list to the buffer 'steps': assign a Tensor, or None"):
+        net.steps = [1, 2]
+
+
+@both
+def test_names_that_cannot_be_registered(lib):
+    net = small_net(lib)
+    tensor = ours_of(lib, np.zeros(1, np.float32))
+    for name in ("forward", "training", "stem", "scale", "a.b", ""):
+        with pytest.raises(KeyError):
+            net.register_buffer(name, tensor)
+    for name in ("forward", "training", "scale", "steps", "a.b", ""):
+        with pytest.raises(KeyError):
+            net.add_module(name, lib.ReLU())
+    for name in ("forward", "training", "stem", "steps", "a.b", ""):
+        with pytest.raises(KeyError):
+            net.register_parameter(name, lib.Parameter(tensor))
+    with pytest.raises(KeyError):
+        lib.Sequential(OrderedDict(forward=lib.ReLU()))
+    with pytest.raises(TypeError):
+        net.register_parameter("new", tensor)
+    with pytest.raises(TypeError):
+        net.register_buffer("new", [1.0])
+    assert list(net.state_dict()) == list(small_net(lib).state_dict())
+
+
+def test_a_refused_name_is_explained():
+    net = small_net(nn)
+    with pytest.raises(KeyError, match="attribute 'forward' exists already"):
+        net.add_module("forward", nn.ReLU())
+    with pytest.raises(KeyError, match=r"must not be empty or contain a dot: 'a\.b'"):
+        net.add_module("a.b", nn.ReLU())
+    with pytest.raises(TypeError, match="register_parameter: new is a Tensor, no Parameter"):
+        net.register_parameter("new", mc.zeros(1))
+
+
+@both
+def test_registering_by_name(lib):
+    net = lib.Module()
+    net.register_parameter("b", None)
+    net.register_parameter("b", lib.Parameter(ours_of(lib, np.zeros(1, np.float32))))
+    net.add_module("1", lib.Linear(1, 2))
+    net.add_module("1", lib.Linear(1, 3))
+    assert list(net.state_dict()) == ["b", "1.weight", "1.bias"]
+    bare = lib.Linear(1, 2, bias=False)
+    bare.register_parameter("bias", lib.Parameter(ours_of(lib, np.zeros(2, np.float32))))
+    assert list(bare.state_dict()) == ["weight", "bias"]
+
+
+@both
+def test_a_buffer_that_becomes_a_parameter(lib):
+    net = small_net(lib)
+    net.cache = lib.Parameter(ours_of(lib, np.zeros(3, np.float32)))
+    assert "cache" in names(net.named_parameters())
+    assert "cache" not in names(net.named_buffers())
+
+
+# ---- changing all of it ----------------------------------------------------------------------
+
+
+@both
+def test_apply_visits_children_first_and_once_per_parent(lib):
+    visited = []
+    net = small_net(lib)
+    assert net.apply(lambda m: visited.append(type(m).__name__)) is net
+    block = ["Conv2d", "BatchNorm2d", "Block"]
+    assert visited == (
+        ["Conv2d", "ReLU", "Sequential"] + block * 2 + ["Identity", "ModuleList"]
+        + ["Flatten", "Linear", "Sequential", "Net"]
+    )  # fmt: skip
+    visited.clear()
+    shared_children(lib).apply(lambda m: visited.append(type(m).__name__))
+    assert visited == ["Linear", "ReLU", "Linear", "Sequential"]
+
+
+@both
+def test_train_and_eval_reach_every_module(lib):
+    net = small_net(lib)
+    assert all(m.training for m in net.modules())
+    assert net.eval() is net
+    assert not any(m.training for m in net.modules())
+    assert net.blocks[0].train() is net.blocks[0]
+    assert [m.training for m in net.blocks] == [True, False, False]
+    assert net.blocks[0].norm.training
+    assert all(m.training for m in net.train().modules())
+
+
+@both
+def test_a_module_may_define_its_own_train(lib):
+    """The usual way to freeze batch norm: a child's train() is called, wherever it stands."""
+
+    class Frozen(lib.BatchNorm2d):
+        def train(self, mode=True):
+            return super().train(False)
+
+    net = lib.Sequential(lib.Sequential(Frozen(3)), lib.ReLU()).train()
+    assert not net[0][0].training
+    assert net[0].training
+
+
+@both
+def test_requires_grad_of_all_parameters(lib):
+    net = small_net(lib)
+    assert net.requires_grad_(False) is net
+    assert not any(p.requires_grad for p in net.parameters())
+    net.head.requires_grad_()
+    assert [p.requires_grad for p in net.head.parameters()] == [True]
+    assert not net.scale.requires_grad
+    assert not net.steps.requires_grad
+
+
+@both
+def test_zero_grad_forgets_or_makes_zero(lib):
+    net = lib.Sequential(lib.Linear(2, 3), lib.Linear(3, 1))
+    x = ours_of(lib, np.ones((4, 2), np.float32))
+    net(x).sum().backward()
+    net[1].bias.grad = None
+    held = net[0].weight.grad
+    net.zero_grad(set_to_none=False)
+    assert net[0].weight.grad is held
+    assert held.tolist() == [[0.0, 0.0]] * 3
+    assert net[1].bias.grad is None
+    net(x).sum().backward()
+    net.zero_grad()
+    assert all(p.grad is None for p in net.parameters())
+
+
+def dtypes(net):
+    return {k: str(v.dtype).removeprefix("torch.") for k, v in net.state_dict().items()}
+
+
+@both
+def test_conversion_takes_floating_tensors_and_gradients_along(lib):
+    net = small_net(lib)
+    parameters = list(net.parameters())
+    net(ours_of(lib, np.ones((2, 1, 3, 3), np.float32))).sum().backward()
+    before = net.head[1].weight.detach().tolist()
+    gradient = net.head[1].weight.grad.tolist()
+    assert net.double() is net
+    assert all(a is b for a, b in zip(net.parameters(), parameters, strict=True))
+    found = dtypes(net)
+    counts = [k for k in found if k.endswith(("num_batches_tracked", "steps"))]
+    assert len(counts) == 3
+    assert all(found[k] == ("int64" if k in counts else "float64") for k in found)
+    assert str(net.cache.dtype).endswith("float64")  # not saved, but converted
+    assert str(net.head[1].weight.grad.dtype).endswith("float64")
+    assert net.head[1].weight.tolist() == before
+    assert net.head[1].weight.grad.tolist() == gradient
+    assert net.scale.grad is None
+    assert net.head[1].weight is net.tied
+    assert set(dtypes(net.float()).values()) == {"float32", "int64"}
+    wide = mc.float64 if lib is nn else torch.float64
+    assert dtypes(net.to(wide)) == found
+    assert dtypes(net.to("cpu")) == found
+    assert dtypes(net.to(dtype=wide, device="cpu")) == found
+    assert dtypes(net.cpu()) == found
+
+
+@both
+def test_a_converted_model_trains_on(lib):
+    net = lib.Linear(2, 1).double()
+    net(ours_of(lib, np.ones((3, 2)))).sum().backward()
+    assert net.weight.grad.tolist() == [[3.0, 3.0]]
+    assert net.weight.is_leaf
+    assert net.weight.requires_grad
+
+
+def test_conversion_to_an_integer_type_is_refused():
+    with pytest.raises(DtypeError, match=r"Module\.to: needs a floating dtype, not int64"):
+        nn.Linear(1, 2).to(mc.int64)
+    with pytest.raises(TypeError, match="floating point"):
+        torch.nn.Linear(1, 2).to(torch.int64)
+
+
+# ---- saving and loading ----------------------------------------------------------------------
+
+
+def test_a_state_goes_to_pytorch_and_back(rng):
+    ours, theirs = small_net(nn), small_net(torch.nn)
+    result = ours.load_state_dict(as_arrays(theirs.state_dict()))
+    assert result == ([], [])
+    for key, value in theirs.state_dict().items():
+        np.testing.assert_array_equal(ours.state_dict()[key].numpy(), value.numpy())
+    compare(ours.double(), theirs.double(), rng.standard_normal((3, 1, 3, 3)))
+    state = {k: torch.tensor(v) for k, v in as_arrays(ours.state_dict()).items()}
+    assert theirs.load_state_dict(state).missing_keys == []
+
+
+@both
+def test_a_state_shares_the_models_memory(lib):
+    net = lib.Linear(2, 1)
+    state = net.state_dict()
+    assert not any(v.requires_grad for v in state.values())
+    state["bias"][0] = 7.0
+    assert net.bias.tolist() == [7.0]
+    other = lib.Linear(2, 1)
+    other.load_state_dict(state)
+    state["bias"][0] = 8.0
+    assert other.bias.tolist() == [7.0]  # loading copies
+    assert other.bias.requires_grad
+
+
+def test_loading_keeps_the_tensors_and_their_types():
+    net = nn.BatchNorm2d(2).double()
+    held = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    state = {k: np.full(v.shape, 3, np.float32) for k, v in net.state_dict().items()}
+    net.load_state_dict(state)
+    for key, tensor in {**dict(net.named_parameters()), **dict(net.named_buffers())}.items():
+        assert tensor is held[key]
+        assert tensor.dtype == (np.int64 if key == "num_batches_tracked" else np.float64)
+        assert (tensor.numpy() if key not in ("weight", "bias") else tensor.detach() == 3).all()
+
+
+def test_loading_is_a_change_that_backward_notices():
+    net = nn.Linear(2, 2)
+    y = net(mc.ones(1, 2, requires_grad=True))
+    net.load_state_dict(net.state_dict())
+    with pytest.raises(InPlaceError, match="Linear: an array that it saved"):
+        y.sum().backward()
+
+
+def test_a_state_that_does_not_fit_is_refused_and_nothing_copied():
+    net = nn.Sequential(OrderedDict(a=nn.Linear(2, 3), b=nn.Linear(3, 1)))
+    before = as_arrays({k: v.clone() for k, v in net.state_dict().items()})
+    state = {k: v + 1 for k, v in before.items()}
+    state["extra.weight"] = state.pop("a.bias")
+    state["b.weight"] = np.zeros((1, 4))
+    with pytest.raises(StateDictError) as caught:
+        net.load_state_dict(state)
+    assert str(caught.value) == (
+        "load_state_dict: does not fit Sequential:"
+        "\n  missing keys: a.bias"
+        "\n  unexpected keys: extra.weight"
+        "\n  other shapes: b.weight: the model has (1, 3), the saved one (1, 4)"
+    )
+    with pytest.raises(StateDictError) as caught:
+        net.load_state_dict(state, strict=False)
+    assert str(caught.value) == (
+        "load_state_dict: does not fit Sequential:"
+        "\n  other shapes: b.weight: the model has (1, 3), the saved one (1, 4)"
+    )
+    for key, value in net.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[key])
+
+
+@both
+def test_loading_what_fits(lib):
+    net = lib.Linear(2, 2)
+    state = {"bias": ours_of(lib, np.array([1.0, 2.0])), "other": ours_of(lib, np.zeros(1))}
+    result = net.load_state_dict(state, strict=False)
+    assert result.missing_keys == ["weight"]
+    assert result.unexpected_keys == ["other"]
+    assert net.bias.tolist() == [1.0, 2.0]
+    with pytest.raises(RuntimeError):
+        net.load_state_dict(state)
+
+
+def test_several_wrong_keys_are_all_listed():
+    with pytest.raises(StateDictError) as caught:
+        nn.Linear(2, 2).load_state_dict({"w": np.zeros(1), "b": np.zeros(1)})
+    assert "missing keys: weight, bias" in str(caught.value)
+    assert "unexpected keys: w, b" in str(caught.value)
+
+
+@both
+def test_a_copy_is_independent_and_trains(lib):
+    net = small_net(lib)
+    x = ours_of(lib, np.random.default_rng(0).standard_normal((2, 1, 3, 3)).astype("f4"))
+    net(x).sum().backward()
+    twin = copy.deepcopy(net)
+    assert list(twin.state_dict()) == list(net.state_dict())
+    assert twin.stem is twin.again
+    assert twin.tied is twin.head[1].weight
+    assert type(twin.scale) is lib.Parameter
+    pairs = zip(twin.state_dict().values(), net.state_dict().values(), strict=True)
+    for a, b in pairs:
+        assert a.tolist() == b.tolist()
+        assert not np.shares_memory(a.numpy(), b.numpy())
+    before = net.tied.detach().tolist()
+    twin.zero_grad()
+    (twin(x) ** 2).sum().backward()
+    with mc.no_grad(), torch.no_grad():
+        twin.tied -= 0.1 * twin.tied.grad
+        twin.steps += 1
+    assert twin.tied.tolist() != before
+    assert net.tied.tolist() == before
+    assert net.steps.tolist() == [0, 0]
+
+
+# ---- forward, hooks, and where an error happened ---------------------------------------------
+
+
+@both
+def test_forward_hooks_see_and_replace_the_output(lib):
+    net = lib.Sequential(lib.Flatten(0), lib.Identity())
+    x = ours_of(lib, np.array([[1.0, 2.0]]))
+    seen = []
+    first = net[1].register_forward_hook(lambda m, args, out: seen.append((m, args, out)))
+    double = net[1].register_forward_hook(lambda m, args, out: out * 2)
+    last = net[1].register_forward_hook(lambda m, args, out: seen.append(out.tolist()))
+    assert net(x).tolist() == [2.0, 4.0]
+    (module, args, out), after = seen
+    assert module is net[1]
+    assert len(args) == 1
+    assert args[0].tolist() == out.tolist() == [1.0, 2.0]
+    assert after == [2.0, 4.0]  # in the order of registration
+    double.remove()
+    double.remove()
+    assert net(x).tolist() == [1.0, 2.0]
+    first.remove()
+    last.remove()
+    net(x)
+    assert len(seen) == 4
+    assert not lib.Identity()._forward_hooks  # another module has none of them
+
+
+@both
+def test_a_hook_that_removes_itself(lib):
+    net, calls = lib.Identity(), []
+
+    def once(module, args, output):
+        calls.append("once")
+        handle.remove()
+
+    handle = net.register_forward_hook(once)
+    net.register_forward_hook(lambda *_: calls.append("always"))
+    net(ours_of(lib, np.ones(1)))
+    net(ours_of(lib, np.ones(1)))
+    assert calls == ["once", "always", "always"]
+
+
+def test_a_module_without_forward():
+    with pytest.raises(TypeError, match=r"Bare defines no forward\(\)"):
+        type("Bare", (nn.Module,), {})()(1)
+    with pytest.raises(TypeError, match="ModuleList defines no forward"):
+        nn.ModuleList()(1)
+
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(6, 2, 3), nn.ReLU())
+
+    def forward(self, x):
+        return self.features(x)
+
+
+class Outer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Inner()
+        self.deep = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Identity(), nn.Linear(5, 2)))
+        self.unattached = [nn.Linear(5, 2)]
+
+    def forward(self, x, way):
+        if way == "whole":
+            return self.inner(x)
+        if way == "past the child":
+            return self.inner.features[0](x)
+        if way == "deep":
+            return self.deep(x)
+        return self.unattached[0](x)
+
+
+def test_an_error_says_which_module_it_happened_in():
+    x = mc.zeros(2, 1, 5, 4)
+    with pytest.raises(ShapeError, match=r"weight expects C_in=6 .*\[Inner\.features\.0\]$"):
+        Inner()(x)
+    net = Outer()
+    for way, path in {
+        "whole": "Outer.inner.features.0",
+        "past the child": "Outer.inner.features.0",
+        "deep": "Outer.deep.1.1",
+        "unattached": "Outer.Linear",
+    }.items():
+        with pytest.raises(ShapeError) as caught:
+            net(x, way)
+        assert str(caught.value).endswith(f"  [{path}]")
+
+
+def test_an_error_outside_or_after_a_module_names_none():
+    with pytest.raises(ShapeError):
+        nn.Linear(5, 2)(mc.zeros(2, 3))
+    with pytest.raises(ShapeError) as caught:
+        F.linear(mc.zeros(2, 3), mc.zeros(2, 5))
+    assert "[" not in str(caught.value)
+    with pytest.raises(ShapeError, match=r"\[Linear\]$"):
+        nn.Linear(5, 2)(mc.zeros(2, 3))
+
+
+def test_an_error_in_a_hook_names_the_module_too():
+    net = nn.Sequential(nn.Identity(), nn.ReLU())
+    net[1].register_forward_hook(lambda m, args, out: F.linear(out, mc.zeros(2, 5)))
+    with pytest.raises(ShapeError, match=r"\[Sequential\.1\]$"):
+        net(mc.zeros(2, 3))

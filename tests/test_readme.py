@@ -1,0 +1,47 @@
+"""The README keeps its word: its example prints what it shows, its commands and figures exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import test_structure
+from typer.testing import CliRunner
+
+from minicnn.cli import app
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_example_prints_what_the_readme_shows():
+    (code,), (shown,) = blocks("python"), blocks("text")
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == shown
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+
+
+def test_the_commands_are_one_line_each_and_make_their_environment():
+    train, test = blocks("sh")
+    for command in (train, test):
+        assert len(command.splitlines()) == 1
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install")
+    assert train.strip().endswith("minicnn train")
+    assert "pytest" in test
+    assert CliRunner().invoke(app, ["train", "--help"]).exit_code == 0
+
+
+def test_the_line_counts_are_the_ones_that_the_readme_gives():
+    counts = test_structure.core_counts()
+    path = sum(counts[name] for name in test_structure.READING_PATH)
+    assert f"The core is {sum(counts.values()):,} lines of code" in README
+    assert f"These first four files are {path:,} lines" in README
+
+
+def test_the_folders_it_names_exist():
+    root = Path(__file__).parent.parent
+    for name in re.findall(r"`((?:minicnn|kernels|tests)/[\w/.]*)`", README):
+        assert (root / name).exists(), name
