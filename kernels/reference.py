@@ -5,7 +5,9 @@ are (height, width).  The geometry is what PyTorch's documentation calls kernel_
 padding (zeros added on both sides) and dilation (the step between two elements of one window).
 
 The loops here run over the kh*kw positions inside a window, never over pixels: position (u, v) of
-*every* window is one strided slice of the image, a "tap".
+*every* window is one strided slice of the image, a "tap".  Images that a kernel makes are
+(N, C, H, W) to the reader, but lie in memory as (C, H, W, N): a tap's rows are then long, and NumPy
+is quick.
 
       image row:   0 1 2 3 4 5 6        kernel_size 3, stride 2, dilation 1
       windows:    [0 1 2]
@@ -40,13 +42,24 @@ class Saved:
 # ---- windows ---------------------------------------------------------------------------------
 
 
+def new_image(xp: Any, shape: Shape, dtype: np.dtype, fill: float = 0.0) -> Array:
+    """An image (N, C, H, W) of `fill` that lies in memory as (C, H, W, N)."""
+    n, c, h, w = shape
+    return xp.full((c, h, w, n), fill, dtype).transpose(3, 0, 1, 2)
+
+
+def batch_last(x: Array) -> Array:
+    """x itself if it lies in memory as (C, H, W, N), else such a copy."""
+    return module_of(x).ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+
+
 def pad2d(x: Array, before: Pair, after: Pair, fill: float = 0.0) -> Array:
-    """x with rows and columns of `fill` around it; x itself where there are none to add."""
-    if before == after == (0, 0):
-        return x
+    """x with rows and columns of `fill` around it, in memory as (C, H, W, N)."""
     n, c, h, w = x.shape
+    if before == after == (0, 0):
+        return batch_last(x)
     shape = (n, c, h + before[0] + after[0], w + before[1] + after[1])
-    out = module_of(x).full(shape, fill, x.dtype)
+    out = new_image(module_of(x), shape, x.dtype, fill)
     crop2d(out, before, (h, w))[...] = x
     return out
 
@@ -70,43 +83,43 @@ def taps(padded: Array, window: Window) -> Iterator[Array]:
 
 
 def im2col(x: Array, window: Window) -> Array:
-    """Windows to columns: (N, C, H, W) -> (C*kh*kw, N*oh*ow), one column per window."""
+    """Windows to columns: (N, C, H, W) -> (C*kh*kw, oh*ow*N), one column per window."""
     n, c = x.shape[:2]
     (kh, kw), (sh, sw), padding, (dh, dw), (oh, ow) = window
     view = module_of(x).lib.stride_tricks.sliding_window_view(
         pad2d(x, padding, padding), window.reach(), axis=(2, 3)
     )[:, :, ::sh, ::sw, ::dh, ::dw]  # (N, C, oh, ow, kh, kw), no copy yet
-    return view.transpose(1, 4, 5, 0, 2, 3).reshape(c * kh * kw, n * oh * ow)
+    return view.transpose(1, 4, 5, 2, 3, 0).reshape(c * kh * kw, oh * ow * n)
 
 
 def col2im(cols: Array, x_shape: Shape, window: Window) -> Array:
-    """Columns back to windows: (C*kh*kw, N*oh*ow) -> (N, C, H, W), the adjoint of im2col.
+    """Columns back to windows: (C*kh*kw, oh*ow*N) -> (N, C, H, W), the adjoint of im2col.
 
     A pixel that several windows cover was copied into several columns, so its gradient is the sum
     over them: this adds where im2col copied.
     """
     n, c, h, w = x_shape
     (kh, kw), _, (ph, pw), _, (oh, ow) = window
-    cols = cols.reshape(c, kh * kw, n, oh, ow)
-    padded = module_of(cols).zeros((c, n, h + 2 * ph, w + 2 * pw), cols.dtype)
+    cols = cols.reshape(c, kh * kw, oh, ow, n)
+    padded = new_image(module_of(cols), (n, c, h + 2 * ph, w + 2 * pw), cols.dtype)
     for k, tap in enumerate(taps(padded, window)):
-        tap += cols[:, k]
-    return crop2d(padded, (ph, pw), (h, w)).transpose(1, 0, 2, 3)
+        tap += cols[:, k].transpose(3, 0, 1, 2)
+    return crop2d(padded, (ph, pw), (h, w))
 
 
 def conv2d(x, weight, bias, window: Window, groups: int) -> tuple[Array, Saved]:
     """Convolution as one matrix product per group: weight (O, C/groups*kh*kw) @ columns.
 
-    The result is (N, O, oh, ow), with the memory order of the product, (O, N, oh, ow).
+    The result is (N, O, oh, ow), but lies in memory as the product makes it, (O, oh, ow, N).
     """
     n, o, (oh, ow) = x.shape[0], weight.shape[0], window.out
     cols = im2col(x, window)
     cols = cols.reshape(groups, cols.shape[0] // groups, cols.shape[1])
     rows = weight.reshape(groups, o // groups, cols.shape[1])
-    y = (rows @ cols).reshape(o, n, oh, ow)
+    y = (rows @ cols).reshape(o, oh, ow, n)
     if bias is not None:
         y += bias[:, None, None, None]
-    return y.transpose(1, 0, 2, 3), Saved(cols, weight, x.shape, window, inputs=(x, weight))
+    return y.transpose(3, 0, 1, 2), Saved(cols, weight, x.shape, window, inputs=(x, weight))
 
 
 def conv2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
@@ -114,7 +127,7 @@ def conv2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     cols, weight, x_shape, window = saved.state
     groups, o = cols.shape[0], weight.shape[0]
     rows = weight.reshape(groups, o // groups, cols.shape[1])
-    g = g.transpose(1, 0, 2, 3).reshape(groups, o // groups, cols.shape[2])
+    g = g.transpose(1, 2, 3, 0).reshape(groups, o // groups, cols.shape[2])
     dx = dw = db = None
     if needs[0]:
         dx = col2im(rows.swapaxes(1, 2) @ g, x_shape, window)
@@ -139,7 +152,7 @@ def window_sums(x: Array, window: Window) -> Array:
 
 def spread(g: Array, x_shape: Shape, window: Window) -> Array:
     """The adjoint of window_sums: every element of a window receives that window's g."""
-    padded = _zeros_with_padding(g, x_shape, window)
+    padded, g = _zeros_with_padding(g, x_shape, window), batch_last(g)
     for tap in taps(padded, window):
         tap += g
     return crop2d(padded, window.padding, x_shape[2:])
@@ -148,8 +161,7 @@ def spread(g: Array, x_shape: Shape, window: Window) -> Array:
 def _zeros_with_padding(g: Array, x_shape: Shape, window: Window) -> Array:
     n, c, h, w = x_shape
     (ph, pw), (more_h, more_w) = window.padding, window.overhang((h, w))
-    padded = module_of(g).zeros((c, n, h + ph + more_h, w + pw + more_w), g.dtype)
-    return padded.transpose(1, 0, 2, 3)  # in memory as conv2d lays out its own
+    return new_image(module_of(g), (n, c, h + ph + more_h, w + pw + more_w), g.dtype)
 
 
 def window_sizes(size: Pair, window: Window, count_padding: bool) -> np.ndarray:
@@ -219,7 +231,7 @@ def _first_inside(xp: Any, out: int, stride: int, padding: int, dilation: int) -
 def max_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     """The winner of each window receives that window's g."""
     which, x_shape, window = saved.state
-    padded = _zeros_with_padding(g, x_shape, window)
+    padded, g = _zeros_with_padding(g, x_shape, window), batch_last(g)
     for k, tap in enumerate(taps(padded, window)):
         tap += g * (which == k)
     return (crop2d(padded, window.padding, x_shape[2:]),)

@@ -11,12 +11,9 @@ Shape = tuple[int, ...]
 Pair = tuple[int, int]
 
 
-def describe(shape: Sequence[int], names: str = "N C H W") -> str:
-    """A shape with its axes named, for error messages: `(N=32, C=1, H=28, W=28)`."""
-    axes = names.split()
-    if len(axes) != len(shape):
-        return str(tuple(shape))
-    return "(" + ", ".join(f"{a}={n}" for a, n in zip(axes, shape, strict=True)) + ")"
+def describe(shape: Sequence[int]) -> str:
+    """An image's shape with its axes named, for error messages: `(N=32, C=1, H=28, W=28)`."""
+    return "(" + ", ".join(f"{axis}={n}" for axis, n in zip("NCHW", shape, strict=True)) + ")"
 
 
 def pair(op: str, argument: str, value: Any, least: int = 1) -> Pair:

@@ -341,12 +341,12 @@ def test_im2col_and_col2im_by_nested_loops(geometry):
     w = window("test", size, *rest)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 3, *size))
-    columns = np.zeros((3, *w.kernel_size, 2, *w.out))
+    columns = np.zeros((3, *w.kernel_size, *w.out, 2))  # the batch varies fastest
     g = rng.standard_normal(columns.shape)
     dx = np.zeros_like(x)
     for c, u, v, n, i, j, row, column in each_tap(x.shape, w):
-        columns[c, u, v, n, i, j] = x[n, c, row, column]
-        dx[n, c, row, column] += g[c, u, v, n, i, j]
+        columns[c, u, v, i, j, n] = x[n, c, row, column]
+        dx[n, c, row, column] += g[c, u, v, i, j, n]
     flat = (3 * w.kernel_size[0] * w.kernel_size[1], -1)
     np.testing.assert_array_equal(kernels.call("im2col", x, w), columns.reshape(flat))
     found = kernels.call("col2im", g.reshape(flat), x.shape, w)

@@ -80,15 +80,15 @@ class Fold(Function):
 
 
 def _to_batch(cols: Array, window: Window) -> Array:
-    """(K, N*L) -> (N, K, L)."""
+    """(K, L*N) -> (N, K, L)."""
     length = window.out[0] * window.out[1]
-    return cols.reshape(cols.shape[0], cols.shape[1] // length, length).transpose(1, 0, 2)
+    return cols.reshape(cols.shape[0], length, cols.shape[1] // length).transpose(2, 0, 1)
 
 
 def _from_batch(cols: Array) -> Array:
-    """(N, K, L) -> (K, N*L)."""
+    """(N, K, L) -> (K, L*N)."""
     n, k, length = cols.shape
-    return cols.transpose(1, 0, 2).reshape(k, n * length)
+    return cols.transpose(1, 2, 0).reshape(k, length * n)
 
 
 class Conv2d(Function):
