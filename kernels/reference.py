@@ -233,7 +233,7 @@ def max_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     which, x_shape, window = saved.state
     padded, g = _zeros_with_padding(g, x_shape, window), batch_last(g)
     for k, tap in enumerate(taps(padded, window)):
-        tap += g * (which == k)
+        tap += module_of(g).where(which == k, g, 0)
     return (crop2d(padded, window.padding, x_shape[2:]),)
 
 
@@ -303,7 +303,7 @@ def relu(x: Array) -> tuple[Array, Saved]:
 def relu_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     """g where x > 0, else 0; a NaN, which is not 0 either, passes its g on as in PyTorch."""
     (y,) = saved.state
-    return (g * (y != 0),)
+    return (module_of(g).where(y != 0, g, 0),)
 
 
 # ---- loss, linear, normalisation, dropout ----------------------------------------------------

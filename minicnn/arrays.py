@@ -14,14 +14,17 @@ Array = Any  # numpy.ndarray or cupy.ndarray
 
 DTYPES = tuple(map(np.dtype, "? u1 i1 i2 i4 i8 f2 f4 f8".split()))
 bool_, uint8, int8, int16, int32, int64, float16, float32, float64 = DTYPES
-_KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}  # bool < integer < floating
+KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}  # bool < integer < floating
 
 
 def module_of(x: Array) -> Any:
     """The module whose functions work on x: numpy, or cupy for an array on a GPU."""
     if isinstance(x, (np.ndarray, np.generic)):
         return np
-    return sys.modules["cupy"]
+    cupy = sys.modules.get("cupy")
+    if cupy is None or not isinstance(x, cupy.ndarray):
+        raise TypeError(f"expected a tensor or an array, not {type(x).__name__}")
+    return cupy
 
 
 def is_array(x: Any) -> bool:
@@ -80,7 +83,7 @@ def result_type(operands: Sequence[Any]) -> np.dtype:
         found[rank] = promote(found[rank], dtype)
     result, *lower = (t for t in found if t is not None)
     for t in lower:
-        if _KINDS[t.kind] > _KINDS[result.kind]:
+        if KINDS[t.kind] > KINDS[result.kind]:
             result = promote(result, t)
     return result
 
@@ -104,6 +107,7 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     """Adds up the axes along which `shape` was broadcast: the adjoint of broadcasting."""
     if x.shape == shape:
         return x
+    x = x.reshape((1,) * (len(shape) - x.ndim) + x.shape)  # for a value put into fewer dimensions
     extra = x.ndim - len(shape)
     stretched = tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
     return x.sum(axis=(*range(extra), *stretched)).reshape(shape)

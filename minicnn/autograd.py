@@ -15,83 +15,20 @@ number meets every node after all that used its output.  That is the topological
 import heapq
 import inspect
 import itertools
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import errors
-from .arrays import Array, is_array, is_floating, module_of, promoted, share_memory, sum_to
+from . import errors, modes
+from .arrays import KINDS, Array, is_array, is_floating, module_of, promoted, share_memory, sum_to
 from .devices import device_of
 from .kernels import Saved
+from .modes import enable_grad, inference_mode, is_grad_enabled, mode, no_grad  # noqa: F401
 from .shapes import Shape
 
-# ---- modes -----------------------------------------------------------------------------------
-
-
-class _Mode(threading.local):
-    grad = True
-    anomaly = False
-
-
-_mode = _Mode()
-
-
-class _Switch(ContextDecorator):
-    """Sets a mode inside a `with` block or a decorated function (or at once), and puts it back."""
-
-    def __init__(self, name: str, value: bool, at_once: bool = False) -> None:
-        self.name, self.value, self.before = name, value, []  # type: ignore[var-annotated]
-        self.entered = False
-        if at_once:
-            self.__enter__()
-            self.entered = True  # a `with` block only puts it back
-
-    def _recreate_cm(self) -> "_Switch":  # a decorated function may run in several threads
-        return _Switch(self.name, self.value)
-
-    def __enter__(self) -> None:
-        if not self.entered:
-            self.before.append(getattr(_mode, self.name))
-            setattr(_mode, self.name, self.value)
-
-    def __exit__(self, *exc: object) -> None:
-        setattr(_mode, self.name, self.before.pop())
-
-
-def no_grad() -> _Switch:
-    """Records nothing inside: results need no gradient.  `with no_grad():` or `@no_grad()`."""
-    return _Switch("grad", False)
-
-
-inference_mode = no_grad
-
-
-def enable_grad() -> _Switch:
-    """Records again inside a `no_grad`."""
-    return _Switch("grad", True)
-
-
-def set_grad_enabled(mode: bool) -> _Switch:
-    """Switches recording on or off, for good or for a `with` block."""
-    return _Switch("grad", mode, at_once=True)
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are recorded now, in this thread."""
-    return _mode.grad
-
-
-def set_detect_anomaly(mode: bool) -> _Switch:
-    """Stops at the first NaN or infinity, naming the op, its module, and forward or backward.
-
-    For good or for a `with` block.  Slow: every result is looked at.
-    """
-    return _Switch("anomaly", mode, at_once=True)
-
+set_grad_enabled, set_detect_anomaly = modes.set_grad_enabled, modes.set_detect_anomaly
 
 # ---- Tensor ----------------------------------------------------------------------------------
 
@@ -112,9 +49,11 @@ class Tensor:
     _hooks: list[Callable] | None = None
     __array_priority__ = 1000  # so that ndarray + Tensor asks Tensor
 
-    def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        data = data if is_array(data) else np.asarray(data, np.float32)
-        self.array: Array = np.asarray(data) if isinstance(data, np.generic) else data
+    def __init__(self, data: Any, *, requires_grad: bool = False) -> None:
+        if type(data) in (bool, int, float):
+            raise TypeError("Tensor(data) takes an array or a list; use zeros(2, 3) or tensor(2.0)")
+        data = data if is_array(data) else np.asarray(data, np.float32)  # a list becomes float32
+        self.array: Array = np.asarray(data) if isinstance(data, (np.ndarray, np.generic)) else data
         self._counter = [0]  # changes in place, shared by all tensors over this memory
         if requires_grad:
             self.requires_grad_()
@@ -197,10 +136,9 @@ class Tensor:
             )
 
     if TYPE_CHECKING:  # bound by minicnn.methods and minicnn.conveniences
-        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = cast(Any, None)
-        __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = cast(Any, None)
-        __neg__ = __lt__ = __le__ = __gt__ = __ge__ = __len__ = __iter__ = cast(Any, None)
-        __getitem__ = __setitem__ = __int__ = __float__ = data = cast(Any, None)
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = cast(Any, None)
+        __truediv__ = __neg__ = __lt__ = __gt__ = __getitem__ = __setitem__ = cast(Any, None)
+        __len__ = __iter__ = __int__ = __float__ = data = cast(Any, None)
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -277,10 +215,11 @@ class Context:
             )
         for counter, version in self._watched:
             if counter[0] != version:
-                raise errors.InPlaceError(
-                    f"{self.op.__name__}: an array that it saved for backward was changed in place "
-                    f"{counter[0] - version} time(s) since; change a clone(), or after backward"
+                what = (
+                    f"{self.op.__name__}: an array that it saved for backward was changed in place"
                 )
+                times = f"{counter[0] - version} time(s) since"
+                raise errors.InPlaceError(f"{what} {times}; change a clone(), or after backward")
 
     def _release(self) -> None:
         if self.saved is not None or any(map(is_array, self.saved_tensors)):
@@ -306,8 +245,8 @@ class Function:
 
         y = Square.apply(x)
 
-    backward gets dL/d(output) for each output (zeros where nothing arrived, None for an output
-    without gradient), must not change it, and returns one gradient per argument of forward, None
+    backward gets dL/d(output) for each output (zeros where nothing arrived, None for an integer
+    output), which it cannot write into, and returns one gradient per argument of forward, None
     where none is wanted (`ctx.needs_input_grad`); trailing Nones may be left out.  Each must have
     its argument's shape, dtype and device.
     """
@@ -334,17 +273,18 @@ class Function:
         for x in inputs:
             x._check_base(cls.__name__)
         _check_devices(cls.__name__, inputs)
-        needs = tuple(_mode.grad and isinstance(a, Tensor) and a.requires_grad for a in args)
+        needs = tuple(mode.grad and isinstance(a, Tensor) and a.requires_grad for a in args)
         ctx = Context(cls, needs)
         arrays = tuple(a.array if isinstance(a, Tensor) else a for a in args)
         if cls.broadcasts:
             arrays = promoted(cls.__name__, arrays, cls.floats)
         with np.errstate(all="ignore"):  # log(0) is -inf without a warning, as in PyTorch
             result = cls.forward(ctx, *arrays)
-        outputs = tuple(_output(y, inputs) for y in (result if type(result) is tuple else [result]))
+        listed = result if type(result) is tuple else (result,)
+        outputs = tuple(_output(cls.__name__, y, inputs) for y in listed)
         if True in needs:
             ctx._record(args, outputs)
-        if _mode.anomaly:
+        if mode.anomaly:
             ctx.path = errors.module_path()
             _check_finite(ctx, "forward", [y.array for y in outputs], [x.array for x in inputs])
         return outputs if type(result) is tuple else outputs[0]
@@ -378,8 +318,10 @@ def _check_devices(op: str, inputs: list[Tensor]) -> None:
         raise errors.DeviceError(f"{op}: tensors on different devices: {found}; use .to()")
 
 
-def _output(y: Any, inputs: list[Tensor]) -> Tensor:
+def _output(op: str, y: Any, inputs: list[Tensor]) -> Tensor:
     """An op's result as a Tensor; a view of an input shares its changes in place."""
+    if not is_array(y):
+        raise TypeError(f"{op}: forward returned a {type(y).__name__}; expected arrays")
     out = Tensor(y)
     for x in inputs:
         if share_memory(out.array, x.array):
@@ -393,7 +335,7 @@ def _output(y: Any, inputs: list[Tensor]) -> Tensor:
 def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
     """Makes x hold op(x, *args): in its memory, and in the graph."""
     name = op.__name__
-    recorded = _mode.grad and any(isinstance(t, Tensor) and t.requires_grad for t in (x, *args))
+    recorded = mode.grad and any(isinstance(t, Tensor) and t.requires_grad for t in (x, *args))
     if recorded and x.requires_grad and x.is_leaf:
         raise errors.InPlaceError(
             f"{name}: a leaf that requires grad cannot be changed in place; if the change is no "
@@ -407,15 +349,18 @@ def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
     result = op.apply(x, *args)
     if result.shape != x.shape:
         raise errors.ShapeError(f"{name}: in place, {result.shape} does not fit into {x.shape}")
-    if "biuf".index(result.dtype.kind) > "biuf".index(x.dtype.kind):
+    if KINDS[result.dtype.kind] > KINDS[x.dtype.kind]:
         raise errors.DtypeError(f"{name}: in place, {result.dtype} does not fit into {x.dtype}")
     if not getattr(x.array.flags, "writeable", True):
         raise errors.InPlaceError(f"{name}: memory is read-only, as after expand(); use a clone()")
     x.array[...] = result.array
     x._counter[0] += 1
-    if recorded:
+    if recorded and result.grad_fn is not None:
+        retained = None if x.grad_fn is None else x.grad_fn.retained.pop(x.output_nr, None)
         x.requires_grad, x.grad_fn, x.output_nr = True, result.grad_fn, result.output_nr
         x.grad_fn.outputs[x.output_nr] = (x.shape, x.dtype, module_of(x.array))
+        if retained is not None:
+            x.grad_fn.retained[x.output_nr] = retained
     return x
 
 
@@ -473,6 +418,7 @@ def _walk(
     if len(gradients) != len(outputs):
         raise errors.GradientError(f"{len(outputs)} outputs, but {len(gradients)} gradients")
     keep = {(id(target), number) for target, number in wanted}
+    last = min((getattr(target, "number", -1) for target, _ in wanted), default=-1)
     inner: dict[tuple[int, int], Array] = {}
     leaves: dict[int, tuple[Tensor, Array]] = {}
     arrived: dict[Context, list[Array | None]] = {}  # per node, what came for each output
@@ -500,6 +446,8 @@ def _walk(
                 received[number] = g = _finish(g, node.hooks.get(number), node.retained.get(number))
                 if (id(node), number) in keep:
                     inner[id(node), number] = g
+        if node.number <= last:  # older than all wanted: nothing below it is
+            continue
         for edge, g in zip(node.edges, _node_backward(node, received), strict=True):
             if edge is not None and g is not None:
                 send(edge, g)
@@ -559,7 +507,7 @@ def _node_backward(node: Context, received: list[Array | None]) -> list[Array | 
     """Runs one op's backward, and holds what it returns against what it was given."""
     node._check_usable()
     gradients = [
-        xp.zeros(shape, dtype) if g is None and is_floating(dtype) else g
+        xp.zeros(shape, dtype) if g is None and is_floating(dtype) else _locked(g)
         for g, (shape, dtype, xp) in zip(received, node.outputs, strict=True)
     ]
     result = node.op.backward(node, *gradients)
@@ -572,9 +520,17 @@ def _node_backward(node: Context, received: list[Array | None]) -> list[Array | 
     results += [None] * (len(node.edges) - len(results))
     for i, (g, edge) in enumerate(zip(results, node.edges, strict=False)):
         results[i] = None if g is None or edge is None else _check_gradient(node.op, i, g, edge)
-    if _mode.anomaly:
+    if mode.anomaly:
         _check_finite(node, "backward", results, gradients)
     return results[: len(node.edges)]
+
+
+def _locked(g: Array | None) -> Array | None:
+    """A view of g that cannot be written: others may hold the same gradient."""
+    if isinstance(g, np.ndarray):
+        g = g.view()
+        g.flags.writeable = False
+    return g
 
 
 def _check_gradient(op: type[Function], i: int, g: Any, edge: Edge) -> Array:
@@ -586,6 +542,8 @@ def _check_gradient(op: type[Function], i: int, g: Any, edge: Edge) -> Array:
         shape, dtype, xp = target.outputs[number]
     if not is_array(g):
         problem = f"is a {type(g).__name__}; expected an array, or None"
+    elif not is_floating(dtype):
+        problem = f"is for a tensor of {dtype}, which can have none"
     elif module_of(g) is not xp:
         problem = f"is on {device_of(g)}; expected a {xp.__name__} array"
     else:

@@ -1,13 +1,14 @@
 """The command line, `minicnn` or `python -m minicnn`."""
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .errors import MinicnnError
+from .errors import DataError, MinicnnError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -31,7 +32,7 @@ def train(
     ] = 0.1,
     seed: Annotated[int, typer.Option(help="Of weights, order and dropout.")] = 0,
     limit: Annotated[
-        int, typer.Option(min=0, help="Use only the first images of each set; 0 for all.")
+        int, typer.Option(min=0, help="Use only so many images of each set; 0 for all.")
     ] = 0,
     out: Annotated[Path, typer.Option(help="Folder for weights and history.")] = Path("runs/last"),
 ) -> None:
@@ -43,11 +44,13 @@ def train(
     from .training import Trainer, evaluate, save_run
 
     start = time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
+    _check_folder(out)  # before the work, not after it
     manual_seed(seed)
     net = make(model)
     full: Any = MNIST(train=True)
     test: Any = MNIST(train=False)
+    if 0 < limit < 20:
+        raise typer.BadParameter("must be 0 or at least 20", param_hint="--limit")
     if limit:
         full, test = (Subset(d, range(min(limit, len(d)))) for d in (full, test))
     kept, val = random_split(full, [1 - val_share, val_share])
@@ -63,7 +66,12 @@ def train(
             progress.epoch(row)
             save_run(out, trainer, model)
 
-        trainer.fit(progress.batch, after_epoch)
+        try:
+            trainer.fit(progress.batch, after_epoch)
+        except KeyboardInterrupt:
+            done = f"the best weights so far are in {out}" if trainer.best else "nothing is saved"
+            print(f"stopped; {done}", file=sys.stderr)
+            raise
     _, accuracy = evaluate(net, test)
     best = trainer.best
     assert best is not None
@@ -72,6 +80,16 @@ def train(
         f"validation: {best['val_acc_all']:.2%}); {time.perf_counter() - start:.0f} s"
     )
     print(f"weights and history are in {out}")
+
+
+def _check_folder(out: Path) -> None:
+    """Makes the folder and writes into it, so that a mistake shows now."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise DataError(f"--out {out}: cannot be written: {error.strerror}") from None
 
 
 class _Progress:
@@ -113,7 +131,7 @@ class _Progress:
         """Prints the line of one epoch."""
         line = (
             f"epoch {row['epoch']:2d}  loss {row['train_loss_all']:.4f}  "
-            f"accuracy {row['train_acc_all']:.2%}  validation loss {row['val_loss_all']:.4f}  "
+            f"accuracy {row['train_acc_all']:.2%}  val loss {row['val_loss_all']:.4f}  "
             f"accuracy {row['val_acc_all']:.2%}  {row['seconds']:.1f} s"
         )
         if self.bar is None:

@@ -7,7 +7,7 @@ import builtins
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from .arrays import bool_, dtype_of, float32, float64, int32, int64
 from .autograd import Tensor
 from .devices import device, device_of, to_device
 from .errors import ArgumentError, DeviceError, GradientError
-from .methods import fill_, permute, reshape
+from .methods import fill_, operand, permute, reshape
+from .ops import OPS
 from .ops.arithmetic import Sqrt
 from .ops.reduction import Var
 from .ops.shape import Cast, Clone, ToDevice
@@ -69,6 +70,8 @@ def type_(self: Tensor, dtype: Any = None) -> Any:
 
 def view(input: Tensor, *shape: Any) -> Tensor:
     """reshape: unlike PyTorch's view, it copies where strides allow no view.
+
+    What is then written into the result is not seen in the input.
 
     PyTorch's other use, view(dtype), is refused: use `.to(dtype)`.
     """
@@ -225,9 +228,62 @@ def normal_(
 # ---- functions -------------------------------------------------------------------------------
 
 
+def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+    """input where condition holds, else other."""
+    return OPS["Where"].apply(condition, operand(input), operand(other))
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors joined along an existing dimension."""
+    return OPS["Cat"].apply(dim, *tensors)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape side by side along a new dimension."""
+    return OPS["Stack"].apply(dim, *tensors)
+
+
+def _check_dim(name: str, dim: Any) -> None:
+    if isinstance(dim, Tensor):
+        raise TypeError(f"{name}: takes one tensor; of two, take where(a > b, a, b)")
+
+
+class ValuesIndices(NamedTuple):
+    """What `max(dim)`, `min(dim)` and `topk` return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The largest element of all; with dim, (values, indices) of the largest along it.
+
+    VJP of the first: equal ones share g evenly.  Of the second: g goes to the first of them.
+    """
+    _check_dim("max", dim)
+    if dim is None:
+        return OPS["Max"].apply(input)
+    return ValuesIndices(*OPS["MaxDim"].apply(input, dim, keepdim))
+
+
+def min(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The smallest element of all; with dim, (values, indices) of the smallest along it."""
+    _check_dim("min", dim)
+    if dim is None:
+        return OPS["Min"].apply(input)
+    return ValuesIndices(*OPS["MinDim"].apply(input, dim, keepdim))
+
+
+def topk(input: Tensor, *args: Any, **kwargs: Any) -> ValuesIndices:
+    """topk(k, dim=-1, largest=True, sorted=True): the k largest (or smallest), in order."""
+    return ValuesIndices(*OPS["TopK"].apply(input, *args, **kwargs))
+
+
 def std(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """The square root of `var`, which takes the same arguments."""
-    return Sqrt.apply(Var.apply(input, *args, **kwargs))
+    """The square root of `var`, which takes the same arguments.  VJP: 0 where it is 0."""
+    variance = Var.apply(input, *args, **kwargs)
+    zero = variance == 0
+    return where(zero, 0.0, Sqrt.apply(where(zero, 1.0, variance)))
 
 
 def all(input: Tensor) -> Tensor:
@@ -254,11 +310,28 @@ def allclose(
 
 FUNCTIONS: dict[str, Callable] = {
     f.__name__: f
-    for f in (transpose, flatten, squeeze, unsqueeze, split, std, all, any, equal, allclose)
+    for f in (
+        transpose,
+        flatten,
+        squeeze,
+        unsqueeze,
+        split,
+        where,
+        cat,
+        stack,
+        max,
+        min,
+        topk,
+        std,
+        all,
+        any,
+        equal,
+        allclose,
+    )
 }
 
 METHODS: dict[str, Any] = {
-    **FUNCTIONS,
+    **{name: f for name, f in FUNCTIONS.items() if name not in ("cat", "stack", "where")},
     "T": property(lambda self: permute(self, *reversed(range(self.ndim)))),
     "view": view,
     "view_as": lambda self, other: reshape(self, other.shape),

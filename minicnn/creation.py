@@ -28,7 +28,7 @@ def from_data(data: Any, dtype: Any = None) -> np.ndarray:
 def _made(array: np.ndarray, dtype: Any, where: Any, requires_grad: bool) -> Tensor:
     if dtype is not None:
         array = array.astype(dtype_of(dtype), copy=False)
-    return Tensor(to_device(array, "cpu" if where is None else where), requires_grad)
+    return Tensor(to_device(array, "cpu" if where is None else where), requires_grad=requires_grad)
 
 
 def _shape(sizes: tuple[Any, ...], size: Any) -> tuple[int, ...]:

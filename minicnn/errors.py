@@ -20,16 +20,9 @@ def module_path() -> str:
         return ""
     names = [type(scope.modules[0]).__name__]
     for parent, child in zip(scope.modules, scope.modules[1:], strict=False):
-        names.append(_attribute_path(parent, child) or type(child).__name__)
+        paths = [name for name, module in parent.named_modules() if module is child]
+        names.append(paths[0] if paths else type(child).__name__)
     return ".".join(names)
-
-
-def _attribute_path(parent: Any, child: Any) -> str:
-    """The dotted attribute name of child inside parent, however deep; "" if it is not there."""
-    for name, module in parent.named_modules():
-        if module is child:
-            return name
-    return ""
 
 
 class MinicnnError(RuntimeError):

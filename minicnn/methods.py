@@ -4,8 +4,8 @@ OPERATIONS has the ops that are method and function as they are; those whose arg
 written out below it.  What is made of several ops is in minicnn.conveniences.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +17,13 @@ from .ops.shape import plain_index, put_values
 
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 IN_PLACE = "add sub mul div pow neg exp log sqrt abs clamp sigmoid tanh relu".split()
-ROWS = """
+NAMES = """
     Add Sub Mul Div Pow Neg Exp Log Sqrt Abs Clamp Eq Ne Lt Le Gt Ge MatMul Sum Mean Var ArgMax
     Sigmoid Tanh ReLU Softmax Clone"""
-OPERATIONS = {name.lower(): OPS[name] for name in ROWS.split()} | {"log_softmax": OPS["LogSoftmax"]}
-ARITHMETIC = ("add", "sub", "mul", "truediv", "pow", "matmul", "and", "or")  # the first 4 in place
+OPERATIONS = {name.lower(): OPS[name] for name in NAMES.split()}
+OPERATIONS["log_softmax"] = OPS["LogSoftmax"]
+ASSIGNED = ("add", "sub", "mul", "truediv", "pow")  # those with an operator in place: +=, ...
+ARITHMETIC = (*ASSIGNED, "matmul", "and", "or")
 OPERATORS = {
     name: OPERATIONS[name] for name in ("add", "sub", "mul", "pow", "matmul", *COMPARISONS)
 }
@@ -41,7 +43,7 @@ def _method_in_place(name: str, op: type[Function]) -> Callable:
     return _named(lambda input, *args, **kw: in_place(input, op, *args, **kw), name + "_", op)
 
 
-def _operand(x: Any) -> Any:
+def operand(x: Any) -> Any:
     """An operator's other side: tensors, arrays and numbers; NotImplemented for anything else."""
     if isinstance(x, np.generic):
         return x.item()  # a NumPy scalar is a number here, and does not widen float32 to float64
@@ -54,7 +56,7 @@ def _operator(name: str, op: type[Function], call: Callable[..., Tensor]) -> Cal
     """An operator of two sides: `call` says in which order, and where the result goes."""
 
     def method(self: Tensor, other: Any) -> Any:
-        other = _operand(other)
+        other = operand(other)
         return other if other is NotImplemented else call(op, self, other)
 
     return _named(method, f"__{name}__", op)
@@ -72,51 +74,7 @@ def _in_place(op: type[Function], a: Tensor, b: Any) -> Tensor:
     return in_place(a, op, b)
 
 
-# ---- functions that are more than one op -----------------------------------------------------
-
-
-class ValuesIndices(NamedTuple):
-    """What `max(dim)`, `min(dim)` and `topk` return."""
-
-    values: Tensor
-    indices: Tensor
-
-
-def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The largest element of all; with dim, (values, indices) of the largest along it.
-
-    VJP of the first: equal ones share g evenly.  Of the second: g goes to the first of them.
-    """
-    if dim is None:
-        return OPS["Max"].apply(input)
-    return ValuesIndices(*OPS["MaxDim"].apply(input, dim, keepdim))
-
-
-def min(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The smallest element of all; with dim, (values, indices) of the smallest along it."""
-    if dim is None:
-        return OPS["Min"].apply(input)
-    return ValuesIndices(*OPS["MinDim"].apply(input, dim, keepdim))
-
-
-def topk(input: Tensor, *args: Any, **kwargs: Any) -> ValuesIndices:
-    """topk(k, dim=-1, largest=True, sorted=True): the k largest (or smallest), in order."""
-    return ValuesIndices(*OPS["TopK"].apply(input, *args, **kwargs))
-
-
-def where(condition: Tensor, input: Any, other: Any) -> Tensor:
-    """input where condition holds, else other."""
-    return OPS["Where"].apply(condition, _operand(input), _operand(other))
-
-
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors joined along an existing dimension."""
-    return OPS["Cat"].apply(dim, *tensors)
-
-
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors of one shape side by side along a new dimension."""
-    return OPS["Stack"].apply(dim, *tensors)
+# ---- functions whose arguments differ from their op's -----------------------------------------
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
@@ -130,7 +88,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
 
 
 FUNCTIONS: dict[str, Callable] = {name: _function(name, op) for name, op in OPERATIONS.items()}
-FUNCTIONS |= {f.__name__: f for f in (max, min, topk, where, cat, stack, reshape, permute)}
+FUNCTIONS |= {f.__name__: f for f in (reshape, permute)}
 
 
 # ---- methods that are no functions -----------------------------------------------------------
@@ -163,11 +121,11 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 
 METHODS: dict[str, Any] = {
-    **{name: f for name, f in FUNCTIONS.items() if name not in ("cat", "stack", "where")},
+    **FUNCTIONS,
     **{name + "_": _method_in_place(name, OPERATIONS[name]) for name in IN_PLACE},
     **{f"__{n}__": _operator(n, op, _forward) for n, op in OPERATORS.items()},
     **{f"__r{n}__": _operator(f"r{n}", OPERATORS[n], _reflected) for n in ARITHMETIC},
-    **{f"__i{n}__": _operator(f"i{n}", OPERATORS[n], _in_place) for n in ARITHMETIC[:4]},
+    **{f"__i{n}__": _operator(f"i{n}", OPERATORS[n], _in_place) for n in ASSIGNED},
     "__neg__": FUNCTIONS["neg"],
     "__abs__": FUNCTIONS["abs"],
     "__invert__": _function("__invert__", OPS["BitwiseNot"]),

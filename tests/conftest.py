@@ -22,8 +22,10 @@ def rng():
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    """What a test draws from the default generator does not depend on the tests before it."""
+    """What a test draws from the default generators does not depend on the tests before it."""
     mc.manual_seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 class _DeviceArray:

@@ -174,7 +174,6 @@ ORACLES: dict[str, Callable] = {
     "LogSoftmax": torch.log_softmax,
     "CrossEntropy": cross_entropy,
     "NLLLoss": nll_loss,
-    "MSELoss": mse_loss,
     "BatchNorm": F.batch_norm,
     "LocalResponseNorm": F.local_response_norm,
     "Dropout": dropout,

@@ -38,6 +38,11 @@ def test_numeric_gradient_of_sin(rng):
     assert 1e-4 < np.abs(coarse - np.cos(x)).max() < 0.09 / 6  # h^2 / 6, h at most 0.3
 
 
+def test_a_large_output_does_not_drown_a_small_ones_gradient():
+    x = mc.tensor([0.3, 0.7], dtype=mc.float64, requires_grad=True)
+    assert gradcheck(lambda x: mc.cat([x * 0 + 1e12, x * x]), [x], atol=1e-7, rtol=1e-6)
+
+
 def test_numeric_gradient_takes_steps_as_large_as_the_number():
     """At 1e9 a step of 1e-6 would be lost in rounding."""
     for value in (1e9, -3e9, 1e-9):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 # The floors of the house, lowest first; a module belongs to the longest prefix that fits.
 FLOORS = {
     "minicnn.errors": 0, "minicnn.shapes": 0, "minicnn.arrays": 0, "minicnn.kernels": 0,
-    "minicnn.devices": 1, "minicnn.autograd": 1,
+    "minicnn.devices": 1, "minicnn.modes": 1, "minicnn.autograd": 1,
     "minicnn.ops": 2,
     "minicnn.methods": 3, "minicnn.gradcheck": 3,
     "minicnn.random": 4, "minicnn.creation": 4, "minicnn.conveniences": 4,
@@ -27,7 +27,8 @@ FLOORS = {
 
 CORE = [
     "minicnn/errors.py", "minicnn/shapes.py", "minicnn/arrays.py", "minicnn/devices.py",
-    "minicnn/autograd.py", "minicnn/methods.py", "kernels/__init__.py", "kernels/reference.py",
+    "minicnn/modes.py", "minicnn/autograd.py", "minicnn/methods.py", "kernels/__init__.py",
+    "kernels/reference.py",
 ]  # fmt: skip
 READING_PATH = [
     "minicnn/autograd.py", "kernels/reference.py", "minicnn/ops/conv.py", "minicnn/ops/pool.py",

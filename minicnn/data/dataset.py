@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..conveniences import stack
 from ..creation import from_numpy, tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..methods import stack
 from ..random import Generator, default_generator
 
 

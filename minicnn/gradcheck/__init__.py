@@ -11,11 +11,15 @@ from ..errors import DtypeError, GradientError
 __all__ = ["gradcheck", "numeric_gradient"]
 
 
-def numeric_gradient(f: Callable[[], float], x: np.ndarray, eps: float = 1e-6) -> np.ndarray:
-    """df/dx by central differences, one element at a time: (f(x + h) - f(x - h)) / 2h.
+def numeric_gradient(
+    f: Callable[[], Any], x: np.ndarray, eps: float = 1e-6, upstream: Any = 1.0
+) -> np.ndarray:
+    """d(f . upstream)/dx by central differences, element by element: (f(x + h) - f(x - h)) / 2h.
 
-    f takes no argument and reads x, which is changed in place and put back.  h = eps max(1, |x|),
-    and the quotient uses the step really taken in floating point.
+    f takes no argument, reads x, which is changed in place and put back, and returns a number or an
+    array; an array's differences are taken before they are weighted with `upstream` and added up,
+    so that a large output does not drown a small one's.  h = eps max(1, |x|), and the quotient uses
+    the step really taken in floating point.
     """
     result = np.empty(x.shape, x.dtype)
     for index in np.ndindex(x.shape):
@@ -28,7 +32,7 @@ def numeric_gradient(f: Callable[[], float], x: np.ndarray, eps: float = 1e-6) -
             low, below = x[index], f()
         finally:
             x[index] = before
-        result[index] = (above - below) / (high - low)
+        result[index] = np.sum((above - below) * upstream) / (high - low)
     return result
 
 
@@ -80,14 +84,14 @@ def gradcheck(
     upstream = [rng.standard_normal(y.shape) for y in outputs]
     analytic = grad(outputs, wanted, upstream, allow_unused=True)
 
-    def weighted_sum() -> float:
+    def flat_outputs() -> np.ndarray:
         with no_grad():
             again = _listed(fn(*inputs))
-        pairs = zip(checked, upstream, strict=True)
-        return sum(float((again[i].array * g).sum()) for i, g in pairs)
+        return np.concatenate([again[i].array.ravel() for i in checked])
 
+    flat_upstream = np.concatenate([g.ravel() for g in upstream])
     for x, g in zip(wanted, analytic, strict=True):
-        numeric = numeric_gradient(weighted_sum, x.array, eps)
+        numeric = numeric_gradient(flat_outputs, x.array, eps, flat_upstream)
         found = np.zeros(x.shape) if g is None else g.array
         wrong = np.abs(found - numeric) - (atol + rtol * np.abs(numeric))
         if not (wrong <= 0).all():

@@ -10,7 +10,7 @@ from ..methods import reshape
 from ..ops.activation import LeakyReLU, LogSoftmax, ReLU, ScaledTanh, Sigmoid, Softmax, Tanh
 from ..ops.conv import Conv2d, Fold, Unfold
 from ..ops.linear import Linear
-from ..ops.loss import CrossEntropy, MSELoss, NLLLoss
+from ..ops.loss import CrossEntropy, NLLLoss, check_reduction
 from ..ops.norm import BatchNorm, Dropout, LocalResponseNorm
 from ..ops.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Subsample2d
 from ..ops.shape import Pad
@@ -252,12 +252,15 @@ def nll_loss(
     return NLLLoss.apply(input, target, weight, ignore_index, reduction)
 
 
-@_documented_by(MSELoss)
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Mean (or sum, or each) of (a - b)^2, made of three ops."""
+    check_reduction("mse_loss", reduction)
     if input.shape != target.shape:
         warnings.warn(
             f"mse_loss: target has shape {target.shape}, but input {input.shape}: they broadcast; "
             "is that meant?",
             stacklevel=2,
         )
-    return MSELoss.apply(input, target, reduction)
+    difference = input - target
+    squares = difference * difference
+    return squares if reduction == "none" else getattr(squares, reduction)()

@@ -14,7 +14,9 @@ class Parameter(Tensor):
     """A tensor that a Module learns: as an attribute of one it is found by `parameters()`."""
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(data.array if isinstance(data, Tensor) else data, requires_grad)
+        super().__init__(
+            data.array if isinstance(data, Tensor) else data, requires_grad=requires_grad
+        )
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

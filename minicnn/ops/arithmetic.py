@@ -112,7 +112,7 @@ class Div(FloatElementwise):
     @staticmethod
     def backward(ctx, g):
         a, b = ctx.saved_tensors
-        return g / b, None if a is None else -g * a / (b * b)
+        return g / b, None if a is None else -g * (a / b) / b
 
     samples = staticmethod(_pairs)
 
@@ -256,7 +256,7 @@ class Clamp(Elementwise):
     @staticmethod
     def backward(ctx, g):
         (inside,) = ctx.saved_tensors
-        return (g * inside,)
+        return (module_of(g).where(inside, g, 0),)
 
     @staticmethod
     def samples(rng):
@@ -282,7 +282,8 @@ class Where(Elementwise):
     @staticmethod
     def backward(ctx, g):
         (condition,) = ctx.saved_tensors
-        return None, g * condition, g * ~condition
+        xp = module_of(g)
+        return None, xp.where(condition, g, 0), xp.where(condition, 0, g)
 
     @staticmethod
     def samples(rng):

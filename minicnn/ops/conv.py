@@ -9,6 +9,7 @@ from ..errors import ArgumentError, DtypeError, ShapeError
 from ..shapes import Pair, Window, describe, pair, window
 from .arithmetic import check_types
 from .samples import refused, sample
+from .shape import pad_or_crop
 
 
 def check_image(op: str, input: Array) -> None:
@@ -113,7 +114,7 @@ class Conv2d(Function):
         ctx.cut = None  # what "same" padding adds behind only, for even kernels
         if before != after:
             ctx.cut = (after[0] - before[0], after[1] - before[1])
-            input = kernels.reference.pad2d(input, (0, 0), ctx.cut)
+            input = pad_or_crop(input, [(0, 0), (0, 0), (0, ctx.cut[0]), (0, ctx.cut[1])])
         ctx.window = window("conv2d", input.shape[2:], kernel_size, stride, before, dilation)
         y, ctx.saved = kernels.forward("conv2d", input, weight, bias, ctx.window, groups)
         return y
@@ -172,8 +173,6 @@ def _check_conv(input: Array, weight: Array, bias: Array | None, groups: int) ->
 
 def _conv_padding(padding: Any, kernel: Pair, stride: Any, dilation: Any) -> tuple[Pair, Pair]:
     """Rows and columns of zeros (before, after) the input."""
-    if padding == "valid":
-        return (0, 0), (0, 0)
     if padding == "same":
         if pair("conv2d", "stride", stride) != (1, 1):
             raise ArgumentError("conv2d: padding 'same' needs stride 1")
@@ -181,7 +180,7 @@ def _conv_padding(padding: Any, kernel: Pair, stride: Any, dilation: Any) -> tup
         total = (dh * (kernel[0] - 1), dw * (kernel[1] - 1))
         before = (total[0] // 2, total[1] // 2)
         return before, (total[0] - before[0], total[1] - before[1])
-    if isinstance(padding, str):
+    if isinstance(padding, str) and padding != "valid":
         raise ArgumentError(f"conv2d: padding must be numbers, 'valid' or 'same', not {padding!r}")
-    both = pair("conv2d", "padding", padding, least=0)
+    both = pair("conv2d", "padding", 0 if padding == "valid" else padding, least=0)
     return both, both

@@ -1,17 +1,17 @@
-"""Losses: cross-entropy on logits, negative log-likelihood, mean squared error."""
+"""Losses: cross-entropy on logits, and negative log-likelihood."""
 
 import math
 from typing import Any
 
 from .. import kernels
 from ..arrays import Array, is_floating, module_of
-from ..autograd import Elementwise, Function
+from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .arithmetic import check_types
 from .samples import changed, refused, sample
 
 
-def _check_reduction(op: str, reduction: str) -> None:
+def check_reduction(op: str, reduction: str) -> None:
     if reduction not in ("mean", "sum", "none"):
         raise ArgumentError(f"{op}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
 
@@ -112,7 +112,7 @@ class CrossEntropy(Function):
     def forward(
         ctx, input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0
     ):
-        _check_reduction("cross_entropy", reduction)
+        check_reduction("cross_entropy", reduction)
         if not 0 <= label_smoothing <= 1:
             raise ArgumentError(f"cross_entropy: label_smoothing {label_smoothing} not in [0, 1]")
         if is_floating(target.dtype) and ignore_index >= 0:
@@ -168,7 +168,7 @@ class NLLLoss(Function):
 
     @staticmethod
     def forward(ctx, input, target, weight=None, ignore_index=-100, reduction="mean"):
-        _check_reduction("nll_loss", reduction)
+        check_reduction("nll_loss", reduction)
         q, divisor = _distribution("nll_loss", input, target, weight, ignore_index)
         ctx.shape = input.shape
         ctx.save_for_backward(q)
@@ -192,35 +192,3 @@ class NLLLoss(Function):
         yield refused(ShapeError, r"indices must be \(4,\), not \(3,\)", x, t[:3])
         yield refused(ArgumentError, "target -1 is no class", x, changed(t, 0, -1))
         yield refused(DtypeError, "must be integers", x, t * 1.0)
-
-
-class MSELoss(Elementwise):
-    """Mean (or sum, or each) of (a - b)^2.  VJP: 2 (a - b) g / n, and its negative."""
-
-    @staticmethod
-    def forward(ctx, input, target, reduction="mean"):
-        _check_reduction("mse_loss", reduction)
-        if not is_floating(input.dtype):
-            raise DtypeError(f"mse_loss: needs a floating type, not {input.dtype}")
-        difference = input - target
-        squares = difference * difference
-        ctx.divisor = squares.size if reduction == "mean" else 1
-        ctx.save_for_backward(difference)
-        return squares if reduction == "none" else squares.sum() / ctx.divisor
-
-    @staticmethod
-    def backward(ctx, g):
-        (difference,) = ctx.saved_tensors
-        d = 2 * difference * (g / ctx.divisor)
-        return d, -d
-
-    @staticmethod
-    def samples(rng):
-        a, b = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 3, 4))
-        for reduction in ("mean", "sum", "none"):
-            yield sample(a, b, reduction=reduction)
-        yield sample(rng.standard_normal((3, 3)), rng.standard_normal((3, 3)))
-        yield sample(a.transpose(2, 0, 1), b.transpose(2, 0, 1)[::-1])
-        yield sample(rng.standard_normal(()), rng.standard_normal(()))
-        yield refused(ShapeError, "do not broadcast", a, rng.standard_normal((2, 3, 3)))
-        yield refused(ArgumentError, "reduction must be", a, b, reduction="average")

@@ -143,7 +143,7 @@ class Max(Function):
     def backward(ctx, g):
         x, y = ctx.saved_tensors
         winners = (x == y) | (x != x)  # where there is a NaN, y is one, and equals nothing
-        return (winners * (g / int(winners.sum())),)
+        return (module_of(g).where(winners, g / int(winners.sum()), 0).astype(x.dtype),)
 
     samples = staticmethod(_extremes)
 

@@ -116,7 +116,7 @@ def plain_index(index: Any) -> tuple[tuple, ...]:
             raise ArgumentError(f"index: a slice's step must be positive, not {part.step}")
         if is_array(part):  # a copy, because backward needs it as it is now
             part = int(part) if part.ndim == 0 and part.dtype.kind in "iu" else part.copy()
-        found.append(list(part) if isinstance(part, range) else part)
+        found.append(list(part) if isinstance(part, (list, range)) else part)
     rest = tuple(p for p in found if type(p) is not int)
     if len(rest) == len(found) or not any(is_array(p) or isinstance(p, list) for p in rest):
         return (tuple(found),)

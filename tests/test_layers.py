@@ -1,0 +1,447 @@
+"""Every layer against PyTorch's: outputs, gradients, running statistics, refusals."""
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from twins import agree, as_arrays, both, compare, tensor_of, twins
+
+import minicnn as mc
+from minicnn import nn
+from minicnn.errors import ArgumentError, InPlaceError, ShapeError
+from minicnn.nn import functional as F
+
+# ---- the layers ------------------------------------------------------------------------------
+
+IMAGE = (2, 4, 7, 6)  # N, C, H, W
+Case = tuple[str, tuple, dict, tuple[int, ...]]  # layer, arguments, keywords, input shape
+
+CONVOLUTIONS: list[Case] = [
+    ("Conv2d", (4, 6, (3, 2)), {}, IMAGE),
+    ("Conv2d", (4, 6, 3), {"bias": False}, IMAGE),
+    ("Conv2d", (4, 6, (3, 2), (2, 3), (1, 0)), {}, IMAGE),
+    ("Conv2d", (4, 6, (3, 2)), {"dilation": (2, 3), "padding": (0, 2)}, IMAGE),
+    ("Conv2d", (4, 6, 3), {"groups": 2, "stride": (1, 2)}, IMAGE),
+    ("Conv2d", (4, 8, (2, 3)), {"groups": 4, "padding": 1, "bias": False}, IMAGE),
+    ("Conv2d", (4, 6, (4, 3)), {"padding": "same", "dilation": (1, 2)}, IMAGE),
+    ("Conv2d", (4, 6, (3, 4)), {"padding": "valid"}, IMAGE),
+    ("Conv2d", (4, 6, (3, 2)), {"padding": (1, 2)}, IMAGE[1:]),
+    ("Conv2d", (3, 3, 3), {}, (3, 3, 3, 3)),
+]
+for mode in ("reflect", "replicate", "circular"):
+    how = {"padding_mode": mode}
+    CONVOLUTIONS += [
+        ("Conv2d", (4, 6, (3, 2), (2, 1)), {"padding": (2, 1)} | how, IMAGE),
+        ("Conv2d", (4, 6, 3), {"padding": 1, "groups": 2} | how, IMAGE[1:]),
+        ("Conv2d", (4, 6, (4, 3)), {"padding": "same", "dilation": (1, 2)} | how, IMAGE),
+        ("Conv2d", (4, 6, (2, 4)), {"padding": "same", "bias": False} | how, IMAGE[1:]),
+        ("Conv2d", (4, 6, (3, 2), 2), {"padding": "valid"} | how, IMAGE),
+    ]
+
+POOLS: list[Case] = [
+    *(
+        (name, args, kwargs, shape)
+        for name in ("AvgPool2d", "MaxPool2d")
+        for args, kwargs, shape in (
+            ((2,), {}, IMAGE),
+            (((3, 2),), {"stride": (2, 1), "padding": (1, 0)}, IMAGE),
+            (((2, 3), 2, (1, 1)), {"ceil_mode": True}, IMAGE),
+            ((3, (1, 2)), {}, IMAGE[1:]),
+        )
+    ),
+    ("AvgPool2d", (3, 2, 1), {"count_include_pad": False, "ceil_mode": True}, IMAGE),
+    ("AvgPool2d", ((2, 3), None, 0, False, True, 5), {}, IMAGE),
+    ("MaxPool2d", ((3, 2), 1, (1, 0), (2, 3)), {}, IMAGE),
+    ("AdaptiveAvgPool2d", ((3, 4),), {}, IMAGE),
+    ("AdaptiveAvgPool2d", (2,), {}, IMAGE[1:]),
+    ("AdaptiveAvgPool2d", ((None, 4),), {}, IMAGE),
+]
+
+WINDOWS: list[Case] = [
+    ("Unfold", ((3, 2),), {}, IMAGE),
+    ("Unfold", ((3, 2), (2, 1), (1, 0), (1, 2)), {}, IMAGE),
+    ("Unfold", (2,), {"stride": 2}, IMAGE[1:]),
+    ("Fold", ((7, 6), (3, 2)), {}, (2, 12, 25)),
+    ("Fold", ((7, 6), (3, 2), (2, 1), (1, 0), (1, 2)), {}, (2, 12, 15)),
+    ("Fold", (6, 2), {"stride": 2}, (8, 9)),
+]
+
+OTHERS: list[Case] = [
+    ("Identity", (), {}, IMAGE),
+    ("Identity", (5,), {"unused": 1}, (3,)),
+    ("Linear", (6, 5), {}, (3, 6)),
+    ("Linear", (6, 5), {"bias": False}, (3, 6)),
+    ("Linear", (6, 5), {}, (6,)),
+    ("Linear", (6, 5), {}, (2, 4, 3, 6)),
+    ("Sigmoid", (), {}, IMAGE),
+    ("Tanh", (), {}, IMAGE),
+    ("ReLU", (), {}, IMAGE),
+    ("LeakyReLU", (), {}, IMAGE),
+    ("LeakyReLU", (0.3,), {}, IMAGE),
+    ("Softmax", (1,), {}, IMAGE),
+    ("Softmax", (), {"dim": -1}, (5,)),
+    ("LogSoftmax", (-1,), {}, IMAGE),
+    ("LogSoftmax", (), {"dim": 0}, (3, 4)),
+    ("Flatten", (), {}, IMAGE),
+    ("Flatten", (0,), {}, IMAGE),
+    ("Flatten", (1, 2), {}, IMAGE),
+    ("Flatten", (-3, -2), {}, IMAGE),
+    ("LocalResponseNorm", (3,), {}, IMAGE),
+    ("LocalResponseNorm", (2, 0.5, 0.6, 2.0), {}, IMAGE),
+    ("LocalResponseNorm", (5,), {"alpha": 1.0, "beta": 0.3, "k": 0.5}, (2, 6, 5)),
+    ("Dropout", (0.0,), {}, IMAGE),
+    ("Dropout", (1.0,), {}, IMAGE),
+]
+
+NORMS: list[Case] = [
+    (name, (4, *args), kwargs, shape)
+    for name, shape in (("BatchNorm2d", IMAGE), ("BatchNorm1d", (5, 4)), ("BatchNorm1d", (3, 4, 5)))
+    for args, kwargs in (
+        ((), {}),
+        ((0.1, 0.3), {}),
+        ((), {"momentum": None}),
+        ((), {"affine": False}),
+        ((), {"bias": False}),
+        ((), {"track_running_stats": False}),
+        ((1e-5, None, False, False), {}),
+    )
+]
+
+LAYERS = CONVOLUTIONS + POOLS + WINDOWS + OTHERS
+
+
+def name_of(case):
+    return case[0] if isinstance(case, tuple) else None
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=name_of)
+def test_a_layer_is_pytorchs(case, rng):
+    name, args, kwargs, shape = case
+    compare(*twins(name, *args, **kwargs), rng.standard_normal(shape))
+
+
+@pytest.mark.parametrize("case", NORMS, ids=name_of)
+def test_batch_norm_through_steps_and_modes(case, rng):
+    """Running statistics after several batches, used in between and afterwards."""
+    name, args, kwargs, shape = case
+    ours, theirs = twins(name, *args, **kwargs)
+    for training in (True, True, False, True, True, False, False):
+        ours.train(training)
+        theirs.train(training)
+        compare(ours, theirs, rng.normal(3, 2, shape))
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_batch_norm_whose_tracking_is_switched_off_or_on_later(momentum, rng):
+    ours, theirs = twins("BatchNorm2d", 4, momentum=momentum)
+    for tracking in (True, False, True):
+        ours.track_running_stats = theirs.track_running_stats = tracking
+        for training in (True, False):
+            ours.train(training)
+            theirs.train(training)
+            compare(ours, theirs, rng.normal(3, 2, IMAGE))
+
+
+def test_every_layer_has_a_case():
+    tested = {case[0] for case in LAYERS + NORMS + LOSSES} | {"MSELoss"}
+    containers = {"Module", "Sequential", "ModuleList"}
+    there = {n for n, v in vars(nn).items() if isinstance(v, type) and issubclass(v, nn.Module)}
+    assert there - containers - tested == {"ScaledTanh", "Subsample2d"}  # PyTorch lacks these
+
+
+def test_scaled_tanh(rng):
+    compare(nn.ScaledTanh(), oracle(oracles.scaled_tanh), rng.standard_normal(IMAGE))
+    other = oracle(lambda x: oracles.scaled_tanh(x, 1.5, 0.4))
+    compare(nn.ScaledTanh(1.5, 0.4), other, rng.standard_normal(IMAGE))
+
+
+@pytest.mark.parametrize("shape", [IMAGE, IMAGE[1:]], ids=["batch", "one"])
+@pytest.mark.parametrize(
+    "args", [(2,), ((3, 2), (2, 1), (1, 0)), ((2, 3), None, 0, True)], ids=["2", "all", "ceil"]
+)
+def test_subsample(args, shape, rng):
+    layer = nn.Subsample2d(4, *args).double()
+    with mc.no_grad():
+        layer.coefficient.copy_(rng.standard_normal(4))
+        layer.bias.copy_(rng.standard_normal(4))
+
+    def f(x, coefficient, bias):
+        one = x.ndim == 3
+        y = oracles.subsample2d(x[None] if one else x, coefficient, bias, *args)
+        return y[0] if one else y
+
+    theirs = oracle(f, layer)
+    compare(layer, theirs, rng.standard_normal(shape))
+
+
+def test_subsample_starts_as_an_average_pool(rng):
+    x = mc.tensor(rng.standard_normal(IMAGE))
+    layer = nn.Subsample2d(4, (3, 2), 2).double()
+    np.testing.assert_allclose(layer(x).detach(), nn.AvgPool2d((3, 2), 2)(x), rtol=1e-6)
+    layer.coefficient.data.fill_(5)
+    layer.bias.data.fill_(5)
+    layer.reset_parameters()
+    assert layer.coefficient.tolist() == [1 / 6] * 4
+    assert layer.bias.tolist() == [0.0] * 4
+
+
+def oracle(f, layer=None):
+    """A torch module that calls f with the input and copies of a minicnn layer's parameters."""
+
+    class Oracle(torch.nn.Module):
+        def forward(self, x):
+            return f(x, *self.parameters())
+
+    module = Oracle()
+    for name, p in layer.named_parameters() if layer else ():
+        module.register_parameter(name, torch.nn.Parameter(torch.tensor(p.detach().numpy())))
+    return module
+
+
+def test_max_pool_indices(rng):
+    x = rng.standard_normal(IMAGE)
+    for image in (x, x[0]):
+        ours = nn.MaxPool2d((3, 2), 2, return_indices=True)(mc.tensor(image))
+        theirs = torch.nn.MaxPool2d((3, 2), 2, return_indices=True)(torch.tensor(image))
+        for a, b in zip(ours, theirs, strict=True):
+            agree(a, b)
+
+
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (3, 4, 2), (2, 3, 4, 2)])
+def test_softmax_without_dim_warns_and_chooses_as_pytorch(name, shape, rng):
+    x = rng.standard_normal(shape)
+    with pytest.warns(UserWarning, match="dim is left out; say which dimension"):
+        ours = getattr(nn, name)()(mc.tensor(x))
+    with pytest.warns(UserWarning, match="Implicit dimension choice"):
+        theirs = getattr(torch.nn, name)()(torch.tensor(x))
+    agree(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda lib: lib.Conv2d(3, 4, 3, groups=2), "groups=2 must divide in_channels=3 and"),
+        (lambda lib: lib.Conv2d(4, 3, 3, groups=2), "must divide .* out_channels=3"),
+        (lambda lib: lib.Conv2d(4, 4, 3, groups=0), "groups=0 must divide"),
+        (lambda lib: lib.Conv2d(4, 4, 3, padding_mode="mirror"), "padding_mode 'mirror'"),
+        (lambda lib: lib.Conv2d(4, 4, 3, padding="full"), "numbers, 'same' or 'valid': 'full'"),
+        (lambda lib: lib.Conv2d(4, 4, 3, (1, 2), "same"), r"'same' needs stride 1, not \(1, 2\)"),
+        (lambda lib: lib.Dropout(1.5), "p must be between 0 and 1, not 1.5"),
+        (lambda lib: lib.Dropout(-0.1), "p must be between 0 and 1, not -0.1"),
+        (lambda lib: lib.ReLU().train(1), "mode must be True or False, not 1"),
+    ],
+)
+def test_arguments_that_pytorch_refuses(make, message):
+    with pytest.raises(ValueError):  # noqa: PT011
+        make(torch.nn)
+    with pytest.raises(ArgumentError, match=message):
+        make(nn)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        ("BatchNorm1d", (2, 4, 3, 5), r"BatchNorm1d: input must have 2 or 3 dimensions"),
+        ("BatchNorm1d", (4,), r"2 or 3 dimensions, not \(4,\)"),
+        ("BatchNorm2d", (2, 4, 3), r"BatchNorm2d: input must have 4 dimensions, not \(2, 4, 3\)"),
+        ("BatchNorm2d", (2, 3, 5, 5), r"running_mean must be \(3,\), not \(4,\)"),
+        ("BatchNorm2d", (1, 4, 1, 1), r"training needs 2 values a channel"),
+    ],
+)
+def test_batch_norm_refuses_other_inputs(layer, shape, message):
+    with pytest.raises(ShapeError, match=message):
+        getattr(nn, layer)(4)(mc.zeros(*shape))
+    with pytest.raises((ValueError, RuntimeError)):
+        getattr(torch.nn, layer)(4)(torch.zeros(*shape))
+
+
+# ---- dropout ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
+def test_dropout_drops_a_fraction_p_and_scales_the_rest(p):
+    n = 100_000
+    x = mc.ones(n, dtype=mc.float64, requires_grad=True)
+    y = nn.Dropout(p)(x)
+    kept = y.detach().numpy() != 0
+    assert abs((~kept).mean() - p) < 4 * np.sqrt(p * (1 - p) / n)
+    np.testing.assert_allclose(y.detach().numpy()[kept], 1 / (1 - p), rtol=1e-12)
+    y.backward(mc.full((n,), 3.0, dtype=mc.float64))
+    np.testing.assert_allclose(x.grad, np.where(kept, 3 / (1 - p), 0), rtol=1e-12)
+
+
+def test_dropout_decides_for_each_element_by_itself():
+    """Neighbours and rows are independent: a pair is dropped with probability p squared."""
+    p, n = 0.3, 400
+    dropped = nn.Dropout(p)(mc.ones(n, n)).numpy() == 0
+    spread = 4 * np.sqrt(p * p * (1 - p * p) / n**2)
+    assert abs((dropped[1:] & dropped[:-1]).mean() - p * p) < spread
+    assert abs((dropped[:, 1:] & dropped[:, :-1]).mean() - p * p) < spread
+    assert abs((dropped[:, ::2] & dropped[:, 1::2]).mean() - p * p) < 2 * spread
+
+
+def test_dropout_is_reproducible_and_never_repeats():
+    layer, x = nn.Dropout(0.5), mc.ones(1000)
+    mc.manual_seed(3)
+    first, second = layer(x).tolist(), layer(x).tolist()
+    assert first != second
+    mc.manual_seed(3)
+    assert [layer(x).tolist(), layer(x).tolist()] == [first, second]
+    mc.manual_seed(4)
+    assert layer(x).tolist() != first
+
+
+def test_dropout_with_its_own_generator():
+    x = mc.ones(1000)
+    a, b = (F.dropout(x, 0.5, generator=mc.Generator(7)).tolist() for _ in range(2))
+    assert a == b
+    state = mc.default_generator.get_state()
+    F.dropout(x, 0.5, generator=mc.Generator(8))
+    assert mc.default_generator.get_state() == state
+
+
+def test_dropout_that_drops_nothing_is_the_input_itself():
+    x = mc.ones(10, requires_grad=True)
+    state = mc.default_generator.get_state()
+    assert nn.Dropout(0.5).eval()(x) is x
+    assert nn.Dropout(0.0)(x) is x
+    assert F.dropout(x, 0.5, training=False) is x
+    assert mc.default_generator.get_state() == state
+    t = torch.ones(10)
+    assert torch.nn.Dropout(0.5).eval()(t) is t
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_functional_dropout_checks_p_in_either_mode(training):
+    with pytest.raises(ArgumentError, match="between 0 and 1, not 2"):
+        F.dropout(mc.ones(3), 2, training)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        torch.nn.functional.dropout(torch.ones(3), 2, training)
+
+
+# ---- in place --------------------------------------------------------------------------------
+
+
+def conv_then(lib, activation):
+    return lib.Sequential(lib.Conv2d(4, 5, 3, padding=1), activation, lib.Conv2d(5, 2, 3))
+
+
+@pytest.mark.parametrize("name", ["ReLU", "LeakyReLU"])
+def test_an_activation_in_place_after_a_convolution(name, rng):
+    ours = conv_then(nn, getattr(nn, name)(inplace=True)).double()
+    theirs = conv_then(torch.nn, getattr(torch.nn, name)(inplace=True)).double()
+    ours.load_state_dict(as_arrays(theirs.state_dict()))
+    compare(ours, theirs, rng.standard_normal(IMAGE))
+
+
+def test_what_works_in_place_returns_its_input():
+    x = mc.tensor([-1.0, 2.0])
+    assert nn.ReLU(inplace=True)(x) is x
+    assert x.tolist() == [0.0, 2.0]
+    x = mc.tensor([-1.0, 2.0])
+    assert nn.LeakyReLU(0.5, inplace=True)(x) is x
+    assert x.tolist() == [-0.5, 2.0]
+    x = mc.ones(1000)
+    y = nn.Dropout(0.5, inplace=True)(x)
+    assert y is x
+    assert set(x.tolist()) == {0.0, 2.0}
+    x = mc.ones(3)
+    nn.ReLU()(x)
+    assert x.tolist() == [1.0] * 3
+
+
+def test_dropout_in_place_has_the_gradient_of_its_mask():
+    x = mc.ones(50, requires_grad=True)
+    y = nn.Dropout(0.5, inplace=True)(x * 1.0)
+    y.sum().backward()
+    assert x.grad.tolist() == y.tolist()
+
+
+def test_in_place_on_what_backward_needs_is_refused():
+    x = mc.ones(3, requires_grad=True)
+    with pytest.raises(InPlaceError, match="a leaf that requires grad cannot be changed in place"):
+        nn.ReLU(inplace=True)(x)
+    y = x.exp()  # saves its own result
+    nn.ReLU(inplace=True)(y)
+    with pytest.raises(InPlaceError, match="Exp: an array that it saved"):
+        y.sum().backward()
+
+
+# ---- losses ----------------------------------------------------------------------------------
+
+WEIGHT = np.array([0.5, 1.5, 1.0, 2.0])
+CLASSES = np.array([1, 3, 0, 1, 2])
+
+LOSSES = [
+    (name, kwargs)
+    for name, more in (("CrossEntropyLoss", ({}, {"label_smoothing": 0.2})), ("NLLLoss", ({},)))
+    for reduction in ("mean", "sum", "none")
+    for extra in (
+        {},
+        {"weight": WEIGHT},
+        {"ignore_index": 3},
+        {"weight": WEIGHT, "ignore_index": 1},
+    )
+    for smoothing in more
+    for kwargs in [{"reduction": reduction} | extra | smoothing]
+]
+
+
+def loss_twins(name, kwargs):
+    """minicnn's and PyTorch's loss; the arrays among the arguments as tensors of each."""
+    return tuple(
+        getattr(lib, name)(
+            **{k: tensor_of(lib, v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
+        )
+        for lib in (nn, torch.nn)
+    )
+
+
+@pytest.mark.parametrize(("name", "kwargs"), LOSSES)
+def test_a_loss_of_class_indices_is_pytorchs(name, kwargs, rng):
+    ours, theirs = loss_twins(name, kwargs)
+    x = rng.standard_normal((5, 4))
+    compare(ours, theirs, x, CLASSES)
+    compare(ours, theirs, x[0], CLASSES[0])
+    compare(ours, theirs, rng.standard_normal((5, 4, 2, 3)), rng.integers(0, 4, (5, 2, 3)))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy_of_probabilities_is_pytorchs(reduction, rng):
+    for more in ({}, {"weight": WEIGHT}, {"weight": WEIGHT, "label_smoothing": 0.3}):
+        ours, theirs = loss_twins("CrossEntropyLoss", {"reduction": reduction} | more)
+        compare(ours, theirs, rng.standard_normal((5, 4)), rng.dirichlet(np.ones(4), 5))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_mean_squared_error_is_pytorchs(reduction, rng):
+    ours, theirs = loss_twins("MSELoss", {"reduction": reduction})
+    compare(ours, theirs, rng.standard_normal((5, 4)), rng.standard_normal((5, 4)))
+
+
+def test_mean_squared_error_warns_of_shapes_that_broadcast(rng):
+    x, t = rng.standard_normal((5, 1)), rng.standard_normal(5)
+    with pytest.warns(UserWarning, match=r"target has shape \(5,\), but input \(5, 1\)"):
+        ours = nn.MSELoss()(mc.tensor(x), mc.tensor(t))
+    with pytest.warns(UserWarning, match="different to the input size"):
+        theirs = torch.nn.MSELoss()(torch.tensor(x), torch.tensor(t))
+    agree(ours, theirs)
+
+
+@both
+def test_class_weights_move_and_are_saved_with_the_loss(lib):
+    loss = lib.CrossEntropyLoss(weight=tensor_of(lib, np.ones(3, np.float32)))
+    assert list(loss.state_dict()) == ["weight"]
+    assert loss.double().weight.dtype == tensor_of(lib, np.ones(1)).dtype
+    assert list(loss.parameters()) == []
+    assert list(lib.CrossEntropyLoss().state_dict()) == []
+
+
+def test_a_loss_refuses_an_unknown_reduction():
+    x, t = mc.zeros(2, 3), mc.tensor([0, 1])
+    for loss in (nn.CrossEntropyLoss(reduction="average"), nn.NLLLoss(reduction="average")):
+        with pytest.raises(ArgumentError, match="must be 'mean', 'sum' or 'none', not 'average'"):
+            loss(x, t)
+    with pytest.raises(ArgumentError, match="must be 'mean', 'sum' or 'none', not 'average'"):
+        nn.MSELoss(reduction="average")(x, x)
