@@ -150,3 +150,13 @@ def test_what_is_no_tensor_is_named():
         TypeError, match=r"max: takes one tensor; of two, take where\(a > b, a, b\)"
     ):
         mc.max(mc.ones(2), mc.ones(2))
+
+
+def test_clamp_with_tensors_as_bounds():
+    def f(lib):
+        x = lib.tensor([-2.0, 0.5, 3.0], requires_grad=True)
+        low, high = (lib.tensor(v, requires_grad=True) for v in (-1.0, 2.0))
+        (x.clamp(min=low, max=high) * lib.tensor([1.0, 2.0, 3.0])).sum().backward()
+        return x.grad.tolist(), low.grad.item(), high.grad.item()
+
+    assert f(mc) == f(torch) == ([0.0, 2.0, 0.0], 1.0, 3.0)

@@ -241,22 +241,29 @@ class Abs(Elementwise):
 
 
 class Clamp(Elementwise):
-    """y = min(max(x, min), max).  VJP: g where min <= x <= max (the edges count), else 0."""
+    """y = min(max(x, min), max), with numbers or tensors as bounds.
+
+    VJP: g to x where min <= x <= max (the edges count), to min where x < min < max, to max where
+    x > max or max < min; as in PyTorch, to none of them where x < min = max.
+    """
 
     @staticmethod
     def forward(ctx, input, min=None, max=None):
-        if min is max is None or is_array(min) or is_array(max):
-            raise ArgumentError("clamp: give min, max, or both, as numbers")
+        if min is max is None:
+            raise ArgumentError("clamp: give min, max, or both")
         xp = module_of(input)
         y = input if min is None else xp.maximum(input, min)
-        y = y if max is None else xp.minimum(y, max)
-        ctx.save_for_backward(y == input)  # the edges count
-        return y
+        ctx.save_for_backward(input, min, max)
+        return y if max is None else xp.minimum(y, max)
 
     @staticmethod
     def backward(ctx, g):
-        (inside,) = ctx.saved_tensors
-        return (module_of(g).where(inside, g, 0),)
+        x, low, high = ctx.saved_tensors
+        xp, nowhere = module_of(g), module_of(g).zeros(g.shape, bool)
+        inside = (~nowhere if low is None else x >= low) & (~nowhere if high is None else x <= high)
+        above = nowhere if high is None else (x > high) | (False if low is None else low > high)
+        below = nowhere if low is None else (x < low) & (True if high is None else low < high)
+        return tuple(xp.where(where, g, 0) for where in (inside, below, above))
 
     @staticmethod
     def samples(rng):
@@ -267,6 +274,8 @@ class Clamp(Elementwise):
         yield sample(rng.standard_normal((3, 3)), 0.4, -0.4)
         yield sample(rng.standard_normal((3, 3)), -0.5, 0.8)
         yield on_kink(rng.integers(-2, 3, (3, 4)) * 1.0, -1, 1)
+        yield sample(x, rng.uniform(-1, 0, (3, 1)), rng.uniform(0, 1, (4,)))
+        yield sample(rng.standard_normal((3, 3)), *rng.standard_normal((2, 3, 3)))
         yield refused(ArgumentError, "give min, max", x)
 
 
