@@ -251,19 +251,16 @@ class Clamp(Elementwise):
     def forward(ctx, input, min=None, max=None):
         if min is max is None:
             raise ArgumentError("clamp: give min, max, or both")
-        xp = module_of(input)
-        y = input if min is None else xp.maximum(input, min)
-        ctx.save_for_backward(input, min, max)
+        xp, x = module_of(input), input
+        y = x if min is None else xp.maximum(x, min)
+        low, high = -xp.inf if min is None else min, xp.inf if max is None else max
+        inside, below = (x >= low) & (x <= high), (x < low) & (low < high)
+        ctx.save_for_backward(inside, below, (x > high) | (low > high))  # not x: clamp_ changes it
         return y if max is None else xp.minimum(y, max)
 
     @staticmethod
     def backward(ctx, g):
-        x, low, high = ctx.saved_tensors
-        xp, nowhere = module_of(g), module_of(g).zeros(g.shape, bool)
-        inside = (~nowhere if low is None else x >= low) & (~nowhere if high is None else x <= high)
-        above = nowhere if high is None else (x > high) | (False if low is None else low > high)
-        below = nowhere if low is None else (x < low) & (True if high is None else low < high)
-        return tuple(xp.where(where, g, 0) for where in (inside, below, above))
+        return tuple(module_of(g).where(receives, g, 0) for receives in ctx.saved_tensors)
 
     @staticmethod
     def samples(rng):
