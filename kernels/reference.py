@@ -218,8 +218,9 @@ def max_pool2d(x, window: Window, indices: bool = True) -> tuple[Any, Saved]:
     saved = Saved(which, x.shape, window)
     if not indices:
         return (best, None), saved
-    row = xp.arange(oh)[:, None] * sh - ph + which // kw * dh
-    column = xp.arange(ow) * sw - pw + which % kw * dw
+    u, v = xp.divmod(which.astype(np.int64), kw)  # wide enough for u * dh
+    row = xp.arange(oh)[:, None] * sh - ph + u * dh
+    column = xp.arange(ow) * sw - pw + v * dw
     return (best, row * x.shape[3] + column), saved
 
 

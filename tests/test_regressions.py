@@ -160,3 +160,12 @@ def test_clamp_with_tensors_as_bounds():
         return x.grad.tolist(), low.grad.item(), high.grad.item()
 
     assert f(mc) == f(torch) == ([0.0, 2.0, 0.0], 1.0, 3.0)
+
+
+def test_max_pool_indices_where_a_dilated_window_reaches_past_255():
+    x = np.random.default_rng(0).standard_normal((1, 1, 3, 640))
+    args = {"kernel_size": (1, 3), "stride": (1, 7), "dilation": (1, 200)}
+    y, where = mc.nn.functional.max_pool2d(mc.tensor(x), **args, return_indices=True)
+    z, there = torch.nn.functional.max_pool2d(torch.tensor(x), **args, return_indices=True)
+    np.testing.assert_array_equal(y.numpy(), z.numpy())
+    np.testing.assert_array_equal(where.numpy(), there.numpy())

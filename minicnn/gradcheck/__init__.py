@@ -68,13 +68,8 @@ def gradcheck(
     -----
     At a kink (ReLU at 0, a tie in max pooling) there is no numeric gradient to compare with.
     """
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    wanted = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
-    if not wanted:
-        raise GradientError("gradcheck: no input requires grad, so there is nothing to check")
-    for x in wanted:
-        if x.dtype != np.float64:
-            raise DtypeError(f"gradcheck: inputs must be float64, not {x.dtype}; use x.double()")
+    inputs = _listed(inputs)
+    wanted = _wanted(inputs)
     rng = np.random.default_rng(seed)
     every = _listed(fn(*inputs))
     checked = [i for i, y in enumerate(every) if y.requires_grad]
@@ -101,8 +96,19 @@ def gradcheck(
     return True
 
 
-def _listed(outputs: Any) -> list[Tensor]:
-    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
+def _listed(tensors: Any) -> list[Any]:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _wanted(inputs: list[Any]) -> list[Tensor]:
+    """The inputs to check: those that require grad, which must be float64."""
+    wanted = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
+    if not wanted:
+        raise GradientError("gradcheck: no input requires grad, so there is nothing to check")
+    for x in wanted:
+        if x.dtype != np.float64:
+            raise DtypeError(f"gradcheck: inputs must be float64, not {x.dtype}; use x.double()")
+    return wanted
 
 
 def _report(
