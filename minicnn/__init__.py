@@ -6,9 +6,13 @@ Start with minicnn.autograd, then kernels/reference.py, minicnn/ops/conv.py and 
 from typing import TYPE_CHECKING, Any
 
 from . import (
+    accelerator,
     allocator,
     autograd,
+    backends,
     conveniences,
+    creation,
+    cuda,
     data,
     datasets,
     gradcheck,
@@ -16,11 +20,17 @@ from . import (
     methods,
     nn,
     optim,
+    random,
+    serialization,
+    transforms,
+    utils,
 )
 from .arrays import bool_ as bool
 from .arrays import float16, float32, float64, int8, int16, int32, int64, uint8
+from .arrays import float16 as half
 from .arrays import float32 as float
 from .arrays import float64 as double
+from .arrays import int32 as int
 from .arrays import int64 as long
 from .autograd import (
     Tensor,
@@ -30,13 +40,22 @@ from .autograd import (
     no_grad,
     set_grad_enabled,
 )
+from .backends import use_deterministic_algorithms
 from .creation import (
+    DoubleTensor,
+    FloatTensor,
+    LongTensor,
     arange,
     as_tensor,
+    empty,
+    empty_like,
+    eye,
     from_dlpack,
     from_numpy,
     full,
     full_like,
+    linspace,
+    normal,
     ones,
     ones_like,
     rand,
@@ -51,12 +70,24 @@ from .creation import (
 )
 from .devices import device
 from .random import Generator, default_generator, manual_seed
+from .serialization import load, save
+from .summary_table import summary
 
 allocator.keep_freed_memory()
 
 __version__ = "0.1.0"
 
 globals().update(methods.FUNCTIONS | conveniences.FUNCTIONS)  # exp, cat, max, std, ...
+
+# Names of PyTorch for what has another name here.
+Size = tuple
+get_rng_state, set_rng_state = default_generator.get_state, default_generator.set_state
+initial_seed = default_generator.initial_seed
+vars(autograd).update(
+    Variable=creation.variable,
+    gradcheck=gradcheck.gradcheck,
+    detect_anomaly=lambda: autograd.set_detect_anomaly(True),
+)
 
 if TYPE_CHECKING:
 

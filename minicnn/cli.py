@@ -1,149 +1,232 @@
-"""The command line, `minicnn` or `python -m minicnn`."""
+"""The command line, `minicnn` or `python -m minicnn`; what the commands do is elsewhere."""
 
+import signal
 import sys
-import tempfile
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from .errors import DataError, MinicnnError
+from .errors import MinicnnError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
     help="minicnn: a deep-learning engine to read, and to train LeNet with.",
+    epilog="--debug, anywhere, shows the traceback of an error.",
 )  # fmt: skip
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        print(f"minicnn {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def _commands() -> None:
-    """Makes `train` a command of its own while it is the only one."""
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and end.")
+    ] = False,
+) -> None:
+    """Takes what stands before the command."""
 
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Option(help="lenet, lenet5, lenet-sigmoid, ...")] = "lenet",
+    context: typer.Context,
+    model: Annotated[str, typer.Option(help="One that `minicnn models` lists.")] = "lenet",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="One that `minicnn datasets` lists, a folder with train/ and test/ of class "
+            "folders, or an .npz file."
+        ),
+    ] = "mnist",
+    data_root: Annotated[
+        str | None, typer.Option(help="Where the data set's files are.", show_default=False)
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 64,
-    lr: Annotated[float, typer.Option(min=0, help="The highest learning rate.")] = 4e-3,
+    optimizer: Annotated[str, typer.Option(help="adam, adamw, sgd or momentum.")] = "adam",
+    schedule: Annotated[str, typer.Option(help="onecycle, cosine, step or constant.")] = "onecycle",
+    lr: Annotated[
+        float | None,
+        typer.Option(min=0, help="The highest learning rate.  [default: the optimiser's]"),
+    ] = None,
     val_share: Annotated[
-        float, typer.Option(min=0.001, max=0.9, help="Share of the training set for validation.")
+        float, typer.Option(min=0, max=0.9, help="Share of the training set for validation.")
     ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of weights, order and dropout.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     limit: Annotated[
         int, typer.Option(min=0, help="Use only so many images of each set; 0 for all.")
     ] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for weights and history.")] = Path("runs/last"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A new folder for the run.  [default: runs/MODEL-DATA-NUMBER]"),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with the run in this folder, with the recipe it was begun with."),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files into the run folder too.")
+    ] = False,
 ) -> None:
-    """Train a model on MNIST (inside the package), and test its best weights."""
-    from .data import Subset, random_split
-    from .datasets import MNIST
-    from .models import make
-    from .random import manual_seed
-    from .training import Trainer, evaluate, save_run
+    """Train a model, test its best weights, and keep everything in a run folder."""
+    from . import training
 
-    start = time.perf_counter()
-    _check_folder(out)  # before the work, not after it
-    manual_seed(seed)
-    net = make(model)
-    full: Any = MNIST(train=True)
-    test: Any = MNIST(train=False)
-    if 0 < limit < 20:
-        raise typer.BadParameter("must be 0 or at least 20", param_hint="--limit")
-    if limit:
-        full, test = (Subset(d, range(min(limit, len(d)))) for d in (full, test))
-    kept, val = random_split(full, [1 - val_share, val_share])
-    parameters = sum(p.numel() for p in net.parameters())
-    print(
-        f"{model}: {parameters:,} parameters; {len(kept):,} images to train with, {len(val):,} to "
-        f"validate, {len(test):,} to test"
-    )
-    trainer = Trainer(net, kept, val, epochs=epochs, batch_size=batch_size, lr=lr)
-    with _Progress(epochs * len(trainer.loader), batch_size) as progress:
-
-        def after_epoch(row: dict[str, Any]) -> None:
-            progress.epoch(row)
-            save_run(out, trainer, model)
-
-        try:
-            trainer.fit(progress.batch, after_epoch)
-        except KeyboardInterrupt:
-            done = f"the best weights so far are in {out}" if trainer.best else "nothing is saved"
-            print(f"stopped; {done}", file=sys.stderr)
-            raise
-    _, accuracy = evaluate(net, test)
-    best = trainer.best
-    assert best is not None
-    print(
-        f"test accuracy {accuracy:.2%} with the weights of epoch {best['epoch']} (best on "
-        f"validation: {best['val_acc_all']:.2%}); {time.perf_counter() - start:.0f} s"
-    )
-    print(f"weights and history are in {out}")
-
-
-def _check_folder(out: Path) -> None:
-    """Makes the folder and writes into it, so that a mistake shows now."""
+    recipe = {name: value for name, value in context.params.items() if name in _RECIPE}
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise DataError(f"--out {out}: cannot be written: {error.strerror}") from None
-
-
-class _Progress:
-    """A bar on a terminal, and a line per epoch everywhere."""
-
-    def __init__(self, steps: int, batch_size: int) -> None:
-        self.bar: Any = None
-        if sys.stdout.isatty():
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), transient=True
-            )
-            self.task = self.bar.add_task("", total=steps)
-        self.batch_size, self.done, self.start = batch_size, 0, time.perf_counter()
-
-    def __enter__(self) -> "_Progress":
-        if self.bar is not None:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def batch(self, now: dict[str, Any]) -> None:
-        """Moves the bar by one step."""
-        self.done += 1
-        if self.bar is None:
-            return
-        speed = self.done * self.batch_size / (time.perf_counter() - self.start)
-        text = (
-            f"epoch {now['epoch']}  loss {now['loss']:.4f}  accuracy {now['accuracy']:.2%}  "
-            f"{speed:,.0f} images/s"
-        )
-        self.bar.update(self.task, completed=self.done, description=text)
-
-    def epoch(self, row: dict[str, Any]) -> None:
-        """Prints the line of one epoch."""
-        line = (
-            f"epoch {row['epoch']:2d}  loss {row['train_loss_all']:.4f}  "
-            f"accuracy {row['train_acc_all']:.2%}  val loss {row['val_loss_all']:.4f}  "
-            f"accuracy {row['val_acc_all']:.2%}  {row['seconds']:.1f} s"
-        )
-        if self.bar is None:
-            print(line, flush=True)
+        if resume is not None:
+            _refuse_beside_resume(context)
+            outcome = training.resume(resume, tensorboard=tensorboard)
         else:
-            self.bar.console.print(line, highlight=False)
+            outcome = training.train(training.Recipe(**recipe), out, tensorboard=tensorboard)
+    except KeyboardInterrupt as stop:  # said and saved already; the shell's code for a signal
+        raise SystemExit(128 + getattr(stop, "signal", signal.SIGINT)) from None
+    best, scores = outcome.trainer.best, outcome.scores
+    assert best is not None
+    print(f"test accuracy {scores.accuracy:.2%} with the weights of epoch {best['epoch']}", end="")
+    if outcome.trainer.val is not None:
+        print(f" (best on validation: {best['val_acc_all']:.2%})", end="")
+    seconds = sum(row["seconds"] for row in outcome.trainer.history)
+    print(f"; {seconds:.0f} s of training")
+    print(f"weights, history and pictures are in {outcome.folder}")
+
+
+_RECIPE = (
+    "model", "data", "data_root", "epochs", "batch_size", "optimizer", "schedule", "lr",
+    "val_share", "device", "seed", "limit",
+)  # fmt: skip
+
+
+def _refuse_beside_resume(context: typer.Context) -> None:
+    """A resumed run has its recipe already."""
+    for name in (*_RECIPE, "out"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            raise typer.BadParameter(
+                "takes the recipe from the run folder; leave out " + option, param_hint="--resume"
+            )
+
+
+@app.command()
+def test(run: RunFolder) -> None:
+    """Test the best weights of a run: accuracy, each class, predictions against the truth."""
+    from . import training
+
+    scores, classes = training.test(run), training.read_config(run)["classes"]
+    print(f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.2%} of {len(scores.labels):,}")
+    width = max(map(len, classes))
+    for name, share, row in zip(classes, scores.per_class, scores.confusion, strict=True):
+        print(f"  {name:{width}}  {share:7.2%} of {row.sum():,}")
+    print("first predictions (truth > prediction where they differ):")
+    first = scores.labels[:20], scores.predicted[:20]
+    pairs = [(classes[t], classes[p]) for t, p in zip(*first, strict=True)]
+    print("  " + ", ".join(t if t == p else f"{t} > {p}" for t, p in pairs))
+    print(f"pictures: {run / 'predictions.png'}, {run / 'mistakes.png'}, {run / 'confusion.png'}")
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or other pictures.")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+) -> None:
+    """Say what is on pictures: light on dark or dark on light, of any size."""
+    from .training import predict as probabilities_of
+    from .training import read_config
+    from .training.photographs import bars
+
+    classes = read_config(run)["classes"]
+    for path, probabilities in zip(images, probabilities_of(run, images), strict=True):
+        print(f"{path}\n{bars(classes, probabilities, top)}")
+
+
+@app.command()
+def summary(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="See `minicnn models`.")],
+    num_classes: Annotated[int, typer.Option(min=1, help="Of the last layer.")] = 10,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="CxHxW", help="Of the images.  [default: what the model expects]"),
+    ] = None,
+) -> None:
+    """Show a model's layers: output shape, parameters, connections, multiply-adds, memory."""
+    from .models import make
+    from .summary_table import summary as show
+
+    net = make(model, num_classes)
+    show(net, _size(size) if size else net.input_shape)
+
+
+def _size(text: str) -> tuple[int, ...]:
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(p.isdecimal() and int(p) > 0 for p in parts):
+        raise typer.BadParameter(f"{text!r} is not CxHxW, as in 1x28x28", param_hint="--size")
+    return tuple(map(int, parts))
+
+
+@app.command()
+def models() -> None:
+    """List the models."""
+    from .models import MODELS, make
+
+    for name in MODELS:
+        net = make(name)
+        parameters = sum(p.numel() for p in net.parameters())
+        size = "x".join(map(str, net.input_shape))
+        doc = (type(net).__doc__ or "").splitlines()[0]
+        print(f"{name:14} {size:10} {parameters:12,} parameters  {doc}")
+
+
+@app.command()
+def datasets() -> None:
+    """List the data sets, and where each is looked for."""
+    from .datasets import DATASETS
+
+    for name, about in DATASETS.items():
+        size = "x".join(map(str, about.shape))
+        print(
+            f"{name}: {about.title}; {size}, {len(about.classes)} classes, {about.train:,} images "
+            f"to train with, {about.test:,} to test\n"
+            f"  looked for: {about.places}\n  source: {about.source}\n  licence: {about.licence}"
+        )
+    print(
+        "any other: a folder with train/ and test/ of class folders, or an .npz file with "
+        "x_train, y_train, x_test, y_test"
+    )
 
 
 def main() -> None:
-    """Runs a command; an error of minicnn's is one line and exit code 1."""
+    """Runs a command; an error is one line and exit code 1, wrong usage 2, a signal 128 + its own.
+
+    With --debug an error shows its traceback.
+    """
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
     try:
-        app()
-    except (MinicnnError, OSError) as error:
-        print(f"minicnn: {error}", file=sys.stderr)
+        app(arguments)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"minicnn: {_one_line(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _one_line(error: Exception) -> str:
+    """What went wrong; what minicnn did not foresee says so."""
+    text = " ".join(str(error).split())
+    if isinstance(error, (MinicnnError, OSError)):
+        return text
+    if isinstance(error, MemoryError):
+        return f"out of memory: {text or 'a smaller --batch-size needs less'}"
+    return f"{type(error).__name__}: {text} (not foreseen: --debug shows where)"

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import dtype_of, float32, float64, is_floating
+from .arrays import dtype_of, float32, float64, int64, is_floating
 from .autograd import Tensor
 from .devices import device, to_device
 from .errors import DtypeError
@@ -52,6 +52,11 @@ def tensor(
     if isinstance(data, Tensor):
         data = data.detach().cpu().array
     return _made(from_data(data, dtype), None, device, requires_grad)
+
+
+def variable(data: Tensor, requires_grad: bool = False) -> Tensor:
+    """The tensor itself: PyTorch's `autograd.Variable`, which wrapped one until version 0.4."""
+    return data.requires_grad_() if requires_grad else data
 
 
 def as_tensor(data: Any, dtype: Any = None, device: "device | str | None" = None) -> Tensor:
@@ -105,6 +110,26 @@ def ones(
     return full(_shape(sizes, size), 1, dtype or float32, device, requires_grad)
 
 
+def empty(*sizes: Any, **options: Any) -> Tensor:
+    """The same as zeros: PyTorch promises nothing of the elements."""
+    return zeros(*sizes, **options)
+
+
+def eye(
+    n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A matrix (n, m) with ones on its diagonal and zeros elsewhere."""
+    return _made(np.eye(n, m), dtype or float32, device, requires_grad)
+
+
+def linspace(
+    start: float, end: float, steps: int, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Numbers at equal distances from start to end, both included."""
+    return _made(np.linspace(start, end, steps), dtype or float32, device, requires_grad)
+
+
 def arange(
     *limits: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -140,6 +165,15 @@ def randn(
     return _made(numbers, _floating(dtype or float32), device, requires_grad)
 
 
+def normal(
+    mean: float = 0.0, std: float = 1.0, size: Any = (), generator: Generator | None = None,
+    dtype: Any = None, device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Random numbers, normal with this mean and standard deviation; both are numbers here."""
+    numbers = (generator or default_generator).numpy.standard_normal(from_args((size,)))
+    return _made(mean + std * numbers, _floating(dtype or float32), device, requires_grad)
+
+
 def randint(
     low: int, high: int | None = None, size: Any = (), generator: Generator | None = None,
     dtype: Any = None, device: Any = None,
@@ -169,6 +203,11 @@ def ones_like(input: Tensor, **options: Any) -> Tensor:
     return _like(ones, input, options)
 
 
+def empty_like(input: Tensor, **options: Any) -> Tensor:
+    """The same as zeros_like."""
+    return zeros_like(input, **options)
+
+
 def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
     """fill_value in input's shape, dtype and device, unless options say otherwise."""
     return _like(lambda size, **o: full(size, fill_value, **o), input, options)
@@ -182,3 +221,19 @@ def rand_like(input: Tensor, **options: Any) -> Tensor:
 def randn_like(input: Tensor, **options: Any) -> Tensor:
     """Normal random numbers in input's shape, dtype and device, unless options say otherwise."""
     return _like(randn, input, options)
+
+
+class TensorType:
+    """PyTorch's older name for a dtype, `FloatTensor`: makes tensors, and is a dtype for `type`."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype  # NumPy looks for it when it is given one of these for a dtype
+
+    def __call__(self, *data: Any) -> Tensor:
+        """A tensor of a list or an array, or zeros of these sizes."""
+        if len(data) == 1 and not isinstance(data[0], int):
+            return tensor(data[0], dtype=self.dtype)
+        return zeros(*data, dtype=self.dtype)
+
+
+FloatTensor, DoubleTensor, LongTensor = map(TensorType, (float32, float64, int64))

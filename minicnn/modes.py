@@ -35,9 +35,9 @@ class _Switch(ContextDecorator):
         setattr(mode, self.name, self.before.pop())
 
 
-def no_grad() -> _Switch:
-    """Records nothing inside: results need no gradient.  `with no_grad():` or `@no_grad()`."""
-    return _Switch("grad", False)
+def no_grad(function=None):
+    """Records nothing inside: results need no gradient.  `with no_grad():` or `@no_grad`."""
+    return _Switch("grad", False)(function) if callable(function) else _Switch("grad", False)
 
 
 inference_mode = no_grad

@@ -1,8 +1,9 @@
-"""Prints the figures that the README quotes: import time, and examples/s beside PyTorch's.
+"""Prints the figures that the README quotes: import time, examples/s beside PyTorch's, overhead.
 
     python tests/measure.py            (about 90 s; needs the extra `test`)
+    python tests/measure.py overhead   (5 s: the time of a training step outside the kernels)
 
-Both are paired: the two sides run in turn, each run a fresh process, so that a noisy machine
+The first two are paired: the two sides run in turn, each run a fresh process, so that a noisy machine
 disturbs both alike.  Quote the ratios, not the absolute times.
 """
 
@@ -92,8 +93,82 @@ def throughput(processes=3):
         print(f"{name:14s} minicnn {ours:7,.0f}   torch {theirs:7,.0f}   ratio {ours / theirs:.2f}")
 
 
+class Replayed:
+    """Kernels that do nothing: after one real step they return what they returned then."""
+
+    def __init__(self, kernels):
+        self.results, self.next, self.kernels = [], None, kernels
+        for name in ("forward", "backward", "call"):
+            setattr(kernels, name, self.replaying(getattr(kernels, name)))
+
+    def replaying(self, real):
+        def kernel(*args):
+            if self.next is None:
+                self.results.append(real(*args))
+                return self.results[-1]
+            self.next = (self.next + 1) % len(self.results)
+            return self.results[self.next - 1]
+
+        return kernel
+
+
+def overhead(name="lenet", epochs=3):
+    """Prints the microseconds of a step of `minicnn train` that no kernel takes, and for what.
+
+    Engine is what happens inside the model, the loss, backward and the optimiser: checks, tape,
+    arrays made.  The rest is loading, prepare, loop, counting and logging.
+    """
+    import minicnn as mc
+    from minicnn import kernels
+    from minicnn.datasets import MNIST
+    from minicnn.models import make
+    from minicnn.training import Trainer, trainer
+    from minicnn.training.views import Lines
+
+    mc.manual_seed(0)
+    kept, _ = mc.data.random_split(MNIST(), [BATCH * 800, 60_000 - BATCH * 800])
+    training = Trainer(make(name), kept, epochs=epochs, batch_size=BATCH)
+    inside, ends, engines = [0.0], [], []
+
+    def timed(real):
+        def call(*args, **kwargs):
+            start = time.perf_counter()
+            result = real(*args, **kwargs)
+            inside[0] += time.perf_counter() - start
+            return result
+
+        return call
+
+    training.model.forward = timed(training.model.forward)
+    trainer.F.cross_entropy = timed(trainer.F.cross_entropy)
+    mc.Tensor.backward = timed(mc.Tensor.backward)
+    training.optimizer.step = timed(training.optimizer.step)
+
+    class Clock(Lines):
+        def batch(self, now):
+            super().batch(now)
+            ends.append(time.perf_counter())
+            engines.append(inside[0])
+            if len(ends) == 1:
+                replayed.next = 0
+
+    replayed = Replayed(kernels)
+    training.fit(Clock())
+    pairs = [
+        (b - a, d - c)
+        for a, b, c, d in zip(ends, ends[1:], engines, engines[1:], strict=False)
+        if b - a < 0.1  # not across the end of an epoch
+    ]
+    engine = 1e6 * statistics.median(b for _, b in pairs)
+    rest = 1e6 * statistics.median(a - b for a, b in pairs)
+    print(f"{name}, batch {BATCH}, kernels replaced by no-ops, medians of {len(pairs)} steps:")
+    print(f"engine {engine:.0f} us; loading, loop and logging {rest:.0f} us")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
+    if sys.argv[1:] == ["overhead"]:
+        overhead()
+    elif len(sys.argv) == 3:
         worker(*sys.argv[1:])
     else:
         import_time()

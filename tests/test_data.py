@@ -10,9 +10,14 @@ import torch.utils.data as torch_data
 
 import minicnn
 from minicnn.data import (
+    BatchSampler,
+    ConcatDataset,
     DataLoader,
     Dataset,
+    RandomSampler,
+    SequentialSampler,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
     default_collate,
     random_split,
@@ -187,9 +192,12 @@ def test_nothing_to_shuffle():
     assert list(DataLoader(numbers(0))) == []
 
 
-def test_pytorchs_fifth_argument_is_not_taken_for_another():
-    with pytest.raises(TypeError, match="positional"):
-        DataLoader(numbers(3), 1, False, None, [[0, 1]])
+def test_pytorchs_fifth_argument_is_the_batch_sampler():
+    loader = DataLoader(numbers(3), 1, False, None, [[0, 1], [2]])
+    assert epoch(loader) == [[0, 1], [2]]
+    assert len(loader) == 2
+    with pytest.raises(ArgumentError, match="leave out batch_size, shuffle, sampler and drop_last"):
+        DataLoader(numbers(3), 2, batch_sampler=[[0, 1]])
 
 
 # ---- one gather instead of a loop --------------------------------------------------------------
@@ -459,3 +467,40 @@ def test_collate_refuses(batch, error, message):
     assert issubclass(error, MinicnnError)
     with pytest.raises(error, match=message):
         default_collate(batch)
+
+
+# ---- samplers, and datasets one after the other ------------------------------------------------
+
+
+def test_random_samplers_are_seeded_and_new_each_time():
+    for make in (
+        lambda g: RandomSampler(numbers(50), generator=g),
+        lambda g: SubsetRandomSampler(range(100, 150), g),
+    ):
+        a, b = (make(minicnn.Generator(3)) for _ in range(2))
+        first = list(a)
+        assert first == list(b)
+        assert first != list(a)
+        start = min(first)
+        assert sorted(first) == [start + i for i in SequentialSampler(range(50))]
+        assert start in (0, 100)
+        assert len(a) == 50
+
+
+def test_a_batch_sampler_that_makes_no_batches_is_refused():
+    for size in (0, -1, 2.5, True):
+        with pytest.raises(ArgumentError, match="BatchSampler: batch_size must be a whole number"):
+            BatchSampler(range(3), size, False)
+
+
+def test_concat_dataset():
+    both = ConcatDataset([numbers(3), numbers(0), numbers(2)])
+    assert len(both) == 5
+    assert epoch(DataLoader(both, 5)) == [[0, 1, 2, 0, 1]]
+    assert both[-1][0].item() == both[4][0].item() == 1
+    assert both[2][0].item() == 2
+    for bad in (5, -6):
+        with pytest.raises(IndexError, match=f"index {bad} is out of range for 5 samples"):
+            both[bad]
+    with pytest.raises(ArgumentError, match="needs at least one dataset"):
+        ConcatDataset([])

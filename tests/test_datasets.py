@@ -1,21 +1,21 @@
-"""The idx reader on sound and damaged files, and MNIST against its published checksums."""
+"""The idx reader on sound and damaged files; MNIST against its checksums, and FashionMNIST."""
 
 import gzip
 import hashlib
-import struct
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from files import IDX_TYPES, fill, idx, memory_below
+from PIL import Image
 
 import minicnn
+from minicnn import transforms
 from minicnn.data import DataLoader, Subset
-from minicnn.datasets import MNIST, read_idx
-from minicnn.errors import DataError
+from minicnn.datasets import MNIST, FashionMNIST, ImageDataset, read_idx
+from minicnn.errors import ArgumentError, DataError, DtypeError
 
-IDX_TYPES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 PACKAGED = Path(minicnn.__file__).parent / "datasets" / "mnist"
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -23,14 +23,6 @@ MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-
-
-def idx(array, type=None, sizes=None):
-    """An idx file's bytes; type and sizes may lie."""
-    kind = IDX_TYPES[array.dtype.str[1:]] if type is None else type
-    sizes = array.shape if sizes is None else sizes
-    header = bytes([0, 0, kind, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes)
-    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
 # ---- read_idx ----------------------------------------------------------------------------------
@@ -104,26 +96,29 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, content, message):
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_a_lying_header_costs_no_memory(tmp_path, pack):
     path = tmp_path / "file"
-    path.write_bytes(pack(idx(SMALL, sizes=(2**20, 2**10))))  # promises 1 GiB
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError, match="expected 1073741824 bytes"):
+    for rows, message in ((2**17, "expected 134217728 bytes"), (2**20, "claim to be 1073741824")):
+        path.write_bytes(pack(idx(SMALL, sizes=(rows, 2**10))))
+        with pytest.raises(DataError, match=message), memory_below(8):
             read_idx(path)
-        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
-    finally:
-        tracemalloc.stop()
+
+
+def test_what_unpacks_to_more_than_images_do_is_a_bomb(tmp_path):
+    path = tmp_path / "bomb.gz"
+    header = idx(SMALL, sizes=(2**18, 2**10))
+    with gzip.open(path, "wb", 1) as file:
+        file.write(header[:12])
+        for _ in range(2**8):
+            file.write(bytes(2**20))
+    message = "at most 100 bytes out of each, .*claim to be 268435456$"
+    with pytest.raises(DataError, match=message), memory_below(8):
+        read_idx(path)
 
 
 def test_a_small_header_before_much_data_costs_no_memory(tmp_path):
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(GOOD + bytes(32 * 2**20)))
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError, match="found more"):
-            read_idx(path)
-        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
-    finally:
-        tracemalloc.stop()
+    with pytest.raises(DataError, match="found more"), memory_below(8):
+        read_idx(path)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +222,7 @@ def test_a_batch_is_its_samples(test):
 
 def test_batches_are_gathered(test, monkeypatch):
     expected = test.targets[[4, 3, 2, 9]].tolist()
-    monkeypatch.delattr(MNIST, "__getitem__")
+    monkeypatch.delattr(ImageDataset, "__getitem__")
     ((images, labels),) = DataLoader(Subset(test, [4, 3, 2, 9]), 4)
     assert images.shape == (4, 1, 28, 28)
     assert labels.tolist() == expected
@@ -244,17 +239,6 @@ def test_writing_into_a_batch_leaves_the_data_set(test):
 
 
 # ---- MNIST elsewhere ---------------------------------------------------------------------------
-
-
-def fill(folder, images=5, labels=(3, 1, 4, 1, 5), part="t10k", compress=True):
-    """The two files of a small data set; returns its images."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(1).integers(0, 256, (images, 28, 28), np.uint8)
-    contents = {"images-idx3": pixels, "labels-idx1": np.array(labels, np.uint8)}
-    for name, array in contents.items():
-        path = folder / f"{part}-{name}-ubyte{'.gz' if compress else ''}"
-        path.write_bytes(gzip.compress(idx(array)) if compress else idx(array))
-    return pixels
 
 
 @pytest.mark.parametrize("compress", [True, False], ids=["gzip", "plain"])
@@ -274,22 +258,85 @@ def test_a_folder_below_home(tmp_path, monkeypatch):
     assert len(MNIST("~/digits", train=False)) == 5
 
 
-def test_transforms(tmp_path):
-    fill(tmp_path)
-    plain = MNIST(tmp_path, train=False)
-    dataset = MNIST(tmp_path, False, lambda image: image * 2 - 1, lambda label: -label)
+def test_a_foreign_transform_gets_pil_images(tmp_path):
+    pixels = fill(tmp_path)
+    seen = []
+
+    def transform(image):
+        seen.append(image)
+        return minicnn.tensor(np.asarray(image, np.float32)[None] - 7)
+
+    dataset = MNIST(tmp_path, False, transform, lambda label: -label)
     image, label = dataset[2]
-    np.testing.assert_array_equal(image.numpy(), plain[2][0].numpy() * 2 - 1)
-    assert label == -4
+    np.testing.assert_array_equal(image.numpy()[0], pixels[2] - np.float32(7))
+    assert (label, type(label)) == (-4, int)
     ((images, labels),) = DataLoader(dataset, 5)
-    np.testing.assert_array_equal(
-        images.numpy(), next(iter(DataLoader(plain, 5)))[0].numpy() * 2 - 1
-    )
+    assert {(type(x).__name__, x.mode, x.size) for x in seen} == {("Image", "L", (28, 28))}
+    np.testing.assert_array_equal(images.numpy()[:, 0], pixels - np.float32(7))
     assert labels.tolist() == [-3, -1, -4, -1, -5]
     dataset.transform = None
     ((images, labels),) = DataLoader(dataset, 5)
     assert images.numpy().min() >= 0
     assert labels.tolist() == [-3, -1, -4, -1, -5]
+
+
+def test_our_transforms_get_whole_batches(tmp_path, monkeypatch):
+    fill(tmp_path)
+    chain = transforms.Compose([transforms.Resize(32), transforms.ToTensor()])
+    dataset = MNIST(tmp_path, False, transform=chain)
+    singles = np.stack([dataset[i][0].numpy() for i in range(5)])
+    by_pil = np.stack(
+        [chain(Image.fromarray(x)).numpy() for x in MNIST(tmp_path, False).data.numpy()]
+    )
+    np.testing.assert_array_equal(singles, by_pil)
+    monkeypatch.delattr(transforms.Compose, "__call__")
+    monkeypatch.delattr(transforms.Transform, "__call__")
+    ((images, labels),) = DataLoader(Subset(dataset, [4, 3, 2, 1, 0]), 5)
+    assert images.is_contiguous()
+    np.testing.assert_array_equal(images.numpy()[::-1], singles)
+    assert labels.tolist() == [5, 1, 4, 1, 3]
+
+
+def test_a_chain_with_a_foreign_step(tmp_path):
+    fill(tmp_path)
+    chain = transforms.Compose([transforms.ToTensor(), lambda t: t.flatten()])
+    dataset = MNIST(tmp_path, False, chain)
+    ((images, _),) = DataLoader(dataset, 5)
+    assert images.shape == (5, 784)
+    np.testing.assert_array_equal(images[3].numpy(), dataset[3][0].numpy())
+
+
+def test_images_that_stay_pil_images(tmp_path):
+    fill(tmp_path)
+    dataset = MNIST(tmp_path, False, transforms.Pad(2))
+    image, _ = dataset[0]
+    assert (image.mode, image.size) == ("L", (32, 32))
+    with pytest.raises(DtypeError, match=r"MNIST: .* 8-bit images, .*; end it with .*ToTensor\(\)"):
+        list(DataLoader(dataset, 2))
+
+
+def test_a_subset_by_an_array_gathers(test, monkeypatch):
+    where = np.array([7, 2, 9_999])
+    ((images, labels),) = DataLoader(Subset(test, where), 3)
+    ((expected, same),) = DataLoader(Subset(test, where.tolist()), 3)
+    np.testing.assert_array_equal(images.numpy(), expected.numpy())
+    assert labels.tolist() == same.tolist() == [9, 1, 6]
+    monkeypatch.setattr(ImageDataset, "__getitems__", lambda self, indices: indices)
+    (indices,) = DataLoader(Subset(test, where), 3)
+    assert indices.tolist() == where.tolist()  # an array, by no loop
+
+
+def test_repr_is_torchvisions(tmp_path):
+    fill(tmp_path)
+    head = "Dataset MNIST\n    Number of datapoints: 5\n"
+    head += f"    Root location: {tmp_path}\n    Split: Test"
+    assert repr(MNIST(tmp_path, train=False)) == head
+    steps = transforms.Compose([transforms.ToTensor()])
+    text = "\n    StandardTransform\nTransform: Compose(\n               ToTensor()\n           )"
+    assert repr(MNIST(tmp_path, False, steps)) == head + text
+    assert repr(MNIST(tmp_path, False, None, transforms.Lambda(abs))) == (
+        head + "\n    StandardTransform\nTarget transform: Lambda()"
+    )
 
 
 def test_data_may_be_cut_to_a_part(tmp_path):
@@ -303,9 +350,8 @@ def test_data_may_be_cut_to_a_part(tmp_path):
 
 def test_no_samples_at_all(tmp_path):
     fill(tmp_path, 0, ())
-    dataset = MNIST(tmp_path, train=False)
-    assert len(dataset) == 0
-    assert list(DataLoader(dataset, 2)) == []
+    with pytest.raises(DataError, match=r"t10k-images.*: expected images, found none: the set is"):
+        MNIST(tmp_path, train=False)
 
 
 @pytest.mark.parametrize("missing", ["images-idx3", "labels-idx1"])
@@ -316,8 +362,58 @@ def test_a_missing_file_is_named_with_its_place(tmp_path, missing):
     (tmp_path / name).mkdir()  # a folder of that name is not the file
     with pytest.raises(DataError) as found:
         MNIST(tmp_path, train=False)
-    places = f"{tmp_path} or {tmp_path / 'MNIST' / 'raw'}"
-    assert str(found.value) == f"MNIST: {name}.gz (or {name}) is missing; put it into {places}"
+    assert str(found.value) == (
+        f"MNIST: {name}.gz (or {name}) is missing beside the other files in {tmp_path}; put it "
+        "there, or leave out root: the package has all four"
+    )
+
+
+@pytest.mark.parametrize("download", [True, False])  # tutorials ask for it only the first time
+def test_mnist_needs_no_download(tmp_path, test, download):
+    dataset = MNIST(root=tmp_path / "data", train=False, download=download)
+    np.testing.assert_array_equal(dataset.data.numpy(), test.data.numpy())
+    assert not (tmp_path / "data").exists()
+    assert f"Root location: {PACKAGED}\n" in repr(dataset)
+    fill(tmp_path)
+    assert len(MNIST(tmp_path, train=False, download=download)) == 5  # root's own come first
+
+
+@pytest.mark.parametrize("below", [".", "FashionMNIST/raw"])
+def test_fashion_mnist_from_a_folder(tmp_path, below, monkeypatch):
+    monkeypatch.setattr("minicnn.datasets.digits.DEBIAN", tmp_path / "debian")
+    pixels = fill(tmp_path / below)
+    dataset = FashionMNIST(tmp_path, train=False)
+    np.testing.assert_array_equal(dataset.data.numpy(), pixels)
+    assert dataset.classes[9] == "Ankle boot"
+    assert dataset.class_to_idx["Trouser"] == 1
+    assert dataset.images_shape == (1, 28, 28)
+    assert repr(dataset).startswith("Dataset FashionMNIST\n")
+
+
+def test_fashion_mnist_from_debians_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("minicnn.datasets.digits.DEBIAN", tmp_path / "debian")
+    pixels = fill(tmp_path / "debian")
+    for root in (None, tmp_path / "empty"):
+        dataset = FashionMNIST(root, train=False, download=True)  # nothing to download
+        np.testing.assert_array_equal(dataset.data.numpy(), pixels)
+    fill(tmp_path / "own", 1, (7,))
+    assert FashionMNIST(tmp_path / "own", train=False).targets.tolist() == [7]
+
+
+def test_fashion_mnist_is_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setattr("minicnn.datasets.digits.DEBIAN", tmp_path / "debian")
+    name = "train-images-idx3-ubyte"
+    end = "pass download=True, or install the Debian package dataset-fashion-mnist"
+    with pytest.raises(DataError) as found:
+        FashionMNIST(tmp_path)
+    assert str(found.value) == (
+        f"FashionMNIST: {name}.gz (or {name}) is missing; put it into {tmp_path} or "
+        f"{tmp_path / 'FashionMNIST' / 'raw'}, {end}"
+    )
+    with pytest.raises(DataError, match=f"put it into a folder and pass that as root, {end}"):
+        FashionMNIST()
+    with pytest.raises(ArgumentError, match="download=True needs a root to download into"):
+        FashionMNIST(download=True)
 
 
 def test_images_and_labels_must_belong_together(tmp_path):

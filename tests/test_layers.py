@@ -8,7 +8,7 @@ from twins import agree, as_arrays, both, compare, tensor_of, twins
 
 import minicnn as mc
 from minicnn import nn
-from minicnn.errors import ArgumentError, InPlaceError, ShapeError
+from minicnn.errors import ArgumentError, DtypeError, InPlaceError, ShapeError
 from minicnn.nn import functional as F
 
 # ---- the layers ------------------------------------------------------------------------------
@@ -57,6 +57,14 @@ POOLS: list[Case] = [
     ("AdaptiveAvgPool2d", ((None, 4),), {}, IMAGE),
 ]
 
+TRANSPOSED: list[Case] = [
+    ("ConvTranspose2d", (4, 6, (3, 2)), {}, IMAGE),
+    ("ConvTranspose2d", (4, 5, 3), {"bias": False, "stride": 2, "output_padding": 1}, IMAGE),
+    ("ConvTranspose2d", (4, 1, (3, 2), (2, 3), (1, 0), (0, 2)), {}, IMAGE),
+    ("ConvTranspose2d", (4, 6, (2, 3)), {"dilation": (3, 2), "padding": (0, 2)}, IMAGE[1:]),
+    ("ConvTranspose2d", (4, 4, 2, 1, 0, 1), {"dilation": 2}, (1, 4, 1, 3)),
+]
+
 WINDOWS: list[Case] = [
     ("Unfold", ((3, 2),), {}, IMAGE),
     ("Unfold", ((3, 2), (2, 1), (1, 0), (1, 2)), {}, IMAGE),
@@ -78,6 +86,21 @@ OTHERS: list[Case] = [
     ("ReLU", (), {}, IMAGE),
     ("LeakyReLU", (), {}, IMAGE),
     ("LeakyReLU", (0.3,), {}, IMAGE),
+    ("ELU", (), {}, IMAGE),
+    ("ELU", (0.3,), {}, IMAGE),
+    ("SiLU", (), {}, IMAGE),
+    ("Hardtanh", (), {}, IMAGE),
+    ("Hardtanh", (-0.3, 0.6), {}, IMAGE),
+    ("ReLU6", (), {}, IMAGE),
+    ("Unflatten", (1, (2, 2)), {}, IMAGE),
+    ("Unflatten", (-1, (3, -1)), {}, IMAGE),
+    ("ZeroPad2d", (2,), {}, IMAGE),
+    ("ZeroPad2d", ((0, 1, 2, 3),), {}, IMAGE),
+    ("Upsample", (), {"scale_factor": 2}, IMAGE),
+    ("Upsample", (None, (1.5, 0.6)), {}, IMAGE),
+    ("Upsample", ((5, 13),), {}, IMAGE),
+    ("Dropout2d", (0.0,), {}, IMAGE),
+    ("Dropout2d", (1.0,), {}, IMAGE),
     ("Softmax", (1,), {}, IMAGE),
     ("Softmax", (), {"dim": -1}, (5,)),
     ("LogSoftmax", (-1,), {}, IMAGE),
@@ -107,7 +130,7 @@ NORMS: list[Case] = [
     )
 ]
 
-LAYERS = CONVOLUTIONS + POOLS + WINDOWS + OTHERS
+LAYERS = CONVOLUTIONS + TRANSPOSED + POOLS + WINDOWS + OTHERS
 
 
 def name_of(case):
@@ -143,8 +166,8 @@ def test_batch_norm_whose_tracking_is_switched_off_or_on_later(momentum, rng):
 
 
 def test_every_layer_has_a_case():
-    tested = {case[0] for case in LAYERS + NORMS + LOSSES} | {"MSELoss"}
-    containers = {"Module", "Sequential", "ModuleList"}
+    tested = {case[0] for case in LAYERS + NORMS + LOSSES} | {"MSELoss"} | set(BINARY)
+    containers = {"Module", "Sequential", "ModuleList", "ModuleDict"}
     there = {n for n, v in vars(nn).items() if isinstance(v, type) and issubclass(v, nn.Module)}
     assert there - containers - tested == {"ScaledTanh", "Subsample2d"}  # PyTorch lacks these
 
@@ -445,3 +468,141 @@ def test_a_loss_refuses_an_unknown_reduction():
             loss(x, t)
     with pytest.raises(ArgumentError, match="must be 'mean', 'sum' or 'none', not 'average'"):
         nn.MSELoss(reduction="average")(x, x)
+
+
+BINARY = ["BCELoss", "L1Loss", "BCEWithLogitsLoss"]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [
+        *((name, ()) for name in BINARY),
+        ("BCELoss", ("weight",)),
+        ("BCEWithLogitsLoss", ("weight",)),
+        ("BCEWithLogitsLoss", ("weight", "pos_weight")),
+    ],
+)
+def test_losses_of_pairs_are_pytorchs(name, reduction, extra, rng):
+    x, t = rng.random((5, 3)), rng.random((5, 3))
+    x[0], t[0], t[1] = t[0], [0.0, 1.0, 0.5], [1.0, 1.0, 0.0]
+    if name == "BCEWithLogitsLoss":
+        x = 20 * x - 10
+        x[2] = [0.0, 1000.0, -1000.0]
+    if name == "BCELoss":
+        x = x.clip(0.01, 0.99)
+    tables = {"weight": rng.random((5, 1)) + 0.5, "pos_weight": rng.random(3) + 0.5}
+    ours, theirs = (
+        getattr(lib, name)(reduction=reduction, **{k: tensor_of(lib, tables[k]) for k in extra})
+        for lib in (nn, torch.nn)
+    )
+    compare(ours, theirs, x, t)
+    assert str(ours) == str(theirs)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_binary_cross_entropy_at_0_and_1(dtype):
+    """Logarithms are cut at -100, and slopes at 1e12."""
+    p, t = np.array([0, 1, 0, 1, 1e-40, 1], dtype), np.array([0, 1, 1, 0, 1, 0.5], dtype)
+    found = []
+    for lib in (mc, torch):
+        x, y = (lib.tensor(a, requires_grad=True) for a in (p, t))
+        losses = lib.nn.functional.binary_cross_entropy(x, y, reduction="none")
+        losses.sum().backward()
+        y_grad = y.grad.clamp(-100, 100)  # PyTorch does not cut the logarithms in this one
+        found.append([a.detach().numpy() for a in (losses, x.grad, y_grad)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_losses_of_pairs_refuse_what_does_not_fit():
+    two, three = mc.zeros(2), mc.zeros(3)
+    for f in (F.binary_cross_entropy, F.binary_cross_entropy_with_logits):
+        with pytest.raises(ShapeError, match=r"target has shape \(3,\), but input \(2,\)"):
+            f(two, three)
+        with pytest.raises(ArgumentError, match="reduction"):
+            f(two, two, reduction="average")
+    with pytest.raises(ArgumentError, match="must be probabilities, from 0 to 1"):
+        F.binary_cross_entropy(two - 0.1, two)
+    with pytest.raises(ArgumentError, match="must be probabilities"):
+        F.binary_cross_entropy(two / 0, two)
+    with pytest.warns(UserWarning, match="l1_loss: target has shape .* they broadcast"):
+        F.l1_loss(mc.zeros(2, 1), two)
+
+
+def test_the_slopes_of_activations_at_their_kinks():
+    for name, args in (("ELU", (0.5,)), ("ReLU6", ()), ("Hardtanh", ()), ("Hardtanh", (0.0, 2.0))):
+        kinks = np.array([-1.0, 0.0, 1.0, 2.0, 6.0, 1e8, -1e8])
+        compare(*twins(name, *args), kinks)
+        assert str(getattr(nn, name)(*args)) == str(getattr(torch.nn, name)(*args))
+
+
+def test_log_sigmoid_is_precise_far_out():
+    x = np.array([-1000.0, -30.0, 0.0, 30.0, 1000.0])
+    compare(oracle_free(F.logsigmoid), torch.nn.LogSigmoid(), x)
+
+
+def oracle_free(function):
+    """A function as a minicnn module."""
+    module = nn.Module()
+    module.forward = function
+    return module
+
+
+def test_dropout2d_drops_whole_channels():
+    y = nn.Dropout2d(0.3)(mc.ones(200, 50, 2, 3)).numpy()
+    assert (y == y[:, :, :1, :1]).all()
+    dropped = (y[:, :, 0, 0] == 0).mean()
+    assert abs(dropped - 0.3) < 4 * np.sqrt(0.21 / 10_000)
+    np.testing.assert_allclose(y[y != 0], 1 / 0.7, rtol=1e-6)
+    x = mc.ones(3, 4, 5, 5, requires_grad=True)
+    z = nn.Dropout2d(0.5)(x)
+    z.sum().backward()
+    assert x.grad.equal(z.detach())
+    with pytest.raises(ShapeError, match=r"dropout2d: takes \(N, C, H, W\) or \(C, H, W\)"):
+        F.dropout2d(mc.ones(3, 4))
+
+
+def test_one_hot_is_pytorchs():
+    for labels in ([0, 2, 1], [[1, 0], [3, 3]]):
+        for classes in (-1, 5):
+            ours = F.one_hot(mc.tensor(labels), classes)
+            theirs = torch.nn.functional.one_hot(torch.tensor(labels), classes)
+            agree(ours, theirs)
+    assert F.one_hot(mc.tensor([], dtype=mc.int64), 3).shape == (0, 3)
+    with pytest.raises(ArgumentError, match="labels must be from 0 to 2, found 0 to 3"):
+        F.one_hot(mc.tensor([0, 3]), 3)
+    with pytest.raises(ArgumentError, match="found -1 to 1"):
+        F.one_hot(mc.tensor([-1, 1]))
+    with pytest.raises(DtypeError, match="takes integers, not float32"):
+        F.one_hot(mc.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: nn.ConvTranspose2d(2, 2, 3, groups=2)(mc.ones(1, 2, 4, 4)), ArgumentError,
+         "groups must be 1, not 2"),
+        (lambda: nn.ConvTranspose2d(2, 2, 3, stride=2, output_padding=2)(mc.ones(1, 2, 4, 4)),
+         ArgumentError, r"output_padding \(2, 2\) must be below stride or dilation"),
+        (lambda: nn.ConvTranspose2d(2, 2, 3)(mc.ones(1, 3, 4, 4)), ShapeError,
+         r"input \(1, 3, 4, 4\) does not fit weight \(2, 2, 3, 3\)"),
+        (lambda: nn.Upsample(scale_factor=2, mode="bilinear")(mc.ones(1, 1, 2, 2)), ArgumentError,
+         "mode must be 'nearest', not 'bilinear'"),
+        (lambda: F.interpolate(mc.ones(1, 1, 2, 2)), ArgumentError, "either size or scale_factor"),
+    ],
+)  # fmt: skip
+def test_refusals_of_layers_made_of_others(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [("ConvTranspose2d", (4, 6, 3, 2, 1, 1)),
+     ("ConvTranspose2d", (4, 6, (3, 2), 1, 0, 0, 1, False)),
+     ("Upsample", (None, 2)), ("Upsample", ((3, 4),)), ("ZeroPad2d", (1,)), ("Dropout2d", (0.3,)),
+     ("Unflatten", (1, (2, 3))), ("SiLU", ()), ("ReLU6", (True,)), ("ELU", (0.5, True))],
+)  # fmt: skip
+def test_layers_print_as_pytorchs(name, args):
+    assert repr(getattr(nn, name)(*args)) == repr(getattr(torch.nn, name)(*args))

@@ -53,6 +53,9 @@ SCHEDULES = [
     ("StepLR", {"step_size": 1, "gamma": 0.9}),
     ("MultiStepLR", {"milestones": [3, 10, 11, 40]}),
     ("MultiStepLR", {"milestones": [20, 5, 20], "gamma": 0.5}),
+    ("ExponentialLR", {"gamma": 0.9}),
+    ("LambdaLR", {"lr_lambda": lambda epoch: 0.9 ** (epoch // 3)}),
+    ("LambdaLR", {"lr_lambda": [lambda epoch: 1 / (epoch + 1), lambda epoch: epoch % 4]}),
     ("CosineAnnealingLR", {"T_max": 60}),
     ("CosineAnnealingLR", {"T_max": 25, "eta_min": 0.001}),  # rises again, and falls
     ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.1}),  # above one group's own lr

@@ -158,6 +158,15 @@ def test_images_that_do_not_fit(shape):
     assert str(caught.value) == expected
 
 
+def test_alexnet_gets_images_interpolated_to_its_size():
+    small = np.random.default_rng(0).random((2, 1, 28, 20), dtype=np.float32)
+    x = models.prepare(models.AlexNet, mc.tensor(small))
+    expected = torch.nn.functional.interpolate(
+        torch.tensor(small).double(), (227, 227), mode="bilinear", align_corners=False
+    )
+    np.testing.assert_allclose(x.numpy(), expected.numpy(), atol=1e-6)
+
+
 # ---- first weights ---------------------------------------------------------------------------
 
 

@@ -732,3 +732,148 @@ def test_an_error_in_a_hook_names_the_module_too():
     net[1].register_forward_hook(lambda m, args, out: F.linear(out, mc.zeros(2, 5)))
     with pytest.raises(ShapeError, match=r"\[Sequential\.1\]$"):
         net(mc.zeros(2, 3))
+
+
+# ---- changing containers, pre-hooks, backward hooks --------------------------------------------
+
+
+@both
+def test_insert_and_del(lib):
+    for net in (
+        lib.Sequential(*map(lib.Flatten, range(4))),
+        lib.ModuleList(map(lib.Flatten, range(4))),
+    ):
+        del net[1]
+        net.insert(1, lib.Tanh())
+        net.insert(3, lib.Sigmoid())
+        net.extend([lib.ReLU()])
+        kinds = "Flatten Tanh Flatten Sigmoid Flatten ReLU".split()
+        assert [type(m).__name__ for m in net] == kinds
+        assert [name for name, _ in net.named_children()] == list("012345")
+        del net[1:4]
+        assert [m.start_dim for m in net if isinstance(m, lib.Flatten)] == [0, 3]
+        assert [name for name, _ in net.named_children()] == list("012")
+        with pytest.raises(IndexError):
+            del net[7]
+
+
+@both
+def test_module_dict(lib):
+    d = lib.ModuleDict({"a": lib.Linear(2, 3), "b": lib.ReLU()})
+    d["c"] = lib.Linear(3, 1, bias=False)
+    d.update({"a": lib.Linear(4, 3)})
+    assert list(d) == list(d.keys()) == ["a", "b", "c"]
+    assert [type(m).__name__ for m in d.values()] == ["Linear", "ReLU", "Linear"]
+    assert dict(d.items())["b"] is d["b"]
+    assert ("b" in d, "x" in d, len(d)) == (True, False, 3)
+    del d["b"]
+    assert [name for name, _ in d.named_parameters()] == ["a.weight", "a.bias", "c.weight"]
+    assert repr(d).splitlines()[1].startswith("  (a): Linear(in_features=4")
+    for f in (lambda: d["b"], lambda: d.__delitem__("b")):
+        with pytest.raises(KeyError):
+            f()
+    with pytest.raises(TypeError):
+        d["x"] = 3
+
+
+@both
+def test_modules_can_be_put_in_by_name(lib):
+    net = lib.Module()
+    net._modules["first"] = lib.Linear(2, 3)
+    assert net.first is net._modules["first"]
+    assert [name for name, _ in net.named_parameters()] == ["first.weight", "first.bias"]
+
+
+@both
+def test_pre_hooks_see_and_replace_the_arguments(lib):
+    net, seen = lib.Flatten(0), []
+    first = net.register_forward_pre_hook(lambda m, args: seen.append((m, args)))
+    net.register_forward_pre_hook(lambda m, args: (args[0] * 2,))
+    net.register_forward_pre_hook(lambda m, args: args[0] + 1)  # one value stands for a tuple
+    x = tensor_of(lib, np.array([[1.0, 2.0]]))
+    assert net(x).tolist() == [3.0, 5.0]
+    assert seen[0][0] is net
+    assert seen[0][1][0] is x
+    first.remove()
+    net(x)
+    assert len(seen) == 1
+
+
+class Branches(torch.nn.Module):
+    """Two inputs, two outputs, something that is no tensor among them."""
+
+    def forward(self, a, factor, b):
+        return a * factor + b, b * b
+
+
+class OurBranches(nn.Module):
+    forward = Branches.forward
+
+
+def run_hooked(lib, needs, used, change):
+    """What a backward hook sees of Branches, and the gradients that arrive behind it."""
+    net = (OurBranches if lib is nn else Branches)()
+    seen = []
+
+    def hook(module, grad_input, grad_output):
+        assert module is net
+        rows = [[None if g is None else g.tolist() for g in gs] for gs in (grad_input, grad_output)]
+        seen.append(rows)
+        if change:
+            return tuple(None if g is None else g * 10 for g in grad_input)
+
+    net.register_full_backward_hook(hook)
+    a, b = (tensor_of(lib, np.array(v)) for v in ([1.0, 2.0], [3.0, 5.0]))
+    for t, needed in zip((a, b), needs, strict=True):
+        t.requires_grad_(needed)
+    outputs = net(a * 1 if needs[0] else a, 3, b)
+    sum((outputs[i] * (i + 2)).sum() for i in used).backward()
+    return seen, [None if t.grad is None else t.grad.tolist() for t in (a, b)]
+
+
+@pytest.mark.parametrize("needs", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("change", [False, True])
+def test_backward_hooks_are_pytorchs(needs, change):
+    used = (0, 1) if needs[1] else (0,)
+    ours, theirs = (run_hooked(lib, needs, used, change) for lib in (nn, torch.nn))
+    assert ours[1] == theirs[1]
+    [(grad_input, grad_output)], [(their_input, their_output)] = ours[0], theirs[0]
+    for place, needed in ((0, needs[0]), (2, needs[1])):  # PyTorch: zeros; here: None
+        assert grad_input[place] == (their_input[place] if needed else None)
+    assert len(grad_input) == len(their_input) == 3
+    assert grad_input[1] is their_input[1] is None
+    assert grad_output == [g or [0.0, 0.0] for g in their_output[: len(grad_output)]]
+
+
+@both
+def test_backward_hooks_of_a_layer_in_a_net(lib):
+    net = lib.Sequential(lib.Linear(3, 4), lib.Tanh(), lib.Linear(4, 2)).double()
+    x = tensor_of(lib, np.random.default_rng(5).standard_normal((5, 3)))
+    calls = []
+
+    def gradients():
+        net.zero_grad()
+        net(x).sum().backward()
+        return [p.grad.tolist() for p in net.parameters()]
+
+    without = gradients()
+    handle = net[2].register_full_backward_hook(
+        lambda m, gi, go: calls.append((tuple(gi[0].shape), tuple(go[0].shape)))
+    )
+    assert gradients() == without  # a hook that only looks changes nothing
+    with (mc if lib is nn else torch).no_grad():
+        net(x)
+    assert calls == [((5, 4), (5, 2))]
+    handle.remove()
+    assert gradients() == without
+    assert len(calls) == 1
+
+
+@both
+@pytest.mark.filterwarnings("ignore:Full backward hook")
+def test_a_backward_hook_where_no_input_needs_a_gradient(lib):
+    layer, calls = lib.Linear(3, 2).double(), []
+    layer.register_full_backward_hook(lambda m, gi, go: calls.append((gi, go[0].tolist())))
+    layer(tensor_of(lib, np.ones((1, 3)))).sum().backward()
+    assert calls == [((None,), [[1.0, 1.0]])]
+    assert layer.bias.grad.tolist() == [1.0, 1.0]

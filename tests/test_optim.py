@@ -83,9 +83,36 @@ ADAM = [
     {"lr": 0.05, "weight_decay": 0.2},
     {"lr": 0.05, "weight_decay": 0.2, "betas": (0.8, 0.95), "eps": 1e-3},
 ]
+RMSPROP = [
+    {},
+    {"lr": 0.05, "alpha": 0.5, "eps": 0.1},
+    {"lr": 0.05, "alpha": 0.0, "weight_decay": 0.1},
+    {"lr": 0.01, "momentum": 0.9},
+    {"lr": 0.01, "centered": True},
+    {"lr": 0.01, "centered": True, "momentum": 0.5, "weight_decay": 0.2, "alpha": 0.9},
+]
+ADADELTA = [
+    {},
+    {"lr": 0.5, "rho": 0.5},
+    {"lr": 2.0, "rho": 0.0, "eps": 0.1},
+    {"rho": 0.95, "weight_decay": 0.2},
+]
+ADAGRAD = [
+    {},
+    {"lr": 0.1, "lr_decay": 0.2},
+    {"lr": 0.1, "initial_accumulator_value": 0.5, "eps": 0.1},
+    {"lr": 0.1, "weight_decay": 0.2},
+]
 CONFIGURATIONS = [
     pytest.param(name, options, id=f"{name}-{i}")
-    for name, table in (("SGD", SGD), ("Adam", ADAM), ("AdamW", ADAM))
+    for name, table in (
+        ("SGD", SGD),
+        ("Adam", ADAM),
+        ("AdamW", ADAM),
+        ("RMSprop", RMSPROP),
+        ("Adadelta", ADADELTA),
+        ("Adagrad", ADAGRAD),
+    )
     for i, options in enumerate(table)
 ]
 
@@ -224,7 +251,7 @@ def test_the_base_class_says_what_is_missing():
 
 
 def test_defaults_and_repr_are_pytorchs():
-    for name in ("SGD", "Adam", "AdamW"):
+    for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adadelta", "Adagrad"):
         a = getattr(optim, name)([{"params": ours()[:1], "lr": 0.5}, {"params": ours()[1:]}])
         b = getattr(torch.optim, name)([{"params": torchs()[:1], "lr": 0.5},
                                         {"params": torchs()[1:]}])  # fmt: skip

@@ -18,10 +18,34 @@ def blocks(language):
 
 
 def test_the_example_prints_what_the_readme_shows():
-    (code,), (shown,) = blocks("python"), blocks("text")
+    code, (shown,) = blocks("python")[0], blocks("text")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == shown
     assert len([line for line in code.splitlines() if line.strip()]) <= 15
+
+
+def test_the_lines_to_import_can_be_imported():
+    code = blocks("python")[1]
+    assert "import minicnn as torch" in code
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_training_from_python_runs(tmp_path):
+    code = blocks("python")[2].replace("epochs=3, limit=2000", "epochs=1, limit=200")
+    assert "limit=200)" in code
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert out.stdout.splitlines()[-1].startswith("runs/lenet5-mnist-1 0.")
+
+
+def test_every_command_it_names_exists():
+    named = set(re.findall(r"`minicnn (\w+)", README))
+    assert named == {
+        command.name or command.callback.__name__ for command in app.registered_commands
+    }
+    for path in re.findall(r"`python ([\w/]+\.py)", README):
+        assert (Path(__file__).parent.parent / path).exists()
 
 
 def test_the_commands_are_one_line_each_and_make_their_environment():

@@ -1,6 +1,7 @@
 """Tensor outside the tape: making, types, promotion, indexing, shapes, NumPy, DLPack, printing."""
 
 import itertools
+import types
 
 import numpy as np
 import pytest
@@ -387,3 +388,230 @@ def test_filling_in_place():
     x /= 2
     x.add_(1).mul_(3)
     assert x.shape == (2, 3)
+
+
+# ---- what tutorials call, against PyTorch ------------------------------------------------------
+
+A = np.array([[1.5, -2.0, 0.0, 3.0], [-0.5, 4.0, 1.5, -3.0], [2.5, 2.5, -1.0, 0.25]])
+B = np.array([[1.5, 1.0, -2.0, 4.0], [0.5, -4.0, 2.0, -3.0], [2.5, -0.5, 3.0, 0.5]])
+INDEX = [[0, 3, 1], [2, 2, 0]]
+
+DIFFERENTIABLE = {
+    "maximum": lambda m, a, b: m.maximum(a, b),
+    "minimum": lambda m, a, b: m.minimum(a, b),
+    "max of two": lambda m, a, b: m.max(a, b) * a,
+    "min of two, broadcast": lambda m, a, b: a.min(b[0]),
+    "add alpha": lambda m, a, b: m.add(a, b, alpha=-2) * b,
+    "sub alpha": lambda m, a, b: a.sub(b, alpha=3) * a,
+    "add_": lambda m, a, b: (a * 1).add_(b, alpha=0.5) ** 2,
+    "sub_": lambda m, a, b: (a * 1).sub_(b, alpha=2) ** 2,
+    "masked_fill": lambda m, a, b: a.masked_fill(b > 1, 7.0) * a,
+    "masked_fill_": lambda m, a, b: (a * b).masked_fill_(b > 1, -1),
+    "where": lambda m, a, b: a.where(b > 0, b),
+    "gather": lambda m, a, b: a.gather(1, m.tensor(INDEX)) * m.gather(b, 0, m.tensor(INDEX) % 3),
+    "gather negative dim": lambda m, a, b: m.gather(a, -1, m.tensor(INDEX)),
+    "index_select": lambda m, a, b: a.index_select(1, m.tensor([3, 0, 0])),
+    "scatter_": lambda m, a, b: m.zeros(3, 4, dtype=m.float64).scatter_(1, m.tensor(INDEX), 2) * a,
+    "sort": lambda m, a, b: a.sort()[0] * b,
+    "sort 0": lambda m, a, b: m.sort(a, 0, descending=True).values * b,
+    "cumsum": lambda m, a, b: a.cumsum(1) * b + m.cumsum(b, dim=0),
+    "norm": lambda m, a, b: a.norm() * b.norm(),
+    "norm of dims": lambda m, a, b: a.norm(dim=1) * m.norm(b, 2, 1),
+    "norm keepdim": lambda m, a, b: a / a.norm(p=2, dim=0, keepdim=True),
+    "norm 1": lambda m, a, b: a.norm(1) + b.norm(p=1, dim=0),
+    "norm 3": lambda m, a, b: (a + 10).norm(3),
+    "norm inf": lambda m, a, b: a.norm(float("inf")) + b.norm(float("inf"), dim=1),
+    "norm at 0": lambda m, a, b: (a - a).norm() + b.norm("fro"),
+    "remainder": lambda m, a, b: a % 0.75 + a.remainder(b),
+    "split": lambda m, a, b: a.split([1, 3], 1)[1].sum() * b.chunk(3, dim=1)[1],
+    "chunk": lambda m, a, b: m.chunk(a, 2)[1] * b.chunk(5, 1)[3],
+    "unbind": lambda m, a, b: m.unbind(a, 1)[2] * b.unbind()[0][1],
+    "repeat": lambda m, a, b: a.repeat(2, 1, 3) * 2 + b.repeat(1, 3),
+    "expand_as": lambda m, a, b: a[:, :1].expand_as(b) * b,
+    "products": lambda m, a, b: a.mm(b.t()) @ m.mv(a, b[0]) * a[0].dot(b[1]),
+    "bmm": lambda m, a, b: m.bmm(a.reshape(2, 3, 2), b.reshape(2, 2, 3)),
+    "outer": lambda m, a, b: m.outer(a[0], b[1]),
+    "axis": lambda m, a, b: a.sum(axis=1, keepdims=True) * b.mean(axis=(0, 1)) + b.std(axis=0),
+    "reshape_as": lambda m, a, b: a.T.reshape_as(b) * b,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_a_convenience_is_pytorchs_with_its_gradients(name):
+    found = []
+    for m in (mc, torch):
+        a, b = (m.tensor(x, requires_grad=True) for x in (A, B))
+        y = DIFFERENTIABLE[name](m, a, b)
+        weights = m.tensor(np.random.default_rng(2).standard_normal(tuple(y.shape)))
+        (y * weights).sum().backward()
+        zero = m.zeros(3, 4, dtype=m.float64)
+        found.append((y, *(zero if t.grad is None else t.grad for t in (a, b))))
+    for ours, theirs in zip(*found, strict=True):
+        assert tuple(ours.shape) == tuple(theirs.shape)
+        np.testing.assert_allclose(
+            ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-9, atol=1e-12
+        )
+
+
+PLAIN = {
+    "argsort": lambda m, a, b, i: m.argsort(a, dim=0, descending=True, stable=True),
+    "argsort of integers": lambda m, a, b, i: m.argsort(i, stable=True),
+    "descending, stable": lambda m, a, b, i: i.sort(descending=True, stable=True).indices,
+    "argmin": lambda m, a, b, i: m.argmin(a) + a.argmin(1, keepdim=True),
+    "argmin axis": lambda m, a, b, i: a.argmin(axis=0),
+    "floor_divide": lambda m, a, b, i: a // 0.7 + m.floor_divide(a, b),
+    "//": lambda m, a, b, i: 7 // i - i // 2,
+    "%": lambda m, a, b, i: i % 3 + (-i) % 4 + 7 % i,
+    "% of integers and floats": lambda m, a, b, i: i % 2.5,
+    "all": lambda m, a, b, i: (a > b).all(1) | m.all(a > -9, dim=1),
+    "all of none": lambda m, a, b, i: (a > b).all() | (a > b).any(),
+    "any": lambda m, a, b, i: (a > b).any(dim=0, keepdim=True),
+    "bincount": lambda m, a, b, i: m.bincount(i.flatten(), minlength=9),
+    "nonzero": lambda m, a, b, i: m.nonzero(a > 1),
+    "nonzero of nothing": lambda m, a, b, i: m.zeros(2, 2).nonzero(),
+    "isnan": lambda m, a, b, i: m.isnan(a / (a - a)),
+    "isinf": lambda m, a, b, i: m.isinf(a / (b - b)) | m.isfinite(a),
+    "floor": lambda m, a, b, i: m.floor(a) + a.ceil() * 10 + m.round(a) * 100 + a.sign() * 1000,
+    "logical": lambda m, a, b, i: m.logical_and(a, b).logical_not() | m.logical_xor(a, i),
+    "logical_or": lambda m, a, b, i: m.logical_or(a, b) ,
+    "count_nonzero": lambda m, a, b, i: m.count_nonzero(a),
+    "unique": lambda m, a, b, i: m.unique(i) ,
+    "cumsum of integers": lambda m, a, b, i: i.int().cumsum(1) + (i > 1).cumsum(1),
+    "cumsum of nothing": lambda m, a, b, i: m.zeros(0, 3).cumsum(0),
+    "maximum NaN": lambda m, a, b, i: m.maximum(a / (a - a), b),
+    "minimum NaN": lambda m, a, b, i: m.minimum(b, a / (a - a)),
+    "maximum of integers": lambda m, a, b, i: m.maximum(i, i[[2, 1, 0]]),
+    "t of a vector": lambda m, a, b, i: a[0].t(),
+    "masked_fill of integers": lambda m, a, b, i: i.masked_fill(i > 2, 0),
+    "scatter_": lambda m, a, b, i: m.zeros(3, 7).scatter_(1, i[:, :1], 1.0),
+    "scatter_ tensor": lambda m, a, b, i: m.zeros(4, 4).double().scatter_(0, m.tensor(INDEX), b),
+    "repeat nothing": lambda m, a, b, i: a.repeat(0, 2),
+    "eye": lambda m, a, b, i: m.eye(2, 3) * 2 + m.eye(3)[:2],
+    "linspace": lambda m, a, b, i: m.linspace(-1, 3, 7),
+    "linspace 1": lambda m, a, b, i: m.linspace(2, 3, steps=1, dtype=m.float64),
+    "types": lambda m, a, b, i: a.half().float() + a.byte().short(),
+    "FloatTensor": lambda m, a, b, i: m.FloatTensor([[1, 2]]) + m.LongTensor([3, 4]),
+    "FloatTensor of sizes": lambda m, a, b, i: m.FloatTensor(2, 3) * 0,
+    "type(FloatTensor)": lambda m, a, b, i: i.type(m.FloatTensor) / i.type(m.DoubleTensor),
+    "numel": lambda m, a, b, i: m.tensor([m.numel(a), a.nelement(), i.element_size()]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_function_without_gradient_is_pytorchs(name):
+    integers = np.array([[3, 1, 2], [5, 6, 4], [1, 1, 1]])
+    found = []
+    for m in (mc, torch):
+        a, b = (m.tensor(x[:, :3]) for x in (np.abs(A) if name == "types" else A, B))
+        found.append(PLAIN[name](m, a, b, m.tensor(integers)))
+    same(*found)
+
+
+def test_refusals_of_conveniences():
+    x = mc.arange(6.0).view(2, 3)
+    for f, error, message in (
+        (lambda: x.gather(1, mc.tensor([0])), ShapeError, "index has 1 dimensions, but the tensor"),
+        (lambda: x.gather(0, mc.tensor([[5]])), IndexError, "out of bounds"),
+        (lambda: x.mm(mc.ones(3)), ShapeError, r"mm: takes tensors of 2 and 2 dimensions, not .*"),
+        (lambda: mc.dot(x, x), ShapeError, r"dot: takes tensors of 1 and 1 dimensions"),
+        (lambda: x.repeat(2), ShapeError, r"repeat: \(2,\) must give each of 2 dimensions"),
+        (lambda: x.chunk(0), ArgumentError, "chunks must be at least 1, not 0"),
+        (lambda: x.norm(p=0), ArgumentError, "p must be a number above 0, or 'fro', not 0"),
+        (lambda: mc.arange(3) // 0, ArgumentError, "floor_divide: an integer divided by 0"),
+        (lambda: 3 % mc.tensor([1, 0]), ArgumentError, "an integer divided by 0"),
+        (lambda: mc.set_printoptions(digits=3), TypeError, "unexpected argument digits"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=message):
+            f()
+
+
+def test_print_options():
+    x = mc.tensor([1 / 3, 1e-6])
+    try:
+        mc.set_printoptions(precision=2, sci_mode=False)
+        assert repr(x) == "tensor([0.33, 0.  ])"
+        mc.set_printoptions(threshold=3, edgeitems=1)
+        assert repr(mc.arange(5)) == "tensor([0, ..., 4])"
+    finally:
+        mc.set_printoptions(profile="default")
+    assert repr(mc.tensor([1 / 3])) == "tensor([0.3333])"
+
+
+def test_normal_has_its_mean_and_standard_deviation():
+    x = mc.normal(3, 0.5, (100, 200))
+    assert x.shape == (100, 200)
+    assert x.dtype == mc.float32
+    assert abs(x.mean().item() - 3) < 4 * 0.5 / np.sqrt(20_000)
+    assert abs(x.std().item() - 0.5) < 0.02
+
+
+def test_without_a_gpu_there_is_none():
+    if mc.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert mc.cuda.device_count() == 0
+    assert mc.cuda.memory_allocated() == 0
+    mc.cuda.synchronize()
+    mc.cuda.empty_cache()
+    mc.cuda.manual_seed_all(3)
+    assert mc.initial_seed() == 3
+    assert mc.accelerator.current_accelerator() is None
+    assert not mc.accelerator.is_available()
+    assert not mc.backends.mps.is_available()
+    assert not mc.zeros(1).is_cuda
+    for f in (mc.cuda.get_device_name, mc.cuda.current_device, mc.zeros(1).cuda):
+        with pytest.raises(DeviceError, match="device 'cuda'"):
+            f()
+
+
+def test_a_gpu_that_cupy_finds(fake_cupy):
+    """The calls that cuda makes, on a stand-in that is as strict as CuPy about their arguments."""
+    waited, freed = [], []
+
+    class Device:
+        def __init__(self, index):
+            assert index in (0, 1)
+            self.index = index
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exc):
+            pass
+
+        def synchronize(self):
+            waited.append(self.index)
+
+    class Pool:
+        def used_bytes(self):
+            return 1234
+
+        def free_all_blocks(self):
+            freed.append(True)
+
+    runtime = types.SimpleNamespace(
+        getDeviceCount=lambda: 2, getDevice=lambda: 0, CUDARuntimeError=RuntimeError,
+        getDeviceProperties=lambda i: {"name": f"GPU {i}".encode()},
+    )  # fmt: skip
+    fake_cupy.cuda = types.SimpleNamespace(runtime=runtime, Device=Device)
+    fake_cupy.get_default_memory_pool = Pool
+    assert mc.cuda.is_available()
+    assert mc.cuda.device_count() == 2
+    assert mc.cuda.get_device_name(1) == "GPU 1"
+    assert mc.cuda.get_device_name("cuda") == mc.cuda.get_device_name() == "GPU 0"
+    assert mc.cuda.memory_allocated(mc.device("cuda:1")) == 1234
+    mc.cuda.synchronize("cuda:1")
+    mc.cuda.synchronize()
+    mc.cuda.empty_cache()
+    assert (waited, freed) == ([1, 0], [True])
+    assert mc.accelerator.current_accelerator() == mc.device("cuda")
+
+
+def test_no_driver_is_no_gpu(fake_cupy):
+    def fails():
+        raise RuntimeError("cudaErrorNoDevice")
+
+    runtime = types.SimpleNamespace(getDeviceCount=fails, CUDARuntimeError=RuntimeError)
+    fake_cupy.cuda = types.SimpleNamespace(runtime=runtime)
+    assert not mc.cuda.is_available()
+    with pytest.raises(DeviceError, match="CuPy finds no GPU; check the driver"):
+        mc.cuda.get_device_name()

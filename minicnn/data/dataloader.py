@@ -1,7 +1,7 @@
 """DataLoader: in which order the samples of a data set come, and in batches of what size."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..errors import ArgumentError
@@ -23,7 +23,10 @@ class DataLoader:
         Every epoch in a new random order, drawn from the generator when the epoch begins.
     sampler
         Indices in the order wanted, instead of shuffle.
-    num_workers, pin_memory
+    batch_sampler
+        Lists of indices, one for each batch, instead of batch_size, shuffle, sampler and drop_last.
+    num_workers, pin_memory, timeout, worker_init_fn, multiprocessing_context, prefetch_factor,
+    persistent_workers, pin_memory_device
         Without effect: batches come out of memory, in this process.
     collate_fn
         Makes a batch of a list of samples; `default_collate` if left out.
@@ -35,12 +38,8 @@ class DataLoader:
     Raises
     ------
     ArgumentError
-        For batch_size or num_workers out of range, shuffle with a sampler or an empty dataset.
-
-    Notes
-    -----
-    What follows `sampler` is by keyword only: PyTorch's fifth argument is batch_sampler, which is
-    not supported.
+        For batch_size or num_workers out of range, shuffle with a sampler or an empty dataset,
+        batch_sampler with what it replaces.
     """
 
     def __init__(
@@ -49,12 +48,19 @@ class DataLoader:
         batch_size: int = 1,
         shuffle: bool = False,
         sampler: Iterable[Any] | None = None,
-        *,
+        batch_sampler: Iterable[Sequence[Any]] | None = None,
         num_workers: int = 0,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: Any = None,
         generator: Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
     ) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
             raise ArgumentError(
@@ -64,6 +70,11 @@ class DataLoader:
             raise ArgumentError(f"DataLoader: num_workers must be 0 or more, not {num_workers}")
         if shuffle and sampler is not None:
             raise ArgumentError("DataLoader: a sampler decides the order; leave out shuffle=True")
+        if batch_sampler is not None and (batch_size != 1 or shuffle or sampler or drop_last):
+            raise ArgumentError(
+                "DataLoader: a batch_sampler makes the batches; leave out batch_size, shuffle, "
+                "sampler and drop_last"
+            )
         if shuffle and len(dataset) == 0:
             raise ArgumentError("DataLoader: the dataset is empty; there is nothing to shuffle")
         if generator is not None and not isinstance(generator, Generator):
@@ -75,6 +86,7 @@ class DataLoader:
         self.batch_size = batch_size
         self.shuffle = bool(shuffle)
         self.sampler = sampler
+        self.batch_sampler = batch_sampler
         self.num_workers = num_workers
         self.collate_fn = collate_fn
         self.pin_memory = pin_memory
@@ -82,10 +94,14 @@ class DataLoader:
         self.generator = generator
 
     def __len__(self) -> int:
+        if self.batch_sampler is not None:
+            return len(self.batch_sampler)  # type: ignore[arg-type]
         n = len(self.dataset if self.sampler is None else self.sampler)  # type: ignore[arg-type]
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
+        if self.batch_sampler is not None:
+            return (self._batch(indices) for indices in self.batch_sampler)
         order: Iterable[Any] = range(len(self.dataset)) if self.sampler is None else self.sampler
         if self.shuffle:  # drawn now, not at the first batch: two epochs at once stay reproducible
             source = self.generator or default_generator
@@ -96,7 +112,9 @@ class DataLoader:
         while indices := list(itertools.islice(order, self.batch_size)):
             if self.drop_last and len(indices) < self.batch_size:
                 return
-            if self.collate_fn is None:
-                yield fetch(self.dataset, indices)
-            else:
-                yield self.collate_fn([self.dataset[i] for i in indices])
+            yield self._batch(indices)
+
+    def _batch(self, indices: Sequence[Any]) -> Any:
+        if self.collate_fn is None:
+            return fetch(self.dataset, indices)
+        return self.collate_fn([self.dataset[i] for i in indices])

@@ -3,6 +3,7 @@
 The order of the samples and the size of a batch are the DataLoader's.
 """
 
+import bisect
 import itertools
 import math
 import operator
@@ -22,8 +23,9 @@ from ..random import Generator, default_generator
 class Dataset:
     """Samples by number; a subclass defines `__getitem__(index)` and `__len__()`.
 
-    It may also define `__getitems__(indices)`, which gets a list of ints and returns **the batch,
-    already collated**: one gather where the samples are in memory, instead of a loop over them.
+    It may also define `__getitems__(indices)`, which gets a list of ints (or an array of them, from
+    a Subset by an array) and returns **the batch, already collated**: one gather where the samples
+    are in memory, instead of a loop over them.
     That departs from PyTorch, whose `__getitems__` returns a list of samples.  A subclass that
     overrides only `__getitem__` does not inherit a `__getitems__` that would go past it.
     """
@@ -34,14 +36,17 @@ class Dataset:
     def __len__(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} must define __len__()")
 
+    def __add__(self, other: "Dataset") -> "ConcatDataset":
+        return ConcatDataset([self, other])
 
-def fetch(dataset: Any, indices: Sequence[Any]) -> Any:
+
+def fetch(dataset: Any, indices: "Sequence[Any] | np.ndarray") -> Any:
     """The batch of the samples at these indices: one gather if the dataset has it, else a loop."""
     gather = _gather_of(dataset)
     return default_collate([dataset[i] for i in indices]) if gather is None else gather(indices)
 
 
-def _gather_of(dataset: Any) -> Callable[[Sequence[Any]], Any] | None:
+def _gather_of(dataset: Any) -> Callable[[Any], Any] | None:
     """The dataset's `__getitems__`, unless some class below its owner overrides `__getitem__`."""
     for cls in type(dataset).__mro__:
         if "__getitems__" in vars(cls):
@@ -51,8 +56,10 @@ def _gather_of(dataset: Any) -> Callable[[Sequence[Any]], Any] | None:
     return None
 
 
-def rows(indices: Sequence[Any]) -> np.ndarray:
+def rows(indices: "Sequence[Any] | np.ndarray") -> np.ndarray:
     """Integers of any kind (ints, NumPy's, 0-dim tensors) as the index array of a gather."""
+    if isinstance(indices, np.ndarray) and indices.dtype == np.int64:
+        return indices
     return np.fromiter(map(operator.index, indices), np.int64, len(indices))
 
 
@@ -91,9 +98,12 @@ class TensorDataset(Dataset):
 
 
 class Subset(Dataset):
-    """The samples of `dataset` at `indices`, in that order; gathers where `dataset` does."""
+    """The samples of `dataset` at `indices`, in that order; gathers where `dataset` does.
 
-    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+    An int64 array of indices is gathered too; a list of many thousands is slower to read.
+    """
+
+    def __init__(self, dataset: Any, indices: "Sequence[int] | np.ndarray") -> None:
         self.dataset = dataset
         self.indices = indices
 
@@ -101,10 +111,33 @@ class Subset(Dataset):
         return self.dataset[self.indices[index]]
 
     def __getitems__(self, indices: Sequence[Any]) -> Any:
+        if isinstance(self.indices, np.ndarray):
+            return fetch(self.dataset, self.indices[rows(indices)])
         return fetch(self.dataset, [self.indices[i] for i in indices])
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class ConcatDataset(Dataset):
+    """The samples of several datasets, one dataset after the other."""
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ArgumentError("ConcatDataset: needs at least one dataset")
+        self.cumulative_sizes = list(itertools.accumulate(map(len, self.datasets)))
+
+    def __getitem__(self, index: Any) -> Any:
+        place = operator.index(index) + (len(self) if index < 0 else 0)
+        if not 0 <= place < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} samples")
+        which = bisect.bisect_right(self.cumulative_sizes, place)
+        before = self.cumulative_sizes[which - 1] if which else 0
+        return self.datasets[which][place - before]
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
 
 
 def random_split(

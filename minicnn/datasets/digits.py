@@ -1,19 +1,26 @@
-"""MNIST, whose four files are in the folder mnist beside this module (hence not mnist.py)."""
+"""MNIST, whose four files are in the folder mnist beside this module, and its twin FashionMNIST."""
 
-import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..arrays import Array, float32, int64, uint8
+import numpy as np
+
 from ..autograd import Tensor
-from ..data.dataset import Dataset, default_collate, rows
-from ..errors import DataError
+from ..errors import ArgumentError, DataError
+from .download import download as fetch_file
 from .idx import read_idx
+from .images import ImageDataset, check_labels
+
+PACKAGED = Path(__file__).with_name("mnist")
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+FILES = tuple(
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+)
 
 
-class MNIST(Dataset):
+class MNIST(ImageDataset):
     """Handwritten digits, 28 x 28: 60,000 to train with and 10,000 to test with.
 
     Sample i is (image, label): a float32 Tensor (1, 28, 28) with values in [0, 1], and an int.
@@ -23,12 +30,14 @@ class MNIST(Dataset):
     Parameters
     ----------
     root
-        A folder with the four idx files, compressed or not, or with MNIST/raw/ as torchvision
-        makes it; the files inside the package if left out.
+        A folder with MNIST/raw/ as torchvision makes it, or with the four idx files, compressed or
+        not.  The files inside the package are used if it has none of them, or is left out.
     train
         The training set, else the test set.
     transform, target_transform
-        Called on each image Tensor, on each label.
+        See ImageDataset.
+    download
+        Without effect: the package has the files.
 
     Attributes
     ----------
@@ -42,7 +51,7 @@ class MNIST(Dataset):
     Raises
     ------
     DataError
-        If a file is missing or damaged, or the images and the labels do not belong together.
+        If a file is missing, empty or damaged, or the images and the labels do not belong together.
 
     Notes
     -----
@@ -61,58 +70,132 @@ class MNIST(Dataset):
         self,
         root: "str | os.PathLike[str] | None" = None,
         train: bool = True,
-        transform: Callable[[Tensor], Any] | None = None,
+        transform: Callable[[Any], Any] | None = None,
         target_transform: Callable[[int], Any] | None = None,
+        download: bool = False,
     ) -> None:
-        folder = Path(__file__).with_name("mnist") if root is None else Path(root).expanduser()
-        part = "train" if train else "t10k"
-        image_file = _find(folder, f"{part}-images-idx3-ubyte")
-        label_file = _find(folder, f"{part}-labels-idx1-ubyte")
-        images = read_idx(image_file, uint8, (None, 28, 28))
-        labels = read_idx(label_file, uint8, (None,))
-        if len(images) != len(labels):
+        given = None if root is None else Path(root).expanduser()
+        image_file, label_file = self._files(given, "train" if train else "t10k", download)
+        images = read_idx(image_file, np.uint8, (None, 28, 28))
+        labels = read_idx(label_file, np.uint8, (None,))
+        labels = check_labels(label_file, labels, len(images), image_file.name, len(self.classes))
+        if not len(images):
+            raise DataError(f"{image_file}: expected images, found none: the set is empty")
+        own = given is not None and image_file.is_relative_to(given)
+        super().__init__(given if own else image_file.parent, transform, target_transform)
+        self.train = train
+        self.data, self.targets = Tensor(images), Tensor(labels)
+
+    def _files(self, root: Path | None, part: str, download: bool) -> tuple[Path, Path]:
+        """The images' and the labels' file."""
+        names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+        places = [] if root is None else [root / "MNIST" / "raw", root]
+        if not any(_found(places, (name,)) for name in FILES):
+            places = [PACKAGED]
+        found = _found(places, names)
+        if found is None:
             raise DataError(
-                f"{label_file}: expected {len(images)} labels, one for each image in "
-                f"{image_file.name}, found {len(labels)}"
+                f"MNIST: {_missing(places, names)} is missing beside the other files in {root}; "
+                "put it there, or leave out root: the package has all four"
             )
-        if labels.size and labels.max() >= len(self.classes):
-            raise DataError(f"{label_file}: expected labels 0 to 9, found {labels.max()}")
-        self.root, self.train = folder, train
-        self.transform, self.target_transform = transform, target_transform
-        self.data, self.targets = Tensor(images), Tensor(labels.astype(int64))
+        return found
 
-    def __getitem__(self, index: Any) -> tuple[Any, Any]:
-        i = operator.index(index)
-        image: Any = Tensor(_scaled(self.data.array[i][None]))
-        label: Any = int(self.targets.array[i])
-        if self.transform is not None:
-            image = self.transform(image)
-        if self.target_transform is not None:
-            label = self.target_transform(label)
-        return image, label
+    def _images(self, where: np.ndarray) -> np.ndarray:
+        return self.data.array.take(where, 0)[:, None]
 
-    def __getitems__(self, indices: Sequence[Any]) -> list[Any]:
-        if self.transform is not None or self.target_transform is not None:
-            return default_collate([self[i] for i in indices])
-        where = rows(indices)
-        images = _scaled(self.data.array[where])[:, None]
-        return [Tensor(images), Tensor(self.targets.array[where])]
+    def _labels(self, where: np.ndarray) -> np.ndarray:
+        return self.targets.array.take(where)
 
     def __len__(self) -> int:
         return len(self.data)
 
+    @property
+    def images_shape(self) -> tuple[int, int, int]:
+        """(1, H, W)."""
+        return (1, *self.data.shape[1:])  # type: ignore[return-value]
 
-def _scaled(pixels: Array) -> Array:
-    """0 .. 255 as float32 in [0, 1]."""
-    x = pixels.astype(float32)
-    x /= 255
-    return x
+    def extra_repr(self) -> str:
+        """Which of the two sets."""
+        return f"Split: {'Train' if self.train else 'Test'}"
 
 
-def _find(folder: Path, name: str) -> Path:
-    """One of MNIST's files, in the folder or below it where torchvision puts it."""
-    raw = folder / "MNIST" / "raw"
-    for path in (folder / name, folder / f"{name}.gz", raw / name, raw / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise DataError(f"MNIST: {name}.gz (or {name}) is missing; put it into {folder} or {raw}")
+class Remote(NamedTuple):
+    """A file that can be downloaded: its length in bytes and its MD5."""
+
+    size: int
+    md5: str
+
+
+class FashionMNIST(MNIST):
+    """Articles of clothing in MNIST's format: 60,000 to train with and 10,000 to test with.
+
+    Parameters
+    ----------
+    root
+        A folder with FashionMNIST/raw/ as torchvision makes it, or with the four idx files,
+        compressed or not.  Where root has none, and if it is left out, the files of the Debian
+        package dataset-fashion-mnist are used if it is installed.
+    train, transform, target_transform
+        As for MNIST.
+    download
+        Download what is missing into root/FashionMNIST/raw/, checked against its checksum.
+
+    Notes
+    -----
+    H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine
+    learning algorithms", arXiv:1708.07747 (2017).  Licence: MIT.
+    """
+
+    classes = [
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+        "Ankle boot",
+    ]  # fmt: skip
+    mirrors = (
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    )
+    remote = {
+        "train-images-idx3-ubyte": Remote(26421880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        "train-labels-idx1-ubyte": Remote(29515, "25c81989df183df01b3e8a0aad5dffbe"),
+        "t10k-images-idx3-ubyte": Remote(4422102, "bef4ecab320f06d8554ea6380940ec79"),
+        "t10k-labels-idx1-ubyte": Remote(5148, "bb300cfdad3c16e7a12a480ee83cd310"),
+    }
+
+    def _files(self, root: Path | None, part: str, download: bool) -> tuple[Path, Path]:
+        names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+        own = [] if root is None else [root / "FashionMNIST" / "raw", root]
+        found = _found(own, names) or _found([DEBIAN], names)
+        if found is None and download:
+            if root is None:
+                raise ArgumentError("FashionMNIST: download=True needs a root to download into")
+            self._download(own)
+            found = _found(own, names)
+        if found is None:
+            where = f"{root} or {own[0]}" if own else "a folder and pass that as root"
+            raise DataError(
+                f"FashionMNIST: {_missing(own, names)} is missing; put it into {where}, pass "
+                "download=True, or install the Debian package dataset-fashion-mnist"
+            )
+        return found
+
+    def _download(self, places: list[Path]) -> None:
+        """Whatever is missing of the four files, as torchvision does."""
+        for name, remote in self.remote.items():
+            if _found(places, (name,)) is None:
+                urls = [f"{mirror}{name}.gz" for mirror in self.mirrors]
+                fetch_file(urls, places[0] / f"{name}.gz", md5=remote.md5, size=remote.size)
+
+
+def _found(places: list[Path], names: tuple[str, ...]) -> Any:
+    """The path of every one of these files, compressed or not, if all are in these places."""
+    found = [
+        next((p for d in places for p in (d / n, d / f"{n}.gz") if p.is_file()), None)
+        for n in names
+    ]
+    return None if None in found else tuple(found)
+
+
+def _missing(places: list[Path], names: tuple[str, ...]) -> str:
+    """The first of the files that is in none of the places."""
+    name = next(n for n in names if _found(places, (n,)) is None)
+    return f"{name}.gz (or {name})"

@@ -18,6 +18,8 @@ from ..errors import DataError
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DIMS = 8
 MAX_BYTES = 2**31  # the largest idx file in use, EMNIST's by class, has 0.55e9
+FREE_BYTES = 2**27  # this much may come out of any file
+MAX_PACKING = 100  # beyond that, images that unpack to more bytes than so many per byte are a bomb
 CHUNK = 2**20
 
 
@@ -65,7 +67,8 @@ def _parse(path: Any, file: Any, dtype: Any, shape: tuple[int | None, ...] | Non
     if math.prod(max(n, 1) for n in sizes) * stored.itemsize > MAX_BYTES:
         raise DataError(f"{path}: expected at most {MAX_BYTES} bytes, found sizes {sizes}")
     promised = math.prod(sizes) * stored.itemsize
-    content = _read(file, promised + 1)  # up to the end, where gzip's checksum is
+    check_packing(path, os.stat(path).st_size, promised)
+    content = read_limited(file, promised + 1)  # up to the end, where gzip's checksum is
     if len(content) != promised:
         found = "more" if len(content) > promised else f"{len(content)} (truncated)"
         raise DataError(f"{path}: expected {promised} bytes for sizes {sizes}, found {found}")
@@ -74,9 +77,24 @@ def _parse(path: Any, file: Any, dtype: Any, shape: tuple[int | None, ...] | Non
     )
 
 
+def check_packing(where: Any, packed: int, unpacked: int) -> None:
+    """Refuses what would unpack to far more than images do: a bomb, or damage.
+
+    Raises
+    ------
+    DataError
+        If packed bytes claim to be more than FREE_BYTES, and MAX_PACKING times as many.
+    """
+    if unpacked > FREE_BYTES and unpacked > MAX_PACKING * packed:
+        raise DataError(
+            f"{where}: expected at most {MAX_PACKING} bytes out of each, found {packed} bytes that "
+            f"claim to be {unpacked}"
+        )
+
+
 def _header(path: Any, file: Any) -> tuple[np.dtype, tuple[int, ...]]:
     """The element type as it is stored, and the sizes."""
-    magic = _read(file, 4)
+    magic = read_limited(file, 4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise DataError(
             f"{path}: expected an idx file (00 00, type, dimensions), found "
@@ -87,7 +105,7 @@ def _header(path: Any, file: Any) -> tuple[np.dtype, tuple[int, ...]]:
         raise DataError(f"{path}: expected an idx type of {known}, found {magic[2]:02x}")
     if not 1 <= magic[3] <= MAX_DIMS:
         raise DataError(f"{path}: expected 1 to {MAX_DIMS} dimensions, found {magic[3]}")
-    sizes = _read(file, 4 * magic[3])
+    sizes = read_limited(file, 4 * magic[3])
     if len(sizes) < 4 * magic[3]:
         raise DataError(
             f"{path}: expected {magic[3]} sizes of 4 bytes, found {len(sizes)} bytes (truncated)"
@@ -101,7 +119,7 @@ def _fits(sizes: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
     )
 
 
-def _read(file: IO[bytes], limit: int) -> bytearray:
+def read_limited(file: IO[bytes], limit: int) -> bytearray:
     """Up to limit bytes, in chunks: read(limit) would allocate what a header merely claims."""
     content = bytearray()
     while len(content) < limit:

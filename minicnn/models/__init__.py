@@ -7,6 +7,7 @@ from typing import Any
 from ..autograd import Tensor
 from ..errors import ArgumentError, ShapeError
 from ..nn import functional as F
+from ..transforms.resample import bilinear
 from .alexnet import AlexNet
 from .lenet import ColourLeNet, LeNet, LeNet5, SigmoidLeNet, TanhLeNet
 
@@ -31,9 +32,13 @@ def make(name: str, num_classes: int = 10) -> Any:
 def prepare(model: Any, images: Tensor) -> Tensor:
     """Images (N, C, H, W) of pixels in [0, 1] as the model expects them.
 
-    Pixels go from [0, 1] to [background, ink], and smaller images are centred on background.
+    Pixels go from [0, 1] to [background, ink], and smaller images are centred on background;
+    those for a model that `resizes` (AlexNet) are interpolated to its size instead.
     """
     channels, height, width = model.input_shape
+    if getattr(model, "resizes", False) and images.shape[2:] != (height, width):
+        larger = bilinear(images.cpu().numpy(), height, width)
+        images = Tensor(larger).to(images.device)
     more_h, more_w = height - images.shape[2], width - images.shape[3]
     if images.shape[1] != channels or min(more_h, more_w) < 0:
         raise ShapeError(

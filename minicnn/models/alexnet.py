@@ -14,6 +14,7 @@ class AlexNet(Module):
 
     input_shape = (1, 227, 227)
     background, ink = 0.0, 1.0
+    resizes = True  # images are interpolated to this size, as the tutorials do
 
     def __init__(self, num_classes: int = 10, groups: int = 1) -> None:
         super().__init__()

@@ -1,31 +1,47 @@
 """Layers, models' building blocks, and initial weights, under PyTorch's names."""
 
 from . import functional, init, utils
-from .containers import ModuleList, Sequential
+from .activations import (
+    ELU,
+    Hardtanh,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    ReLU6,
+    ScaledTanh,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
+from .containers import ModuleDict, ModuleList, Sequential
 from .layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
     Conv2d,
-    CrossEntropyLoss,
+    ConvTranspose2d,
     Dropout,
+    Dropout2d,
     Flatten,
     Fold,
     Identity,
-    LeakyReLU,
     Linear,
     LocalResponseNorm,
-    LogSoftmax,
     MaxPool2d,
+    Subsample2d,
+    Unflatten,
+    Unfold,
+    Upsample,
+    ZeroPad2d,
+)
+from .losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    L1Loss,
     MSELoss,
     NLLLoss,
-    ReLU,
-    ScaledTanh,
-    Sigmoid,
-    Softmax,
-    Subsample2d,
-    Tanh,
-    Unfold,
 )
 from .module import Module, Parameter

@@ -1,7 +1,7 @@
-"""Modules that hold others in order: Sequential and ModuleList."""
+"""Modules that hold others in order or by name: Sequential, ModuleList and ModuleDict."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from itertools import groupby
 from typing import Any
 
@@ -39,6 +39,31 @@ class _Ordered(Module):
         name, _ = list(self._own_modules())[index]
         self.add_module(name, module)
 
+    def __delitem__(self, index: int | slice) -> None:
+        modules = list(self)
+        del modules[index]
+        self._renumber(modules)
+
+    def insert(self, index: int, module: Module) -> Any:
+        """Puts a module before the one at index; returns the container."""
+        modules = list(self)
+        modules.insert(index, module)
+        self._renumber(modules)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Any:
+        """Adds modules behind the last; returns the container."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def _renumber(self, modules: list[Module]) -> None:
+        """Has just these modules, under the names "0", "1", ...; PyTorch drops own names too."""
+        for name, _ in list(self._own_modules()):
+            delattr(self, name)
+        for i, module in enumerate(modules):
+            self.add_module(str(i), module)
+
     def _of(self, named: list[tuple[str, Module]]) -> Any:
         """A container of this type with some of the modules: a slice."""
         raise NotImplementedError
@@ -71,12 +96,6 @@ class ModuleList(_Ordered):
         super().__init__()
         self.extend(modules)
 
-    def extend(self, modules: Iterable[Module]) -> "ModuleList":
-        """Adds modules behind the last; returns the list."""
-        for module in modules:
-            self.append(module)
-        return self
-
     def _of(self, named: list[tuple[str, Module]]) -> Any:
         return type(self)(module for _, module in named)
 
@@ -88,3 +107,48 @@ class ModuleList(_Ordered):
             last = place + count - 1
             yield (str(place), text) if count == 1 else (f"{place}-{last}", f"{count} x {text}")
             place += count
+
+
+class ModuleDict(Module):
+    """A dict of modules, whose parameters are found; it has no forward of its own."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        super().__init__()
+        self.update(modules or {})
+
+    def update(self, modules: Mapping[str, Module]) -> None:
+        """Adds modules, and replaces those whose names there are."""
+        for name, module in modules.items():
+            self[name] = module
+
+    def __getitem__(self, name: str) -> Module:
+        return dict(self._own_modules())[name]
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        self.add_module(name, module)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        delattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in dict(self._own_modules())
+
+    def __len__(self) -> int:
+        return len(list(self._own_modules()))
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._own_modules())
+
+    def keys(self) -> KeysView[str]:
+        """The modules' names."""
+        return dict(self._own_modules()).keys()
+
+    def values(self) -> ValuesView[Module]:
+        """The modules."""
+        return dict(self._own_modules()).values()
+
+    def items(self) -> ItemsView[str, Module]:
+        """(name, module) of each."""
+        return dict(self._own_modules()).items()

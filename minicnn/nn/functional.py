@@ -4,8 +4,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from ..arrays import int64, module_of
 from ..autograd import Function, Tensor, in_place
-from ..errors import ArgumentError
+from ..conveniences import stack, where
+from ..creation import ones_like, zeros_like
+from ..errors import ArgumentError, DtypeError, ShapeError
 from ..methods import reshape
 from ..ops.activation import LeakyReLU, LogSoftmax, ReLU, ScaledTanh, Sigmoid, Softmax, Tanh
 from ..ops.conv import Conv2d, Fold, Unfold
@@ -15,6 +18,7 @@ from ..ops.norm import BatchNorm, Dropout, LocalResponseNorm
 from ..ops.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Subsample2d
 from ..ops.shape import Pad
 from ..random import Generator, default_generator
+from ..shapes import pair
 
 
 def _documented_by(op: type[Function]) -> Callable[[Callable], Callable]:
@@ -105,6 +109,45 @@ def batch_norm(
     return BatchNorm.apply(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """The transpose of conv2d: every input pixel adds its value times the kernel to the output.
+
+    input (N, C, H, W), weight (C, O, kh, kw), output (N, O, (H - 1) s - 2 p + d (kh - 1) +
+    output_padding + 1, ...).  Made of a matrix product and `fold`.  Groups are not supported.
+    """
+    if groups != 1:
+        raise ArgumentError(f"conv_transpose2d: groups must be 1, not {groups}")
+    if input.ndim == 3:
+        one = reshape(input, (1, *input.shape))
+        return conv_transpose2d(one, weight, bias, stride, padding, output_padding, 1, dilation)[0]
+    name = "conv_transpose2d"
+    if input.ndim != 4 or weight.ndim != 4 or input.shape[1] != weight.shape[0]:
+        raise ShapeError(f"{name}: input {input.shape} does not fit weight {weight.shape}: (C, O)")
+    kernel, strides = weight.shape[2:], pair(name, "stride", stride)
+    extra = pair(name, "output_padding", output_padding, least=0)
+    dilations, paddings = pair(name, "dilation", dilation), pair(name, "padding", padding, least=0)
+    if any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
+        raise ArgumentError(f"{name}: output_padding {extra} must be below stride or dilation")
+    size = [  # of the output with all that the padding takes off
+        (n - 1) * s + d * (k - 1) + 1
+        for n, s, d, k in zip(input.shape[2:], strides, dilations, kernel, strict=True)
+    ]
+    columns = reshape(input, (*input.shape[:2], -1))  # (N, C, H W)
+    columns = reshape(weight, (weight.shape[0], -1)).T @ columns  # (N, O kh kw, H W)
+    (ph, pw), (eh, ew) = paddings, extra
+    out = pad(fold(columns, size, kernel, dilations, 0, strides), (-pw, ew - pw, -ph, eh - ph))
+    return out if bias is None else out + reshape(bias, (-1, 1, 1))
+
+
 # ---- pooling, padding ------------------------------------------------------------------------
 
 
@@ -151,6 +194,31 @@ def pad(
     return Pad.apply(input, pad, mode, value)
 
 
+def interpolate(
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest"
+) -> Tensor:
+    """The image (N, C, H, W) in another size; each output pixel takes the nearest input pixel.
+
+    Output row i is input row floor(i H / H'), with H' = size, or floor(H scale_factor).  The other
+    modes of PyTorch are not supported.
+    """
+    if mode != "nearest":
+        raise ArgumentError(f"interpolate: mode must be 'nearest', not {mode!r}")
+    if (size is None) == (scale_factor is None):
+        raise ArgumentError("interpolate: give either size or scale_factor")
+    *_, height, width = input.shape
+    if size is None:
+        both = scale_factor if isinstance(scale_factor, (tuple, list)) else [scale_factor] * 2
+        size = [int(n * f) for n, f in zip((height, width), both, strict=True)]
+        ratios = [1 / f for f in both]
+    else:
+        size = pair("interpolate", "size", size)
+        ratios = [n / m for n, m in zip((height, width), size, strict=True)]
+    rows, columns = ([min(int(i * r), n - 1) for i in range(m)]
+                     for m, r, n in zip(size, ratios, (height, width), strict=True))  # fmt: skip
+    return input[..., rows, :][..., columns]
+
+
 # ---- activations -----------------------------------------------------------------------------
 
 
@@ -179,6 +247,38 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     if inplace:
         return in_place(input, LeakyReLU, negative_slope)
     return LeakyReLU.apply(input, negative_slope)
+
+
+def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """x where x > 0, else alpha (e^x - 1); at 0 the slope is alpha.  Made of ops."""
+    return ReLU.apply(input) + alpha * (input.clamp(max=0).exp() - 1)
+
+
+def silu(input: Tensor) -> Tensor:
+    """x / (1 + e^-x), also called swish."""
+    return input * Sigmoid.apply(input)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """x between the limits, these beyond; at the limits the slope is 0, unlike clamp's."""
+    inside = (input > min_val) & (input < max_val)
+    return where(inside, input, input.detach().clamp(min_val, max_val))
+
+
+def relu6(input: Tensor) -> Tensor:
+    """x between 0 and 6, these beyond; the slope is 0 there."""
+    return hardtanh(input, 0.0, 6.0)
+
+
+def _log_sigmoids(input: Tensor) -> tuple[Tensor, Tensor]:
+    """ln sigmoid(x) and ln sigmoid(-x), as the log-softmax of (x, 0): precise for any x."""
+    both = LogSoftmax.apply(stack([input, zeros_like(input)]), 0)
+    return both[0], both[1]
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """ln sigmoid(x) = -ln(1 + e^-x)."""
+    return _log_sigmoids(input)[0]
 
 
 def _class_dim(name: str, input: Tensor, dim: int | None) -> int:
@@ -224,6 +324,14 @@ def dropout(
     return Dropout.apply(input, p, seed, offset)
 
 
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """In training zeroes each channel of (N, C, H, W) as a whole, and scales the rest."""
+    if input.ndim not in (3, 4):
+        raise ShapeError(f"dropout2d: takes (N, C, H, W) or (C, H, W), not {input.shape}")
+    channels = ones_like(input[..., :1, :1].detach())
+    return input * dropout(channels, p) if training else input
+
+
 # ---- losses ----------------------------------------------------------------------------------
 
 
@@ -252,15 +360,87 @@ def nll_loss(
     return NLLLoss.apply(input, target, weight, ignore_index, reduction)
 
 
-def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Mean (or sum, or each) of (a - b)^2, made of three ops."""
-    check_reduction("mse_loss", reduction)
+def _reduced(losses: Tensor, reduction: str) -> Tensor:
+    return losses if reduction == "none" else getattr(losses, reduction)()
+
+
+def _check_pair(name: str, input: Tensor, target: Tensor, reduction: str) -> None:
+    """Warns, as PyTorch does, of shapes that broadcast."""
+    check_reduction(name, reduction)
     if input.shape != target.shape:
         warnings.warn(
-            f"mse_loss: target has shape {target.shape}, but input {input.shape}: they broadcast; "
+            f"{name}: target has shape {target.shape}, but input {input.shape}: they broadcast; "
             "is that meant?",
-            stacklevel=2,
+            stacklevel=3,
         )
+
+
+def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Mean (or sum, or each) of (a - b)^2, made of three ops."""
+    _check_pair("mse_loss", input, target, reduction)
     difference = input - target
-    squares = difference * difference
-    return squares if reduction == "none" else getattr(squares, reduction)()
+    return _reduced(difference * difference, reduction)
+
+
+def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Mean (or sum, or each) of |a - b|; where they are equal the slope is 0."""
+    _check_pair("l1_loss", input, target, reduction)
+    return _reduced((input - target).abs(), reduction)
+
+
+def _check_same(name: str, input: Tensor, target: Tensor, reduction: str) -> None:
+    check_reduction(name, reduction)
+    if input.shape != target.shape:
+        raise ShapeError(f"{name}: target has shape {target.shape}, but input {input.shape}")
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+) -> Tensor:
+    """Mean (or sum, or each) of -(t ln p + (1 - t) ln(1 - p)), each logarithm at least -100.
+
+    VJP: (p - t) / (p (1 - p)) g, the divisor at least 1e-12: PyTorch's choices.
+    """
+    name = "binary_cross_entropy"
+    _check_same(name, input, target, reduction)
+    p = input.detach()
+    if p.array.size and not (p.array.min() >= 0 and p.array.max() <= 1):
+        raise ArgumentError(f"{name}: input must be probabilities, from 0 to 1; found others")
+    yes, no = p.log().clamp(min=-100), (1 - p).log().clamp(min=-100)
+    slope = (p - target.detach()) / (p * (1 - p)).clamp(min=1e-12)
+    losses = -(target * yes + (1 - target) * no) + (input - p) * slope  # input - p: 0, slope 1
+    return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """Binary cross-entropy of sigmoid(input), precise for any logit.
+
+    -(pos_weight t ln s(x) + (1 - t) ln s(-x)) with the sigmoid s.
+    """
+    _check_same("binary_cross_entropy_with_logits", input, target, reduction)
+    yes, no = _log_sigmoids(input)
+    yes = yes if pos_weight is None else yes * pos_weight
+    losses = -(target * yes + (1 - target) * no)
+    return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Integers (*) as int64 rows (*, num_classes) that are 1 at that place and 0 elsewhere."""
+    labels = tensor.array
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(f"one_hot: takes integers, not {labels.dtype}")
+    highest = int(labels.max(initial=-1))
+    num_classes = highest + 1 if num_classes == -1 else num_classes
+    if labels.size and (int(labels.min()) < 0 or highest >= num_classes):
+        raise ArgumentError(
+            f"one_hot: labels must be from 0 to {num_classes - 1}, found {int(labels.min())} to "
+            f"{highest}"
+        )
+    return Tensor((labels[..., None] == module_of(labels).arange(num_classes)).astype(int64))

@@ -1,4 +1,7 @@
-"""The layers: each holds its arguments and weights, and calls the function of the same name."""
+"""The layers: each holds its arguments and weights, and calls the function of the same name.
+
+Activations and losses are in files of their own.
+"""
 
 import math
 from typing import Any
@@ -9,7 +12,7 @@ from ..autograd import Tensor
 from ..conveniences import flatten
 from ..creation import full, ones, zeros
 from ..errors import ArgumentError, ShapeError
-from ..shapes import pair
+from ..shapes import axis, pair
 from . import functional as F
 from . import init
 from .module import Module, Parameter
@@ -150,6 +153,62 @@ class Conv2d(Module):
         if self.padding_mode != "zeros":
             text += f", padding_mode={self.padding_mode}"
         return text
+
+
+class ConvTranspose2d(Module):
+    """The transpose of a convolution, weight (in_channels, out_channels, kh, kw): it enlarges.
+
+    Every input pixel adds its value times the kernel to the output.  output_padding adds rows and
+    columns at the end, which a stride leaves undetermined.  Groups are not supported.  Weight and
+    bias start uniform in +-1/sqrt(out_channels kh kw), PyTorch's choice.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = pair("ConvTranspose2d", "kernel_size", kernel_size)
+        self.stride = pair("ConvTranspose2d", "stride", stride)
+        self.padding = pair("ConvTranspose2d", "padding", padding, least=0)
+        self.output_padding = pair("ConvTranspose2d", "output_padding", output_padding, least=0)
+        self.dilation = pair("ConvTranspose2d", "dilation", dilation)
+        self.weight = _empty(in_channels, out_channels, *self.kernel_size, dtype=dtype)
+        self.bias = _empty(out_channels, dtype=dtype) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws initial weights anew."""
+        _default_init(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv_transpose2d(
+            input, self.weight, self.bias, self.stride, self.padding, self.output_padding,
+            self.groups, self.dilation,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}"
+        )
+        if self.padding != (0, 0):
+            text += f", padding={self.padding}"
+        if self.dilation != (1, 1):
+            text += f", dilation={self.dilation}"
+        if self.output_padding != (0, 0):
+            text += f", output_padding={self.output_padding}"
+        return text + ("" if self.bias is not None else ", bias=False")
 
 
 class Unfold(Module):
@@ -314,84 +373,7 @@ class Subsample2d(Module):
         return f"{self.channels}, kernel_size={self.kernel_size}, stride={self.stride}"
 
 
-# ---- activations and shape -------------------------------------------------------------------
-
-
-class Sigmoid(Module):
-    """1 / (1 + e^-x)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.sigmoid(input)
-
-
-class Tanh(Module):
-    """The hyperbolic tangent."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.tanh(input)
-
-
-class ScaledTanh(Module):
-    """LeCun's A tanh(S x), with A = 1.7159 and S = 2/3."""
-
-    def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3) -> None:
-        super().__init__()
-        self.amplitude, self.slope = amplitude, slope
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.scaled_tanh(input, self.amplitude, self.slope)
-
-    def extra_repr(self) -> str:
-        return f"amplitude={self.amplitude}, slope={self.slope:.4g}"
-
-
-class ReLU(Module):
-    """max(x, 0)."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
-
-
-class LeakyReLU(Module):
-    """x where x > 0, else negative_slope x."""
-
-    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        super().__init__()
-        self.negative_slope, self.inplace = negative_slope, inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.leaky_relu(input, self.negative_slope, self.inplace)
-
-    def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
-
-
-class Softmax(Module):
-    """e^x / sum e^x along dim."""
-
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.softmax(input, self.dim)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
-
-
-class LogSoftmax(Softmax):
-    """x - ln sum e^x along dim."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.log_softmax(input, self.dim)
+# ---- shape ---------------------------------------------------------------------------------
 
 
 class Flatten(Module):
@@ -408,23 +390,85 @@ class Flatten(Module):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
+class Unflatten(Module):
+    """One dimension as several: the opposite of Flatten."""
+
+    def __init__(self, dim: int, unflattened_size: Any) -> None:
+        super().__init__()
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, input: Tensor) -> Tensor:
+        dim = axis("Unflatten", self.dim, input.ndim)
+        return input.reshape(*input.shape[:dim], *self.unflattened_size, *input.shape[dim + 1 :])
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class ZeroPad2d(Module):
+    """Zeros around the image: one number, or (left, right, top, bottom)."""
+
+    def __init__(self, padding: Any) -> None:
+        super().__init__()
+        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.pad(input, self.padding)
+
+    def extra_repr(self) -> str:
+        return str(self.padding)
+
+
+class Upsample(Module):
+    """The image scale_factor times (or size) as large, each pixel repeated."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None, mode: str = "nearest") -> None:
+        super().__init__()
+        self.size, self.mode = size, mode
+        self.scale_factor = scale_factor
+        if scale_factor is not None:
+            several = isinstance(scale_factor, (tuple, list))
+            self.scale_factor = tuple(map(float, scale_factor)) if several else float(scale_factor)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.interpolate(input, self.size, self.scale_factor, self.mode)
+
+    def extra_repr(self) -> str:
+        how = f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"
+        return f"{how}, mode={self.mode!r}"
+
+
 # ---- normalisation and dropout ---------------------------------------------------------------
 
 
-class Dropout(Module):
-    """In training zeroes each element with probability p and scales the rest by 1/(1 - p)."""
+class _Dropout(Module):
+    """What the dropouts have in common: their probability, checked."""
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout: p must be between 0 and 1, not {p}")
+            raise ArgumentError(f"{type(self).__name__}: p must be between 0 and 1, not {p}")
         self.p, self.inplace = p, inplace
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_Dropout):
+    """In training zeroes each element with probability p and scales the rest by 1/(1 - p)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training, self.inplace)
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
+
+class Dropout2d(_Dropout):
+    """In training zeroes each channel of (N, C, H, W) as a whole; the rest is scaled.
+
+    With inplace too the result is a new tensor.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout2d(input, self.p, self.training)
 
 
 class _BatchNorm(Module):
@@ -505,68 +549,3 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
-
-
-# ---- losses ----------------------------------------------------------------------------------
-
-
-class _Loss(Module):
-    """Holds the reduction; class weights are a buffer, so they move with the module."""
-
-    weight: Tensor | None
-
-    def __init__(self, weight: Tensor | None, reduction: str) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight)
-        self.reduction = reduction
-
-
-class CrossEntropyLoss(_Loss):
-    """Cross-entropy of logits with class indices or probabilities."""
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        *,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__(weight, reduction)
-        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(
-            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
-        )  # fmt: skip
-
-
-class NLLLoss(_Loss):
-    """Negative log-likelihood of log-probabilities with class indices."""
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        *,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(weight, reduction)
-        self.ignore_index = ignore_index
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.nll_loss(
-            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
-        )
-
-
-class MSELoss(Module):
-    """Mean squared error."""
-
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__()
-        self.reduction = reduction
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(input, target, reduction=self.reduction)

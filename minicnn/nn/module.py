@@ -8,6 +8,7 @@ from ..arrays import Array, is_floating
 from ..autograd import RemovableHandle, Tensor, no_grad
 from ..conveniences import to_arguments
 from ..errors import ArgumentError, DtypeError, StateDictError, scope
+from .hooks import BackwardHooks
 
 
 class Parameter(Tensor):
@@ -28,6 +29,23 @@ class IncompatibleKeys(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
 
+    def __repr__(self) -> str:
+        if not any(self):
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys({', '.join(f'{k}={v}' for k, v in self._asdict().items())})"
+
+
+class _Modules(dict):
+    """The submodules by name, as `module._modules`; what is put in is assigned to the module."""
+
+    def __init__(self, owner: "Module") -> None:
+        super().__init__(owner._own_modules())
+        self._owner = owner
+
+    def __setitem__(self, name: str, module: "Module") -> None:
+        super().__setitem__(name, module)
+        setattr(self._owner, name, module)
+
 
 class Module:
     """Base of all layers and models.  A subclass assigns layers in __init__ and defines forward.
@@ -40,6 +58,8 @@ class Module:
     _buffer_names: tuple[str, ...] = ()
     _transient: tuple[str, ...] = ()  # buffers that are not saved
     _forward_hooks: tuple[Callable, ...] | list[Callable] = ()
+    _forward_pre_hooks: tuple[Callable, ...] | list[Callable] = ()
+    _backward_hooks: tuple[Callable, ...] | list[Callable] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses define it."""
@@ -48,19 +68,40 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         scope.modules.append(self)  # so that an error can say where it happened
         try:
+            for hook in tuple(self._forward_pre_hooks):
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+            backward = BackwardHooks(self, self._backward_hooks) if self._backward_hooks else None
+            args = args if backward is None else backward.inputs(args)
             output = self.forward(*args, **kwargs)
             for hook in tuple(self._forward_hooks):
                 changed = hook(self, args, output)
                 output = output if changed is None else changed
         finally:
             scope.modules.pop()
-        return output
+        return output if backward is None else backward.outputs(output)
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Calls hook(module, args) before every forward; it may return other arguments."""
+        return self._add_hook("_forward_pre_hooks", hook)
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Calls hook(module, args, output) after every forward; it may return another output."""
-        if not self._forward_hooks:
-            self._forward_hooks = []
-        return RemovableHandle(self._forward_hooks, hook)  # type: ignore[arg-type]
+        return self._add_hook("_forward_hooks", hook)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Calls hook(module, grad_input, grad_output) when backward has gone through the module.
+
+        Both are tuples of Tensors; grad_input has None where an input needs no gradient.  The hook
+        may return another grad_input.
+        """
+        return self._add_hook("_backward_hooks", hook)
+
+    def _add_hook(self, kind: str, hook: Callable[..., Any]) -> RemovableHandle:
+        if not getattr(self, kind):
+            setattr(self, kind, [])
+        return RemovableHandle(getattr(self, kind), hook)
 
     def __setattr__(self, name: str, value: Any) -> None:
         old = vars(self).get(name)
@@ -198,6 +239,11 @@ class Module:
             self._check_new(name)
         setattr(self, name, module)
 
+    @property
+    def _modules(self) -> "_Modules":
+        """The modules directly inside by name: programs that define containers write into it."""
+        return _Modules(self)
+
     # -- changing all of it
 
     def apply(self, fn: Callable[["Module"], Any]) -> "Module":
@@ -254,6 +300,10 @@ class Module:
     def cuda(self, device: Any = "cuda") -> "Module":
         """Moves everything to a GPU; returns self."""
         return self.to(device)
+
+    def half(self) -> "Module":
+        """Makes all floating parameters and buffers float16; returns self."""
+        return self.to(dtype="float16")
 
     def float(self) -> "Module":
         """Makes all floating parameters and buffers float32; returns self."""

@@ -1,7 +1,7 @@
 """Learning-rate schedules: they write group["lr"] (and momentum) between an optimiser's steps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, SupportsFloat
 
 from ..errors import ArgumentError
@@ -112,6 +112,47 @@ class MultiStepLR(LRScheduler):
         """The present lr, times gamma if a milestone is reached."""
         times = self.milestones.count(self.last_epoch)
         return [lr * self.gamma**times for lr in self._present_lr()]
+
+
+class ExponentialLR(LRScheduler):
+    """lr *= gamma every epoch.
+
+    Multiplies the present lr, so an lr set by hand or by another schedule is respected.
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present lr, times gamma but for the first epoch."""
+        return [lr * self.gamma if self.last_epoch > 0 else lr for lr in self._present_lr()]
+
+
+class LambdaLR(LRScheduler):
+    """lr = base_lr * lr_lambda(epoch); lr_lambda is a function, or a list with one for each group.
+
+    The functions are not in the state_dict: they are those that the schedule is made with.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
+        self._attach(optimizer)
+        self.lr_lambdas = _per_group("LambdaLR", "lr_lambda", lr_lambda, optimizer.param_groups)
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The product above."""
+        pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
+        return [base * factor(self.last_epoch) for base, factor in pairs]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimiser and the functions."""
+        return {key: value for key, value in super().state_dict().items() if key != "lr_lambdas"}
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -342,7 +383,7 @@ class ReduceLROnPlateau(LRScheduler):
 # ---- arguments -------------------------------------------------------------------------------
 
 
-def _per_group(owner: str, name: str, value: Any, groups: list[dict[str, Any]]) -> list[float]:
+def _per_group(owner: str, name: str, value: Any, groups: list[dict[str, Any]]) -> list[Any]:
     """One value for each group: those given, or the same for all."""
     values = list(value) if isinstance(value, (list, tuple)) else [value] * len(groups)
     if len(values) != len(groups):

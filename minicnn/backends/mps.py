@@ -1,0 +1,6 @@
+"""Apple's GPUs, which are not supported."""
+
+
+def is_available() -> bool:
+    """False."""
+    return False

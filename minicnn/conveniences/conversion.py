@@ -1,0 +1,88 @@
+"""A tensor's type and device, other libraries' views of it, and copying it."""
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import dtype_of
+from ..autograd import Tensor
+from ..devices import device
+from ..errors import DeviceError, GradientError
+from ..ops.shape import Cast, ToDevice
+
+
+def to_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[device | None, np.dtype | None]:
+    """The (device, dtype) that a call of `to` asks for; `non_blocking` is accepted and ignored."""
+    wanted = {name: value for name, value in kwargs.items() if name != "non_blocking"}
+    for a in args:
+        if isinstance(a, Tensor):
+            wanted |= {"device": a.device, "dtype": a.dtype}
+        elif isinstance(a, device) or (isinstance(a, str) and a.split(":")[0] in ("cpu", "cuda")):
+            wanted["device"] = a
+        else:
+            wanted["dtype"] = a
+    where, dtype = wanted.pop("device", None), wanted.pop("dtype", None)
+    if wanted:
+        raise TypeError(f"to: unexpected argument {', '.join(wanted)}")
+    return None if where is None else device(where), None if dtype is None else dtype_of(dtype)
+
+
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """On another device, in another dtype, or both: `to("cpu")`, `to(float64)`, `to(other)`.
+
+    The tensor itself where nothing changes.
+    """
+    where, dtype = to_arguments(args, kwargs)
+    out = self
+    if dtype is not None and dtype != self.dtype:
+        out = Cast.apply(out, dtype)
+    if where is not None and not _is_on(self.device, where):
+        out = ToDevice.apply(out, where)
+    return out
+
+
+def _is_on(here: device, wanted: device) -> bool:
+    return here.type == wanted.type and wanted.index in (None, here.index)
+
+
+def type_(self: Tensor, dtype: Any = None) -> Any:
+    """In another dtype; without one, the name of this one."""
+    return str(self.dtype) if dtype is None else to(self, dtype=dtype)
+
+
+def numpy(self: Tensor) -> np.ndarray:
+    """The array itself, not a copy.  Raises GradientError if it needs a gradient."""
+    if self.requires_grad:
+        raise GradientError(
+            "numpy(): this tensor requires grad, and what other libraries do with it is not "
+            "recorded; use tensor.detach().numpy()"
+        )
+    if self.device.type != "cpu":
+        raise DeviceError(f"numpy(): this tensor is on {self.device}; use tensor.cpu().numpy()")
+    return self.array
+
+
+def as_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    array = numpy(self)
+    if copy is False and dtype is not None and np.dtype(dtype) != array.dtype:
+        raise ValueError(f"a change to {np.dtype(dtype)} needs a copy")
+    return np.array(array, dtype=dtype, copy=bool(copy) or None)
+
+
+def dlpack(self: Tensor, **kwargs: Any) -> Any:
+    if self.requires_grad:
+        raise GradientError("DLPack: this tensor requires grad; export tensor.detach()")
+    return self.array.__dlpack__(**kwargs)
+
+
+def deepcopy(self: Tensor, memo: dict) -> Tensor:
+    if self.grad_fn is not None:
+        raise GradientError("deepcopy: only leaves can be copied; use detach().clone()")
+    out = memo[id(self)] = type(self)(self.array.copy(), requires_grad=self.requires_grad)
+    out.grad = None if self.grad is None else Tensor(self.grad.array.copy())
+    return out
+
+
+def set_data(self: Tensor, new: Tensor) -> None:
+    """`tensor.data = new`: other elements, and perhaps another shape, without a trace."""
+    self.array = new.array

@@ -1,0 +1,154 @@
+"""NpzDataset: images and labels in one .npz file, in the layout of Keras' mnist.npz."""
+
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from ..errors import DataError
+from .idx import MAX_BYTES, check_packing, read_limited
+from .images import ArrayImages, check_labels
+
+MAX_CLASSES = 2**16
+MAX_HEADER = 10_000  # bytes of text that describe an array
+
+
+class NpzDataset(ArrayImages):
+    """The images of an .npz file with x_train, y_train, x_test and y_test.
+
+    Parameters
+    ----------
+    path
+        The file, as `np.savez` or `np.savez_compressed` makes it.  x_...: (N, H, W) or
+        (N, H, W, C) with C of 1 or 3, uint8, or floating with values in [0, 1].  y_...: integers
+        (N,) or (N, 1), from 0 up.
+    train
+        The training set, else the test set.
+    transform, target_transform
+        See ImageDataset.  Floating images are Tensors to a transform, not PIL images.
+
+    Attributes
+    ----------
+    data
+        (N, C, H, W), uint8 or float32.
+    targets
+        int64 (N,).
+    classes
+        "0", "1", ... up to the largest label of both sets.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or damaged, an array of it is missing, of another kind or larger than
+        it may be, or images and labels do not belong together.
+    """
+
+    def __init__(
+        self,
+        path: "str | os.PathLike[str]",
+        train: bool = True,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
+    ) -> None:
+        path, part = Path(path).expanduser(), "train" if train else "test"
+        found = read_npz(path, (f"x_{part}", "y_train", "y_test"))
+        labels = {name: _labels(f"{path}: {name}", found[name]) for name in ("y_train", "y_test")}
+        highest = max(int(y.max(initial=0)) for y in labels.values())
+        name = f"y_{part}"
+        images = _images(f"{path}: x_{part}", found[f"x_{part}"])
+        targets = check_labels(
+            f"{path}: {name}", labels[name], len(images), f"x_{part}", highest + 1
+        )
+        classes = [str(k) for k in range(highest + 1)]
+        super().__init__(path, images, targets, classes, transform, target_transform)
+        self.train = train
+
+    def extra_repr(self) -> str:
+        """Which of the two sets."""
+        return f"Split: {'Train' if self.train else 'Test'}"
+
+
+def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """These arrays of an .npz file; nothing in it is unpickled.
+
+    Raises
+    ------
+    DataError
+        If the file or an array is missing or damaged.  What a header merely promises costs no
+        memory.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = set(archive.namelist())
+            for name in names:
+                if f"{name}.npy" not in members:
+                    raise DataError(f"{path}: expected an array {name}, found none")
+            return {name: _array(path, archive, name) for name in names}
+    except DataError:
+        raise
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, KeyError,
+            SyntaxError, TypeError, MemoryError, OverflowError) as error:  # fmt: skip
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+    raise DataError(f"{path}: expected a sound .npz file, found: {reason}")
+
+
+def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array, every claim of its header checked before use."""
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{path}: {name}: expected deflate or no compression, found another")
+    with archive.open(info) as file:
+        version = npy.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise DataError(f"{path}: {name}: expected .npy version 1 or 2, found {version[0]}")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(file, max_header_size=MAX_HEADER)
+        if dtype.kind not in "uif":
+            raise DataError(f"{path}: {name}: expected an array of numbers, found {dtype}")
+        size = math.prod(max(n, 1) for n in shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or size > MAX_BYTES:
+            raise DataError(f"{path}: {name}: expected at most {MAX_BYTES} bytes, found {shape}")
+        size = math.prod(shape) * dtype.itemsize
+        check_packing(f"{path}: {name}", info.compress_size, size)
+        content = read_limited(file, size + 1)
+    if len(content) != size:
+        found = "more" if len(content) > size else f"{len(content)} (cut short)"
+        raise DataError(f"{path}: {name}: expected {size} bytes for shape {shape}, found {found}")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _images(where: str, x: np.ndarray) -> np.ndarray:
+    """(N, C, H, W), uint8 or float32."""
+    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)) or not x.size:
+        raise DataError(
+            f"{where}: expected images (N, H, W), or (N, H, W, C) with C of 1 or 3, found {x.shape}"
+        )
+    x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+    if x.dtype.kind != "f":
+        if x.dtype != np.uint8:
+            raise DataError(f"{where}: expected uint8, or floats in [0, 1], found {x.dtype}")
+        return np.ascontiguousarray(x)
+    x = np.ascontiguousarray(x, np.float32)
+    if not (x.min() >= 0 and x.max() <= 1):  # a NaN is refused too
+        raise DataError(
+            f"{where}: expected floats in [0, 1], found {x.min():g} to {x.max():g}; "
+            "divide by 255, or store uint8"
+        )
+    return x
+
+
+def _labels(where: str, y: np.ndarray) -> np.ndarray:
+    """Integers (N,), below MAX_CLASSES."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1 or y.dtype.kind not in "ui":
+        raise DataError(f"{where}: expected integers (N,) or (N, 1), found {y.dtype} {y.shape}")
+    return check_labels(where, y, len(y), where, MAX_CLASSES)

@@ -1,0 +1,235 @@
+"""The whole of a training: from a recipe to a run folder with weights, scores and pictures."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..autograd import no_grad
+from ..data.dataset import fetch
+from ..errors import DataError, StateDictError
+from ..models import make, prepare
+from ..nn import Conv2d, Module
+from ..nn import functional as F
+from ..serialization import load_file
+from .photographs import digit, picture, read_image
+from .recipe import Recipe, Training, default_folder
+from .run import Run, read_config, versions
+from .scores import Scores, score
+from .trainer import Trainer
+from .views import TensorBoard, Together, View, pick
+
+SHOWN = 48
+"""Samples in predictions.png."""
+
+MEMORY = 2**25
+"""Pixels of the samples among which mistakes.png looks: MNIST's and CIFAR's test sets fit."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training leaves: its folder, its trainer (best weights in), its test."""
+
+    folder: Path
+    trainer: Trainer
+    scores: Scores
+
+
+def train(
+    recipe: Recipe | None = None,
+    out: "str | Path | None" = None,
+    view: View | None = None,
+    tensorboard: bool = False,
+) -> Outcome:
+    """Trains after a recipe, keeps everything in a run folder, and tests the best weights.
+
+    Parameters
+    ----------
+    recipe
+        What and how; Recipe() if left out: LeNet on MNIST.
+    out
+        A new folder; runs/MODEL-DATA-NUMBER if left out.
+    view
+        Shows the training while it runs; what suits the terminal or notebook if left out.
+    tensorboard
+        Write TensorBoard's event files into the folder too.
+
+    Raises
+    ------
+    Stopped
+        After Ctrl-C or SIGTERM; `resume` goes on.
+    MinicnnError
+        Whatever is wrong with the recipe, the data or the folder.
+    """
+    recipe = Recipe() if recipe is None else recipe
+    view = pick() if view is None else view
+    training = recipe.build()
+    about = {"classes": training.classes, "shape": training.shape}
+    with Run.create(out or default_folder(recipe), asdict(recipe), about) as run:
+        view.note(_first_line(recipe, training))
+        return _finish(run, training, view, tensorboard)
+
+
+def resume(folder: "str | Path", view: View | None = None, tensorboard: bool = False) -> Outcome:
+    """Goes on with a run that was stopped or killed; ends with the bits it would have had.
+
+    Raises
+    ------
+    Stopped
+        As in `train`.
+    DataError
+        If the folder is no run, is in use, or its checkpoint is damaged.
+    """
+    view = pick() if view is None else view
+    with Run.open(folder) as run:
+        training = recipe_of(folder).build()
+        run.load(training.trainer)
+        trainer = training.trainer
+        view.note(f"{folder}: going on in epoch {trainer.epoch} after {trainer.batch} steps")
+        if run.config.get("versions") != versions():
+            view.note("begun on another machine or versions: the last bits may come out different")
+        return _finish(run, training, view, tensorboard)
+
+
+def _finish(run: Run, training: Training, view: View, tensorboard: bool) -> Outcome:
+    """Trains what is left, tests, and draws; says how to go on if it is stopped."""
+    trainer = training.trainer
+    view = Together(view, TensorBoard(run.folder)) if tensorboard else view
+    try:
+        trainer.fit(view, run)
+        scores = score(trainer.model, training.test)
+    except KeyboardInterrupt:
+        view.note(
+            f"stopped in epoch {trainer.epoch} of {trainer.epochs} after {trainer.batch} of "
+            f"{trainer.batches} steps; continue with: minicnn train --resume {run.folder}"
+        )
+        raise
+    run.write("test.json", json.dumps(_figures(scores, training.classes), indent=1) + "\n")
+    from . import pictures
+
+    pictures.save(pictures.curves(trainer.history), run.folder / "curves.png")
+    draw_scores(run.folder, training.test, scores, training.classes)
+    draw_filters(run.folder, trainer.model)
+    return Outcome(run.folder, trainer, scores)
+
+
+def test(folder: "str | Path") -> Scores:
+    """Tests a run's best weights again, and draws the pictures of the test anew.
+
+    Raises
+    ------
+    DataError
+        If the folder is no run or in use, or a file of it or of the data is damaged.
+    """
+    with Run.open(folder) as run:
+        model, config = load_model(folder)
+        classes = config["classes"]
+        dataset = recipe_of(folder).test_set()
+        scores = score(model, dataset)
+        run.write("test.json", json.dumps(_figures(scores, classes), indent=1) + "\n")
+        draw_scores(run.folder, dataset, scores, classes)
+    return scores
+
+
+def recipe_of(folder: "str | Path") -> Recipe:
+    """The recipe in a run folder; DataError if it is none or damaged."""
+    try:
+        return Recipe.from_dict(read_config(folder)["recipe"])
+    except (DataError, TypeError) as error:
+        raise DataError(f"{Path(folder) / 'config.json'}: {error}") from None
+
+
+def predict(folder: "str | Path", images: Sequence["str | Path"]) -> np.ndarray:
+    """The probabilities float32 (N, K) that a run's model gives to picture files.
+
+    Digits are centred the way MNIST was, in the ink and on the paper of any picture; the pictures
+    of other data sets are brought to their size.
+
+    Raises
+    ------
+    DataError
+        If the run or a picture cannot be read.
+    """
+    model, config = load_model(folder)
+    probabilities = []
+    for path in images:
+        image = read_image(path)
+        digits = config["recipe"]["data"] == "mnist"
+        pixels = digit(image) if digits else picture(image, tuple(config["shape"]))
+        with no_grad():
+            logits = model(prepare(model, pixels.unsqueeze(0)))
+        probabilities.append(F.softmax(logits, dim=1).numpy()[0])
+    return np.array(probabilities)
+
+
+def load_model(folder: "str | Path") -> tuple[Module, dict[str, Any]]:
+    """A run's model with its best weights, in evaluation mode, and what config.json holds.
+
+    Raises
+    ------
+    DataError
+        If the folder is no run, has no weights yet, or they do not fit the model.
+    """
+    path = Path(folder) / "best.safetensors"
+    config = read_config(folder)
+    model = make(recipe_of(folder).model, num_classes=len(config["classes"]))
+    try:
+        model.load_state_dict(load_file(path))
+    except StateDictError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{path}: expected weights of a {type(model).__name__}, found: {reason}"
+        ) from None
+    return model.eval(), config
+
+
+def _first_line(recipe: Recipe, training: Training) -> str:
+    trainer = training.trainer
+    parameters = sum(p.numel() for p in trainer.parameters.values())
+    val = "none" if trainer.val is None else f"{len(trainer.val):,}"
+    return (
+        f"{recipe.model}: {parameters:,} parameters; {len(trainer.train):,} images to train with, "
+        f"{val} to validate, {len(training.test):,} to test"
+    )
+
+
+def _figures(scores: Scores, classes: list[str]) -> dict[str, Any]:
+    """What test.json holds; a class that does not occur has null."""
+    shares = [None if math.isnan(x) else float(x) for x in scores.per_class]
+    return {
+        "loss": scores.loss,
+        "accuracy": scores.accuracy,
+        "images": len(scores.labels),
+        "per_class": dict(zip(classes, shares, strict=True)),
+    }
+
+
+def draw_scores(folder: Path, dataset: Any, scores: Scores, classes: list[str]) -> None:
+    """confusion.png, mistakes.png and predictions.png of a test."""
+    from . import pictures
+
+    pictures.save(pictures.confusion(scores.confusion, classes), folder / "confusion.png")
+    pixels = dataset[0][0].numel()
+    for name, most in (("mistakes", MEMORY // pixels), ("predictions", SHOWN)):
+        first = slice(0, max(most, SHOWN))
+        images = fetch(dataset, np.arange(len(scores.labels))[first])[0].numpy()
+        figure = getattr(pictures, name)(
+            images, scores.labels[first], scores.predicted[first], scores.probabilities[first],
+            classes,
+        )  # fmt: skip
+        pictures.save(figure, folder / f"{name}.png")
+
+
+def draw_filters(folder: Path, model: Module) -> None:
+    """filters.png: the weights of the first convolution, if there is one."""
+    from . import pictures
+
+    for name, module in model.named_modules():
+        if isinstance(module, Conv2d):
+            figure = pictures.filters(module.weight.detach().numpy(), name)
+            pictures.save(figure, folder / "filters.png")
+            return

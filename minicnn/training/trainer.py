@@ -1,0 +1,376 @@
+"""Trainer: the steps and epochs of a training, and all the state they need to go on later."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..autograd import Tensor, no_grad, set_detect_anomaly
+from ..data.dataset import fetch
+from ..errors import AnomalyError, ArgumentError, StateDictError
+from ..models import prepare
+from ..nn import Module
+from ..nn import functional as F
+from ..optim import SGD, Adam, AdamW, Optimizer
+from ..optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+from ..random import Generator, default_generator
+from .interrupts import Interrupts, Stopped
+from .views import View
+
+HISTORY = (
+    "epoch", "train_loss_all", "val_loss_all", "train_acc_all", "val_acc_all", "learning_rate",
+    "seconds",
+)  # fmt: skip
+"""The columns of a history: one row per epoch."""
+
+OPTIMIZERS: dict[str, Callable[[Any, float], Optimizer]] = {
+    "adam": lambda parameters, lr: Adam(parameters, lr=lr),
+    "adamw": lambda parameters, lr: AdamW(parameters, lr=lr),
+    "sgd": lambda parameters, lr: SGD(parameters, lr=lr),
+    "momentum": lambda parameters, lr: SGD(parameters, lr=lr, momentum=0.9),
+}
+"""What makes an optimiser of a model's parameters and a learning rate, by name."""
+
+SCHEDULES: dict[str, Callable[[Optimizer, float, int], LRScheduler | None]] = {
+    "onecycle": lambda optimizer, lr, steps: OneCycleLR(optimizer, max_lr=lr, total_steps=steps),
+    "cosine": lambda optimizer, lr, steps: CosineAnnealingLR(optimizer, T_max=steps),
+    "step": lambda optimizer, lr, steps: MultiStepLR(optimizer, [steps // 2, steps * 3 // 4]),
+    "constant": lambda optimizer, lr, steps: None,
+}
+"""What makes a schedule, by name, of an optimiser, the highest learning rate and the number of
+steps: one cycle (up for 30 % of all steps, then down to nearly 0), half a cosine, a tenth after
+half and again after three quarters of all steps, or no change."""
+
+
+class Checkpoints(Protocol):
+    """Where a training is kept while it runs: a Run, or what a user puts in its place."""
+
+    def step(self, trainer: "Trainer") -> None:
+        """Called after every step; saves when it is time to."""
+
+    def epoch(self, trainer: "Trainer") -> None:
+        """Called after every epoch."""
+
+    def save(self, trainer: "Trainer") -> None:
+        """Called when the training stops early: after a signal."""
+
+
+@dataclass
+class Tally:
+    """Loss and right answers, summed over the images seen so far."""
+
+    loss_sum: float = 0.0
+    right: int = 0
+    count: int = 0
+
+    def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
+        """Counts a batch with this mean loss."""
+        n = len(labels.array)
+        self.loss_sum += loss * n
+        self.right += int((logits.array.argmax(1) == labels.array).sum())
+        self.count += n
+
+    @property
+    def loss(self) -> float:
+        """The mean loss; NaN of nothing."""
+        return self.loss_sum / self.count if self.count else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers; NaN of nothing."""
+        return self.right / self.count if self.count else math.nan
+
+
+def evaluate(
+    model: Module,
+    dataset: Any,
+    tally: Tally | None = None,
+    after_batch: Callable[[], Any] = lambda: None,
+) -> tuple[float, float]:
+    """(mean cross-entropy, accuracy) over a data set, in evaluation mode and without gradients.
+
+    A tally goes on from the samples it has counted; after_batch is called after every batch.
+    """
+    tally = Tally() if tally is None else tally
+    for images, labels in batches(model, dataset, tally.count):
+        logits, labels = classify(model, images, labels)
+        tally.add(F.cross_entropy(logits, labels).item(), logits, labels)
+        after_batch()
+    return tally.loss, tally.accuracy
+
+
+def batches(model: Any, dataset: Any, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """(images, labels) of a data set in its own order, in batches of about a million pixels."""
+    size = max(1, min(1000, 2**20 // math.prod(model.input_shape)))
+    for first in range(start, len(dataset), size):
+        yield fetch(dataset, np.arange(first, min(first + size, len(dataset))))
+
+
+def classify(model: Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(logits, labels) on the model's device, in evaluation mode and without gradients."""
+    was_training = model.training
+    model.eval()
+    with no_grad():
+        device = next((p.device for p in model.parameters()), images.device)
+        logits = model(prepare(model, images.to(device)))
+    model.train(was_training)
+    return logits, labels.to(device)
+
+
+class Trainer:
+    """Trains a classifier by cross-entropy, and keeps the best epoch's weights.
+
+    The best epoch is the one with the highest accuracy on `val`, of equal ones that with the lower
+    loss; without `val` it is the last.  The test set is never seen here.
+
+    Parameters
+    ----------
+    model
+        Gives logits (N, classes); `models.prepare` makes its input from images.
+    train, val
+        Data sets of (image in [0, 1], label); val may be None.
+    epochs, batch_size
+    lr
+        The highest learning rate of the schedule.
+    optimizer, schedule
+        Names in OPTIMIZERS and SCHEDULES, or functions like those there.  The schedule counts
+        steps, not epochs.
+    generator
+        Draws the seed of the orders; the default one if left out.
+
+    Attributes
+    ----------
+    epoch, batch
+        Where the training stands: the epoch, from 1, and the steps done in it.
+    history
+        A dict per epoch with the keys HISTORY; accuracies are shares, val_* NaN without val.
+    best
+        The best epoch's row of the history, None before the first.
+    best_state
+        Its weights, as `model.state_dict()` gave them.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        train: Any,
+        val: Any = None,
+        *,
+        epochs: int = 10,
+        batch_size: int = 64,
+        lr: float = 4e-3,
+        optimizer: str | Callable[..., Optimizer] = "adam",
+        schedule: str | Callable[..., Any] = "onecycle",
+        generator: Generator | None = None,
+    ) -> None:
+        if len(train) == 0:
+            raise ArgumentError("Trainer: the training set is empty")
+        if val is not None and len(val) == 0:
+            raise ArgumentError("Trainer: the validation set is empty; leave it out, or enlarge it")
+        self.model, self.train, self.val = model, train, val
+        self.epochs, self.batch_size = epochs, batch_size
+        self.batches = -(-len(train) // batch_size)
+        self.parameters = dict(model.named_parameters())
+        self.optimizer = _named("optimizer", OPTIMIZERS, optimizer)(model.parameters(), lr)
+        make_schedule = _named("schedule", SCHEDULES, schedule)
+        self.schedule = make_schedule(self.optimizer, lr, max(1, epochs * self.batches))
+        self.seed = int((generator or default_generator).numpy.integers(2**63))
+        self.epoch, self.batch = 1, 0
+        self.tally, self.val_tally, self.seconds = Tally(), Tally(), 0.0
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+        self.best_state: dict[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch > self.epochs
+
+    def fit(self, view: View | None = None, checkpoints: Checkpoints | None = None) -> None:
+        """Runs what is left of the epochs, then puts the best weights into the model.
+
+        Raises
+        ------
+        Stopped
+            After Ctrl-C, SIGTERM or SIGHUP, once the step is finished and saved.
+        AnomalyError
+            When the loss or a gradient becomes NaN or infinite: names the op and the layer.
+        """
+        view = View() if view is None else view
+        view.start(self._position() | {"batch_size": self.batch_size})
+        try:
+            # What overflows is found by its NaN, and named.
+            with Interrupts() as interrupts, np.errstate(over="ignore", invalid="ignore"):
+                try:
+                    while not self.finished:
+                        self._run_epoch(view, checkpoints, interrupts)
+                        interrupts.check()
+                except Stopped:
+                    if checkpoints is not None:
+                        checkpoints.save(self)
+                    raise
+        finally:
+            view.stop()
+        if self.best_state:
+            self.model.load_state_dict(self.best_state)
+
+    def _position(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch, "epochs": self.epochs, "batch": self.batch,
+            "batches": self.batches, "examples": self.tally.count,
+        }  # fmt: skip
+
+    def _run_epoch(
+        self, view: View, checkpoints: Checkpoints | None, interrupts: Interrupts
+    ) -> None:
+        """What is left of the present epoch: steps, validation, its row of the history."""
+        order = self._order()
+        start = time.perf_counter() - self.seconds
+
+        def between() -> None:  # two steps: where a training can be saved and stopped
+            self.seconds = time.perf_counter() - start
+            if checkpoints is not None:
+                checkpoints.step(self)
+            interrupts.check()
+
+        self.model.train()
+        while self.batch < self.batches:
+            first = self.batch * self.batch_size
+            self._step(*fetch(self.train, order[first : first + self.batch_size]))
+            self.batch += 1
+            view.batch(
+                self._position() | {"loss": self.tally.loss, "accuracy": self.tally.accuracy}
+            )
+            between()
+        if self.val is not None:
+            evaluate(self.model, self.val, self.val_tally, between)
+        self.seconds = time.perf_counter() - start
+        view.epoch(self._end_epoch())
+        if checkpoints is not None:
+            checkpoints.epoch(self)
+
+    def _order(self) -> np.ndarray:
+        """The order of the samples in this epoch: the seed and the epoch's number decide it."""
+        source = np.random.Generator(np.random.PCG64([self.seed, self.epoch]))
+        return source.permutation(len(self.train))
+
+    def _step(self, images: Tensor, labels: Tensor) -> None:
+        """One step: forward, backward, update."""
+        device = next(iter(self.parameters.values())).device
+        images, labels = images.to(device), labels.to(device)
+        logits = self.model(prepare(self.model, images))
+        loss = F.cross_entropy(logits, labels)
+        value = loss.item()
+        self.optimizer.zero_grad()
+        if math.isfinite(value):
+            loss.backward()
+        if not math.isfinite(value) or self._overflowed():
+            raise AnomalyError(self._blame(value, images, labels))
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        self.tally.add(value, logits, labels)
+
+    def _overflowed(self) -> bool:
+        """Whether a gradient holds a NaN or infinity."""
+        for p in self.parameters.values():
+            if p.grad is not None:
+                g = p.grad.array.ravel(order="K")
+                # The dot product is 20 times faster, but may overflow where no element does.
+                if not math.isfinite(g.dot(g)) and not np.isfinite(g).all():
+                    return True
+        return False
+
+    def _blame(self, loss: float, images: Tensor, labels: Tensor) -> str:
+        """What is known of a loss or gradient that is not finite: its op, layer, and weights."""
+        what = "a gradient became NaN or infinite"
+        if not math.isfinite(loss):
+            what = f"the loss became {loss}"
+        message = f"training: {what} in epoch {self.epoch}, batch {self.batch + 1}: "
+        if not np.isfinite(images.array).all():
+            return message + "the images of the batch hold NaN or infinity"
+        try:
+            with set_detect_anomaly(True):
+                F.cross_entropy(self.model(prepare(self.model, images)), labels).backward()
+        except AnomalyError as error:
+            message += f"{error}; "
+        broken = [n for n, p in self.parameters.items() if not np.isfinite(p.array).all()]
+        if broken:
+            message += f"not finite any more: {', '.join(broken)}; "
+        lr = self.optimizer.param_groups[0]["lr"]
+        return message + f"try a lower learning rate (it was {lr:.3g})"
+
+    def _end_epoch(self) -> dict[str, Any]:
+        """Writes the epoch's row of the history, keeps the weights if they are best, goes on."""
+        lr = self.optimizer.param_groups[0]["lr"]
+        figures = (
+            self.epoch, self.tally.loss, self.val_tally.loss, self.tally.accuracy,
+            self.val_tally.accuracy, lr, self.seconds,
+        )  # fmt: skip
+        row = dict(zip(HISTORY, figures, strict=True))
+        self.history.append(row)
+        if self.best is None or self.val is None or _rank(row) > _rank(self.best):
+            self.best = row
+            self.best_state = {k: t.clone() for k, t in self.model.state_dict().items()}
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.tally, self.val_tally, self.seconds = Tally(), Tally(), 0.0
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later process needs to go on to the same bits; `minicnn.save` writes it.
+
+        The Tensors are the training's own, which later steps change.
+        """
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "generator": default_generator.get_state(),
+            "seed": self.seed,
+            "position": [self.epoch, self.batch, self.seconds],
+            "sizes": [self.epochs, self.batches],
+            "tally": asdict(self.tally),
+            "val_tally": asdict(self.val_tally),
+            "history": self.history,
+            "best": self.best,
+            "best_state": self.best_state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes back to where `state_dict` was taken, the default generator's state included.
+
+        Raises
+        ------
+        StateDictError
+            If it is the state of another model, optimiser, number of epochs or amount of data.
+        """
+        if state["sizes"] != [self.epochs, self.batches]:
+            epochs, steps = state["sizes"]
+            raise StateDictError(
+                f"Trainer.load_state_dict: saved was a training of {epochs} epochs of {steps} "
+                f"batches, this one has {self.epochs} of {self.batches}"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        default_generator.set_state(state["generator"])
+        self.seed = state["seed"]
+        self.epoch, self.batch, self.seconds = state["position"]
+        self.tally, self.val_tally = Tally(**state["tally"]), Tally(**state["val_tally"])
+        self.history, self.best = list(state["history"]), state["best"]
+        self.best_state = dict(state["best_state"])
+
+
+def _named(what: str, table: dict[str, Callable[..., Any]], choice: Any) -> Callable[..., Any]:
+    """The entry of a table by its name; a function is taken as it is."""
+    if not callable(choice) and choice not in table:
+        raise ArgumentError(f"Trainer: {what} {choice!r} is not one of {', '.join(table)}")
+    return choice if callable(choice) else table[choice]
+
+
+def _rank(row: dict[str, Any]) -> tuple[float, float]:
+    return row["val_acc_all"], -row["val_loss_all"]

@@ -1,0 +1,12 @@
+"""What is done to images before a model sees them, under torchvision's names, batch by batch."""
+
+from .base import Compose, Grayscale, Lambda, Normalize, ToTensor, Transform
+from .geometry import (
+    CenterCrop,
+    InterpolationMode,
+    Pad,
+    RandomAffine,
+    RandomCrop,
+    RandomHorizontalFlip,
+    Resize,
+)

@@ -1,0 +1,387 @@
+"""Transforms that move pixels: sizes, edges, crops, flips and affine maps."""
+
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..random import default_generator
+from . import resample
+from .base import Transform
+
+PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
+
+
+class InterpolationMode(enum.Enum):
+    """How a value between pixels is found."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+
+
+PIL_MODES = {0: InterpolationMode.NEAREST, 2: InterpolationMode.BILINEAR}  # PIL's own numbers
+
+
+def _interpolation(who: str, mode: Any) -> InterpolationMode:
+    mode = PIL_MODES.get(mode, mode) if isinstance(mode, int) else mode
+    if not isinstance(mode, InterpolationMode):
+        raise ArgumentError(
+            f"{who}: interpolation must be InterpolationMode.NEAREST or BILINEAR, not {mode!r}"
+        )
+    return mode
+
+
+def _pair(who: str, size: Any) -> tuple[int, int]:
+    """(height, width) from a number or a sequence of one or two."""
+    sizes = tuple(size) if isinstance(size, Sequence) else (size,)
+    if not 1 <= len(sizes) <= 2 or not all(_is_size(n) for n in sizes):
+        raise ArgumentError(f"{who}: size must be a number from 1 up or (h, w), not {size!r}")
+    return int(sizes[0]), int(sizes[-1])
+
+
+def _is_size(n: Any) -> bool:
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and bool(n >= 1)
+
+
+def _filling(who: str, fill: Any, channels: int) -> np.ndarray:
+    """One value for each channel, (C, 1, 1), from a number or a sequence."""
+    values = np.asarray(fill).reshape(-1, 1, 1)
+    if len(values) not in (1, channels):
+        raise ArgumentError(f"{who}: fill has {len(values)} values for {channels} channels")
+    return np.broadcast_to(values, (channels, 1, 1))
+
+
+class Resize(Transform):
+    """Images of another size.
+
+    8-bit images come out with PIL's bits.  For floating Tensors nothing is rounded, and antialias
+    may be turned off.
+
+    Parameters
+    ----------
+    size
+        (height, width), or a number: what the shorter edge becomes, the proportions kept.
+    interpolation
+        InterpolationMode.BILINEAR or NEAREST.
+    max_size
+        The most that the longer edge may become, if size is a number.
+    antialias
+        Shrink by averaging, instead of reading four pixels; 8-bit images always do.
+    """
+
+    def __init__(
+        self,
+        size: "int | Sequence[int]",
+        interpolation: Any = InterpolationMode.BILINEAR,
+        max_size: int | None = None,
+        antialias: bool = True,
+    ) -> None:
+        _pair("Resize", size)
+        self.size, self.max_size, self.antialias = size, max_size, antialias
+        self.interpolation = _interpolation("Resize", interpolation)
+        sizes = size if isinstance(size, Sequence) else (size,)
+        self._shorter = sizes[0] if len(sizes) == 1 else None
+        if max_size is not None and (self._shorter is None or max_size <= self._shorter):
+            raise ArgumentError(
+                f"Resize: max_size={max_size} needs one smaller number as size, not {size}"
+            )
+
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        """The (height, width) that an image of this size gets."""
+        if self._shorter is None:
+            return _pair("Resize", self.size)
+        short, long = self._shorter, int(self._shorter * max(height, width) / min(height, width))
+        if self.max_size is not None and long > self.max_size:
+            short, long = int(self.max_size * short / long), self.max_size
+        return (long, short) if width <= height else (short, long)
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """(N, C, H', W')."""
+        size = self.target(*_not_empty("Resize", images))
+        if size == images.shape[2:]:
+            return images
+        if self.interpolation is InterpolationMode.NEAREST:
+            return resample.nearest(images, *size)
+        return resample.bilinear(images, *size, self.antialias)
+
+    def __repr__(self) -> str:
+        return (
+            f"Resize(size={self.size}, interpolation={self.interpolation.value}, "
+            f"max_size={self.max_size}, antialias={self.antialias})"
+        )
+
+
+def _not_empty(who: str, images: np.ndarray) -> tuple[int, int]:
+    """(H, W), neither of them 0."""
+    h, w = images.shape[2:]
+    if not (h and w):
+        raise ShapeError(f"{who}: expected images of at least 1 x 1 pixel, found {h} x {w}")
+    return h, w
+
+
+def _pad(images: np.ndarray, edges: Sequence[int], fill: Any, mode: str) -> np.ndarray:
+    """Pixels added on the left, top, right and bottom."""
+    left, top, right, bottom = edges
+    n, c, h, w = images.shape
+    if mode == "constant":
+        out = np.empty((n, c, top + h + bottom, left + w + right), images.dtype)
+        out[:] = _filling("Pad", fill, c)
+        out[:, :, top : top + h, left : left + w] = images
+        return out
+    options: Any = {"mode": mode}
+    rows = np.pad(np.arange(h), (top, bottom), **options)
+    columns = np.pad(np.arange(w), (left, right), **options)
+    return images[:, :, rows[:, None], columns]
+
+
+def _edges(who: str, padding: Any) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) from a number, (sides, top and bottom), or all four."""
+    p = tuple(padding) if isinstance(padding, Sequence) else (padding,)
+    known = {1: p * 4, 2: p * 2, 4: p}.get(len(p))
+    if known is None or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in p):
+        raise ArgumentError(
+            f"{who}: padding must be 1, 2 or 4 whole numbers from 0 up, not {padding!r}"
+        )
+    return known
+
+
+def _padding_mode(who: str, mode: str) -> str:
+    if mode not in PADDING_MODES:
+        raise ArgumentError(
+            f"{who}: padding_mode must be one of {', '.join(PADDING_MODES)}, not {mode!r}"
+        )
+    return mode
+
+
+class Pad(Transform):
+    """Pixels added around the image.
+
+    Parameters
+    ----------
+    padding
+        How many, on every side; or (left and right, top and bottom); or (left, top, right, bottom).
+    fill
+        Their value, or one for each channel, in the mode constant.
+    padding_mode
+        constant; edge, the last pixel repeated; reflect, mirrored about the last pixel
+        (c b | a b c); symmetric, mirrored about the edge (b a | a b c).
+    """
+
+    def __init__(self, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> None:
+        self._edges = _edges("Pad", padding)
+        self.padding, self.fill = padding, fill
+        self.padding_mode = _padding_mode("Pad", padding_mode)
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """(N, C, top + H + bottom, left + W + right)."""
+        return _pad(images, self._edges, self.fill, self.padding_mode)
+
+    def __repr__(self) -> str:
+        return f"Pad(padding={self.padding}, fill={self.fill}, padding_mode={self.padding_mode})"
+
+
+class CenterCrop(Transform):
+    """The middle of an image, on a black ground where that is larger than the image."""
+
+    def __init__(self, size: "int | Sequence[int]") -> None:
+        self.size = _pair("CenterCrop", size)
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """(N, C, *size)."""
+        th, tw = self.size
+        dh, dw = (max(t - n, 0) for t, n in zip(self.size, images.shape[2:], strict=True))
+        if dh or dw:
+            edges = dw // 2, dh // 2, (dw + 1) // 2, (dh + 1) // 2
+            images = _pad(images, edges, 0, "constant")
+        top, left = (round((n - t) / 2) for n, t in zip(images.shape[2:], self.size, strict=True))
+        return images[:, :, top : top + th, left : left + tw]
+
+    def __repr__(self) -> str:
+        return f"CenterCrop(size={self.size})"
+
+
+class RandomCrop(Transform):
+    """A piece of the image, all places equally likely.
+
+    Parameters
+    ----------
+    size
+        (height, width), or a number for both.
+    padding, fill, padding_mode
+        As in Pad, added first; none if padding is left out.
+    pad_if_needed
+        Widen an image that is smaller than size, on both sides.
+    """
+
+    def __init__(
+        self,
+        size: "int | Sequence[int]",
+        padding: Any = None,
+        pad_if_needed: bool = False,
+        fill: Any = 0,
+        padding_mode: str = "constant",
+    ) -> None:
+        self.size, self.padding = _pair("RandomCrop", size), padding
+        self._edges = _edges("RandomCrop", 0 if padding is None else padding)
+        self.pad_if_needed, self.fill = pad_if_needed, fill
+        self.padding_mode = _padding_mode("RandomCrop", padding_mode)
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """(N, C, *size), a place drawn for each image."""
+        images = self._padded(images)
+        n, (h, w), (th, tw) = len(images), images.shape[2:], self.size
+        if h < th or w < tw:
+            raise ShapeError(
+                f"RandomCrop: size {self.size} is larger than the images, {(h, w)}; "
+                "give padding, or pad_if_needed=True"
+            )
+        if (h, w) == (th, tw):
+            return images
+        random = default_generator.numpy
+        top, left = random.integers(0, h - th + 1, n), random.integers(0, w - tw + 1, n)
+        windows = np.lib.stride_tricks.sliding_window_view(images, (th, tw), (2, 3))
+        return windows[np.arange(n), :, top, left]
+
+    def _padded(self, images: np.ndarray) -> np.ndarray:
+        if any(self._edges):
+            images = _pad(images, self._edges, self.fill, self.padding_mode)
+        if self.pad_if_needed:
+            dh, dw = (max(t - n, 0) for t, n in zip(self.size, images.shape[2:], strict=True))
+            images = _pad(images, (dw, dh, dw, dh), self.fill, self.padding_mode)
+        return images
+
+    def __repr__(self) -> str:
+        return f"RandomCrop(size={self.size}, padding={self.padding})"
+
+
+class RandomHorizontalFlip(Transform):
+    """Left and right exchanged, with probability p."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p <= 1:
+            raise ArgumentError(f"RandomHorizontalFlip: p must be from 0 to 1, not {p}")
+        self.p = p
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """The same shape, drawn for each image."""
+        flip = default_generator.numpy.random(len(images)) < self.p
+        out = images.copy()
+        out[flip] = images[flip][..., ::-1]
+        return out
+
+    def __repr__(self) -> str:
+        return f"RandomHorizontalFlip(p={self.p})"
+
+
+class RandomAffine(Transform):
+    """Images rotated, moved, scaled and sheared at random about their centre.
+
+    Parameters
+    ----------
+    degrees
+        The range of the angle, (least, greatest), or d for (-d, d); clockwise.
+    translate
+        (a, b): moved by at most a widths and b heights, whole pixels; not at all if left out.
+    scale
+        The range of the factor; 1 if left out.
+    shear
+        The range of the shear along x in degrees, s for (-s, s), or (x least, x greatest,
+        y least, y greatest); none if left out.
+    interpolation
+        InterpolationMode.NEAREST or BILINEAR, with PIL's bits for 8-bit images.
+    fill
+        What comes in from outside: a value, or one for each channel.
+    center
+        (x, y) of what stays in place, in pixels from the upper left corner; the middle if left out.
+
+    Notes
+    -----
+    Each image of a batch gets its own draws; so does each call with a PIL image or a Tensor.
+    """
+
+    def __init__(
+        self,
+        degrees: "float | Sequence[float]",
+        translate: Sequence[float] | None = None,
+        scale: Sequence[float] | None = None,
+        shear: "float | Sequence[float] | None" = None,
+        interpolation: Any = InterpolationMode.NEAREST,
+        fill: Any = 0,
+        center: Sequence[float] | None = None,
+    ) -> None:
+        self.degrees = _range("degrees", degrees, (2,))
+        self.translate = translate
+        if translate is not None and not (
+            len(translate) == 2 and all(0 <= t <= 1 for t in translate)
+        ):
+            raise ArgumentError(f"RandomAffine: translate must be 2 of 0 to 1, not {translate}")
+        self.scale = scale
+        if scale is not None and not (len(scale) == 2 and all(s > 0 for s in scale)):
+            raise ArgumentError(f"RandomAffine: scale must be 2 numbers above 0, not {scale}")
+        self.shear = None if shear is None else _range("shear", shear, (2, 4))
+        self.interpolation = _interpolation("RandomAffine", interpolation)
+        self.fill = 0 if fill is None else fill
+        self.center = center
+        if center is not None and len(center) != 2:
+            raise ArgumentError(f"RandomAffine: center must be (x, y), not {center}")
+
+    def draw(self, n: int, height: int, width: int) -> np.ndarray:
+        """The matrices (n, 6) of n random maps, for `resample.affine_nearest`."""
+        angle, scale = _uniform(self.degrees, n), np.ones(n)
+        move, shear = np.zeros((n, 2)), np.zeros((n, 2))
+        if self.translate is not None:
+            for k, most in enumerate(np.multiply(self.translate, (width, height))):
+                move[:, k] = np.round(_uniform((-most, most), n))
+        if self.scale is not None:
+            scale = _uniform(self.scale, n)
+        if self.shear is not None:
+            shear[:, 0] = _uniform(self.shear[:2], n)
+            if len(self.shear) == 4:
+                shear[:, 1] = _uniform(self.shear[2:], n)
+        x, y = (width * 0.5, height * 0.5) if self.center is None else self.center
+        return resample.inverse_affine(angle, move, scale, shear, (x, y))
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """The same shape, each image by its own map."""
+        n, c, h, w = images.shape
+        matrices = self.draw(n, h, w)
+        fill = _filling("RandomAffine", self.fill, c)
+        if self.interpolation is InterpolationMode.NEAREST:
+            return resample.affine_nearest(images, matrices, fill)
+        return resample.affine_bilinear(images, matrices, fill)
+
+    def __repr__(self) -> str:
+        nearest = self.interpolation is InterpolationMode.NEAREST
+        parts = {
+            "degrees": self.degrees,
+            "translate": self.translate,
+            "scale": self.scale,
+            "shear": self.shear,
+            "interpolation": None if nearest else self.interpolation.value,
+            "fill": self.fill if self.fill != 0 else None,
+            "center": self.center,
+        }
+        shown = ", ".join(f"{k}={v}" for k, v in parts.items() if v is not None)
+        return f"RandomAffine({shown})"
+
+
+def _range(name: str, value: Any, sizes: tuple[int, ...]) -> list[float]:
+    """[least, greatest, ...] from a number or a sequence, as floats."""
+    if isinstance(value, (int, float)):
+        if value < 0:
+            raise ArgumentError(
+                f"RandomAffine: {name} as one number must be from 0 up, not {value}"
+            )
+        return [-float(value), float(value)]
+    if len(value) not in sizes:
+        wanted = " or ".join(map(str, sizes))
+        raise ArgumentError(f"RandomAffine: {name} must be a number or {wanted}, not {value}")
+    return [float(v) for v in value]
+
+
+def _uniform(limits: Sequence[float], n: int) -> np.ndarray:
+    """n random numbers between two limits."""
+    low, high = limits
+    return default_generator.numpy.uniform(low, high, n)

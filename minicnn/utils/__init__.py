@@ -1,0 +1,3 @@
+"""torch.utils' names: `minicnn.utils.data` is minicnn.data."""
+
+from . import data

@@ -1,0 +1,249 @@
+"""The examples run in their small form, and the tutorials' among them are PyTorch programs too."""
+
+import ast
+import gzip
+import os
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import minicnn as mc
+from minicnn.datasets import MNIST
+
+FOLDER = Path(__file__).parent.parent / "examples"
+PROGRAMS = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob("*.py"))
+TUTORIALS = {
+    "alexnet_fashion.py", "lenet_cifar10.py", "lenet_d2l.py", "lenet_tanh.py", "mnist_main.py",
+    "lenet_fashion/model.py", "lenet_fashion/model_train.py", "lenet_fashion/model_test.py",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def articles(tmp_path_factory):
+    """A folder laid out as Fashion-MNIST's, with some of MNIST's images: there is no network."""
+    folder = tmp_path_factory.mktemp("data")
+    for part, train, count in (("train", True, 2000), ("t10k", False, 500)):
+        digits = MNIST(train=train)
+        arrays = ("images-idx3", digits.data), ("labels-idx1", digits.targets)
+        for name, values in arrays:
+            array = values.numpy()[:count].astype(np.uint8)
+            sizes = np.array(array.shape, ">u4").tobytes()
+            content = bytes((0, 0, 8, array.ndim)) + sizes + array.tobytes()
+            (folder / f"{part}-{name}-ubyte.gz").write_bytes(gzip.compress(content, 1))
+    return folder
+
+
+def options(program, articles):
+    """What the tests run a program with."""
+    given = ["--small"] if "parser" in (FOLDER / program).read_text() else []
+    fashion = "FashionMNIST" in (FOLDER / program).read_text()
+    return [*given, "--data", str(articles)] if fashion else given
+
+
+# ---- in minicnn --------------------------------------------------------------------------------
+
+ALONE = [p for p in PROGRAMS if "/" not in p]
+IN_ORDER = ["lenet_fashion/model.py", "lenet_fashion/model_train.py", "lenet_fashion/model_test.py"]
+
+
+@pytest.mark.parametrize("programs", [*([p] for p in ALONE), IN_ORDER], ids=lambda p: p[-1])
+def test_an_example_reaches_what_it_asserts(programs, articles, tmp_path):
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    for program in programs:
+        command = [sys.executable, str(FOLDER / program), *options(program, articles)]
+        run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+        assert run.returncode == 0, run.stderr
+        assert run.stdout
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_an_example_says_what_it_shows_and_asserts_it(program):
+    tree = ast.parse((FOLDER / program).read_text())
+    text = ast.get_docstring(tree)
+    assert re.search(r"second|minute|hour", text), "how long does it take?"
+    assert any(isinstance(node, ast.Assert) for node in ast.walk(tree))
+    if program != "lenet_fashion/model.py":
+        assert "--small" in text
+
+
+def test_the_readme_names_every_example():
+    readme = (FOLDER / "README.md").read_text()
+    named = set(re.findall(r"`([\w/]+\.py)`", readme))
+    assert named == set(PROGRAMS)
+
+
+# ---- in PyTorch --------------------------------------------------------------------------------
+
+IMPORTS = {  # every import line of minicnn's in the tutorials' programs, and PyTorch's
+    "import minicnn as torch": "import torch",
+    "import minicnn.data as Data": "import torch.utils.data as Data",
+    "import minicnn.nn as nn": "import torch.nn as nn",
+    "import minicnn.nn.functional as F": "import torch.nn.functional as F",
+    "import minicnn.optim as optim": "import torch.optim as optim",
+    "from minicnn import nn, summary": "from torch import nn; from torchsummary import summary",
+    "from minicnn import nn, transforms": "from torch import nn; "
+    "from torchvision import transforms",
+    "from minicnn import nn, summary, transforms": "from torch import nn; "
+    "from torchsummary import summary; from torchvision import transforms",
+    "from minicnn import transforms": "from torchvision import transforms",
+    "from minicnn.datasets import CIFAR10": "from torchvision.datasets import CIFAR10",
+    "from minicnn.datasets import FashionMNIST": "from torchvision.datasets import FashionMNIST",
+    "from minicnn.datasets import MNIST": "from torchvision.datasets import MNIST",
+    "from minicnn.optim.lr_scheduler import StepLR": "from torch.optim.lr_scheduler import StepLR",
+    "from minicnn.utils.data import DataLoader, Subset": "from torch.utils.data import "
+    "DataLoader, Subset",
+}
+
+
+def for_pytorch(program):
+    """The program's text with other import lines; nothing else may speak of minicnn."""
+    lines = [IMPORTS.get(line, line) for line in (FOLDER / program).read_text().splitlines()]
+    text = "\n".join(lines)
+    names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    modules = [
+        getattr(node, "module", None) or node.names[0].name
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    assert not [m for m in modules if m.startswith("minicnn")], "an import line that is not listed"
+    assert "minicnn" not in names
+    return text
+
+
+class Digits(torch.utils.data.Dataset):
+    """MNIST in torchvision's place: float images instead of PIL's, so that ToTensor has no work."""
+
+    def __init__(self, root=None, train=True, transform=None, download=False):
+        digits = MNIST(train=train)
+        self.data = torch.from_numpy(digits.data.numpy()[:4000])
+        self.targets = digits.targets.tolist()[:4000]
+        self.classes, self.transform = digits.classes, transform
+
+    def __getitem__(self, i):
+        return self.transform(self.data[i][None] / 255), self.targets[i]
+
+    def __len__(self):
+        return len(self.data)
+
+
+def compose(steps):
+    def run(image):
+        for step in steps:
+            image = step(image)
+        return image
+
+    return run
+
+
+def resize(size):
+    return lambda image: torch.nn.functional.interpolate(image[None], (size, size))[0]
+
+
+@pytest.fixture
+def torchvision(monkeypatch):
+    """Stand-ins for torchvision and torchsummary, which are not installed."""
+    modules = {
+        "torchvision": {},
+        "torchvision.transforms": {
+            "Compose": compose,
+            "ToTensor": lambda: lambda image: image,
+            "Resize": resize,
+            "Pad": lambda n: lambda image: torch.nn.functional.pad(image, (n,) * 4),
+            "Normalize": lambda mean, std: lambda image: (image - mean[0]) / std[0],
+        },
+        "torchvision.datasets": {"MNIST": Digits, "FashionMNIST": Digits, "CIFAR10": Digits},
+        "torchsummary": {"summary": lambda model, size: model(torch.zeros(1, *size)).shape},
+    }
+    for name, contents in modules.items():
+        module = types.ModuleType(name)
+        vars(module).update(contents)
+        monkeypatch.setitem(sys.modules, name, module)
+    sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
+    loader = torch.utils.data.DataLoader
+    monkeypatch.setattr(  # no worker processes, no warning that there is no GPU
+        torch.utils.data,
+        "DataLoader",
+        lambda *args, num_workers=0, pin_memory=False, **kw: loader(*args, **kw),
+    )
+
+
+def executed(program, text, run="example"):
+    module = types.ModuleType(run)
+    exec(compile(text, f"{program} (PyTorch)", "exec"), vars(module))
+    return module
+
+
+@pytest.fixture
+def in_pytorch(torchvision, monkeypatch):
+    """program -> its namespace after its definitions, or after all of it, have run in PyTorch."""
+
+    def run(program, name="example"):
+        model = FOLDER / program.replace(Path(program).name, "model.py")
+        if model.exists():
+            found = executed(model.name, for_pytorch("lenet_fashion/model.py"))
+            monkeypatch.setitem(sys.modules, "model", found)
+        return executed(program, for_pytorch(program), name)
+
+    return run
+
+
+MODELS = {  # what makes the model, and its input
+    "lenet_fashion/model.py": ("LeNet", (3, 1, 28, 28)),
+    "lenet_d2l.py": ("net", (3, 1, 28, 28)),
+    "lenet_cifar10.py": ("LeNet", (3, 3, 32, 32)),
+    "lenet_tanh.py": ("TanhLeNet", (3, 1, 32, 32)),
+    "mnist_main.py": ("Net", (3, 1, 28, 28)),
+    "alexnet_fashion.py": ("AlexNet", (1, 1, 227, 227)),
+}
+
+
+@pytest.mark.parametrize("program", MODELS)
+def test_two_steps_are_pytorchs(program, in_pytorch, rng):
+    """The same weights, images and steps: the same losses."""
+    name, shape = MODELS[program]
+    ours = getattr(executed(program, (FOLDER / program).read_text()), name)
+    theirs = getattr(in_pytorch(program), name)
+    ours, theirs = (m if name == "net" else m() for m in (ours, theirs))
+    theirs.load_state_dict({k: torch.from_numpy(v.numpy()) for k, v in ours.state_dict().items()})
+    x = rng.random(shape, np.float32)
+    y = rng.integers(0, 10, len(x))
+    found, expected = (
+        losses(lib, net.eval(), lib.from_numpy(x), lib.from_numpy(y))
+        for lib, net in ((mc, ours), (torch, theirs))
+    )
+    assert expected[0] != expected[1]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def losses(lib, net, x, y):
+    """Before and after a step; in evaluation mode, since dropout's masks differ."""
+    optimizer = lib.optim.SGD(net.parameters(), lr=0.01)
+    first = lib.nn.functional.cross_entropy(net(x), y)
+    first.backward()
+    optimizer.step()
+    with lib.no_grad():
+        return first.item(), lib.nn.functional.cross_entropy(net(x), y).item()
+
+
+WHOLE = [  # the whole of a large AlexNet once in PyTorch is not worth its time
+    ["lenet_d2l.py"], ["lenet_cifar10.py"], ["lenet_tanh.py"], ["mnist_main.py"], IN_ORDER,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("programs", WHOLE, ids=lambda p: p[-1])
+def test_a_tutorial_runs_in_pytorch(programs, in_pytorch, articles, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for program in programs:
+        monkeypatch.setattr(sys, "argv", [program, *options(program, articles)])
+        in_pytorch(program, "__main__")
+
+
+def test_the_tutorials_are_all_tried():
+    assert {p for ps in WHOLE for p in ps} | set(MODELS) == TUTORIALS
+    assert set(PROGRAMS) >= TUTORIALS
