@@ -3,7 +3,8 @@
 Start with minicnn.autograd, then kernels/reference.py, minicnn/ops/conv.py and minicnn/ops/pool.py.
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 from . import (
     accelerator,
@@ -14,7 +15,6 @@ from . import (
     creation,
     cuda,
     data,
-    datasets,
     gradcheck,
     kernels,
     methods,
@@ -22,7 +22,6 @@ from . import (
     optim,
     random,
     serialization,
-    transforms,
     utils,
 )
 from .arrays import bool_ as bool
@@ -71,7 +70,6 @@ from .creation import (
 from .devices import device
 from .random import Generator, default_generator, manual_seed
 from .serialization import load, save
-from .summary_table import summary
 
 allocator.keep_freed_memory()
 
@@ -89,6 +87,12 @@ vars(autograd).update(
     detect_anomaly=lambda: autograd.set_detect_anomaly(True),
 )
 
-if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> Any: ...
+
+def __getattr__(name: str) -> Any:
+    """Imports what takes longer to import, and is needed by fewer, when it is first asked for."""
+    if name in ("datasets", "models", "training", "transforms"):
+        return import_module(f".{name}", __name__)
+    if name == "summary":
+        return import_module(".summary_table", __name__).summary
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

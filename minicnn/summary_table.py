@@ -1,6 +1,5 @@
 """summary: a model's layers as a table, with what each costs, found by running it once."""
 
-import html
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -420,16 +419,18 @@ class Table:
         return "\n".join([lines[0], rule, *lines[1:], rule, *self.footer])
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         align = ["left", "left", *["right"] * (len(HEADINGS) - 2)]
 
         def line(tag: str, cells: tuple[str, ...]) -> str:
             return "".join(
-                f'<{tag} style="text-align: {a}">{html.escape(cell)}</{tag}>'
+                f'<{tag} style="text-align: {a}">{escape(cell)}</{tag}>'
                 for a, cell in zip(align, cells, strict=True)
             )
 
         body = "".join(f"<tr>{line('td', row)}</tr>" for row in self.rows)
-        below = "<br>".join(map(html.escape, self.footer))
+        below = "<br>".join(map(escape, self.footer))
         head = f"<thead><tr>{line('th', HEADINGS)}</tr></thead>"
         return f"<table>{head}<tbody>{body}</tbody></table><p>{below}</p>"
 

@@ -550,5 +550,5 @@ def _names(classes: Sequence[str]) -> list[str]:
     texts = [" ".join(str(c).encode(errors="replace").decode().split()) for c in classes]
     if all(" - " in text for text in texts):
         texts = [text.partition(" - ")[0] for text in texts]
-    short = (t if len(t) <= MAX_NAME else t[: MAX_NAME - 1] + "…" for t in texts)
+    short = (t if len(t) <= MAX_NAME else f"{t[:9]}…{t[-7:]}" for t in texts)
     return [text.replace("$", r"\$") for text in short]
