@@ -20,6 +20,7 @@ from minicnn.datasets import MNIST
 from minicnn.models import LeNet
 from minicnn.nn.functional import cross_entropy
 from minicnn.serialization import load_file
+from minicnn.transforms import ToTensor
 
 STAGES = {  # rows of the picture: module path, and what it is
     "features.1": "conv 1 + ReLU\n6 maps, 28 x 28",
@@ -124,7 +125,7 @@ def main():
         net.load_state_dict(load_file(args.weights))
     else:
         train(net, 6_000 if args.small else 60_000)
-    image, truth = MNIST(train=False)[args.image]
+    image, truth = MNIST(train=False, transform=ToTensor())[args.image]
     outputs = draw(net, image, truth, "filters_and_feature_maps.png")
     guess = outputs[""].argmax()
     print(f"a {truth}, classified as {guess}: see filters_and_feature_maps.png")

@@ -41,8 +41,11 @@ from .autograd import (
 )
 from .backends import use_deterministic_algorithms
 from .creation import (
+    BoolTensor,
+    ByteTensor,
     DoubleTensor,
     FloatTensor,
+    IntTensor,
     LongTensor,
     arange,
     as_tensor,
@@ -86,7 +89,6 @@ vars(autograd).update(
     gradcheck=gradcheck.gradcheck,
     detect_anomaly=lambda: autograd.set_detect_anomaly(True),
 )
-
 
 
 def __getattr__(name: str) -> Any:

@@ -49,9 +49,9 @@ class Tensor:
     _hooks: list[Callable] | None = None
     __array_priority__ = 1000  # so that ndarray + Tensor asks Tensor
 
-    def __init__(self, data: Any, *, requires_grad: bool = False) -> None:
-        if type(data) in (bool, int, float):
-            raise TypeError("Tensor(data) takes an array or a list; use zeros(2, 3) or tensor(2.0)")
+    def __init__(self, data: Any, *sizes: Any, requires_grad: bool = False) -> None:
+        if sizes or type(data) in (bool, int, float):
+            raise TypeError("Tensor(data) takes an array or a list; use empty(2, 3) or tensor(2.0)")
         data = data if is_array(data) else np.asarray(data, np.float32)  # a list becomes float32
         self.array: Array = np.asarray(data) if isinstance(data, (np.ndarray, np.generic)) else data
         self._counter = [0]  # changes in place, shared by all tensors over this memory
@@ -184,6 +184,14 @@ class Context:
 
     def __repr__(self) -> str:
         return f"<{self.op.__name__}>"
+
+    @property
+    def next_functions(self) -> "tuple[tuple[Tensor | Context | None, int], ...]":
+        """Per argument of forward the node it comes from, and which of its outputs it is.
+
+        A leaf stands for itself, where PyTorch has an AccumulateGrad node; None: no gradient goes.
+        """
+        return tuple(edge or (None, 0) for edge in self.edges)
 
     def save_for_backward(self, *arrays: Any) -> None:
         """Keeps arrays until backward; numbers and None are allowed among them."""

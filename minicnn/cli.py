@@ -3,14 +3,15 @@
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .errors import MinicnnError
+from .errors import ArgumentError, MinicnnError
+from .training.views import say
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    add_completion=False, pretty_exceptions_enable=False,
     help="minicnn: a deep-learning engine to read, and to train LeNet with.",
     epilog="--debug, anywhere, shows the traceback of an error.",
 )  # fmt: skip
@@ -22,17 +23,21 @@ def _version(wanted: bool) -> None:
     if wanted:
         from . import __version__
 
-        print(f"minicnn {__version__}")
+        say(f"minicnn {__version__}")
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and end.")
     ] = False,
 ) -> None:
-    """Takes what stands before the command."""
+    """Takes what stands before the command; shows the help where there is none."""
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -84,19 +89,11 @@ def train(
     try:
         if resume is not None:
             _refuse_beside_resume(context)
-            outcome = training.resume(resume, tensorboard=tensorboard)
+            training.resume(resume, tensorboard=tensorboard)
         else:
-            outcome = training.train(training.Recipe(**recipe), out, tensorboard=tensorboard)
+            training.train(training.Recipe(**recipe), out, tensorboard=tensorboard)
     except KeyboardInterrupt as stop:  # said and saved already; the shell's code for a signal
         raise SystemExit(128 + getattr(stop, "signal", signal.SIGINT)) from None
-    best, scores = outcome.trainer.best, outcome.scores
-    assert best is not None
-    print(f"test accuracy {scores.accuracy:.2%} with the weights of epoch {best['epoch']}", end="")
-    if outcome.trainer.val is not None:
-        print(f" (best on validation: {best['val_acc_all']:.2%})", end="")
-    seconds = sum(row["seconds"] for row in outcome.trainer.history)
-    print(f"; {seconds:.0f} s of training")
-    print(f"weights, history and pictures are in {outcome.folder}")
 
 
 _RECIPE = (
@@ -122,15 +119,16 @@ def test(run: RunFolder) -> None:
     from . import training
 
     scores, classes = training.test(run), training.read_config(run)["classes"]
-    print(f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.2%} of {len(scores.labels):,}")
+    say(f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.2%} of {len(scores.labels):,}")
     width = max(map(len, classes))
     for name, share, row in zip(classes, scores.per_class, scores.confusion, strict=True):
-        print(f"  {name:{width}}  {share:7.2%} of {row.sum():,}")
-    print("first predictions (truth > prediction where they differ):")
-    first = scores.labels[:20], scores.predicted[:20]
-    pairs = [(classes[t], classes[p]) for t, p in zip(*first, strict=True)]
-    print("  " + ", ".join(t if t == p else f"{t} > {p}" for t, p in pairs))
-    print(f"pictures: {run / 'predictions.png'}, {run / 'mistakes.png'}, {run / 'confusion.png'}")
+        say(f"  {name:{width}}  {share:7.2%} of {row.sum():,}")
+    say("some predictions (truth > prediction where they differ):")
+    some = scores.some(20)
+    both = zip(scores.labels[some], scores.predicted[some], strict=True)
+    pairs = [(classes[t], classes[p]) for t, p in both]
+    say("  " + ", ".join(t if t == p else f"{t} > {p}" for t, p in pairs))
+    say(f"pictures: {run / 'predictions.png'}, {run / 'mistakes.png'}, {run / 'confusion.png'}")
 
 
 @app.command()
@@ -146,7 +144,7 @@ def predict(
 
     classes = read_config(run)["classes"]
     for path, probabilities in zip(images, probabilities_of(run, images), strict=True):
-        print(f"{path}\n{bars(classes, probabilities, top)}")
+        say(f"{path}\n{bars(classes, probabilities, top)}")
 
 
 @app.command()
@@ -183,7 +181,7 @@ def models() -> None:
         parameters = sum(p.numel() for p in net.parameters())
         size = "x".join(map(str, net.input_shape))
         doc = (type(net).__doc__ or "").splitlines()[0]
-        print(f"{name:14} {size:10} {parameters:12,} parameters  {doc}")
+        say(f"{name:14} {size:10} {parameters:12,} parameters  {doc}")
 
 
 @app.command()
@@ -193,12 +191,12 @@ def datasets() -> None:
 
     for name, about in DATASETS.items():
         size = "x".join(map(str, about.shape))
-        print(
+        say(
             f"{name}: {about.title}; {size}, {len(about.classes)} classes, {about.train:,} images "
             f"to train with, {about.test:,} to test\n"
             f"  looked for: {about.places}\n  source: {about.source}\n  licence: {about.licence}"
         )
-    print(
+    say(
         "any other: a folder with train/ and test/ of class folders, or an .npz file with "
         "x_train, y_train, x_test, y_test"
     )
@@ -211,19 +209,28 @@ def main() -> None:
     """
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    code: Any = 0
     try:
-        app(arguments)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+        code = app(arguments, standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 128 + signal.SIGINT
     except Exception as error:
         if debug:
             raise
         print(f"minicnn: {_one_line(error)}", file=sys.stderr)
-        sys.exit(1)
+        code = 2 if isinstance(error, ArgumentError) or _is_usage(error) else 1
+    sys.exit(code)
 
 
-def _one_line(error: Exception) -> str:
+def _is_usage(error: Exception) -> bool:
+    """Whether typer refused the arguments; where it keeps the class changes between versions."""
+    return any(kind.__name__ == "UsageError" for kind in type(error).__mro__)
+
+
+def _one_line(error: Any) -> str:
     """What went wrong; what minicnn did not foresee says so."""
+    if _is_usage(error):
+        return " ".join(error.format_message().split()) + " (--help tells more)"
     text = " ".join(str(error).split())
     if isinstance(error, (MinicnnError, OSError)):
         return text

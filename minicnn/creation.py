@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import dtype_of, float32, float64, int64, is_floating
+from .arrays import bool_, dtype_of, float32, float64, int32, int64, is_floating, uint8
 from .autograd import Tensor
 from .devices import device, to_device
 from .errors import DtypeError
@@ -131,10 +131,12 @@ def linspace(
 
 
 def arange(
-    *limits: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """`arange(end)`, `arange(start, end)` or `arange(start, end, step)`; end is not included."""
-    array = np.arange(*limits)
+    start, end = (0, start) if end is None else (start, end)
+    array = np.arange(start, end, step)
     natural = float32 if is_floating(array.dtype) else array.dtype
     return _made(array, dtype or natural, device, requires_grad)
 
@@ -175,10 +177,15 @@ def normal(
 
 
 def randint(
-    low: int, high: int | None = None, size: Any = (), generator: Generator | None = None,
+    low: int = 0, high: Any = None, size: Any = (), generator: Generator | None = None,
     dtype: Any = None, device: Any = None,
 ) -> Tensor:  # fmt: skip
-    """Random integers from low (0 if only one limit is given) up to but without high."""
+    """Random integers from low up to but without high: `randint(low, high, size)`.
+
+    With one limit, `randint(high, size)`, low is 0.
+    """
+    if isinstance(high, (tuple, list)):
+        high, size = None, high
     low, high = (0, low) if high is None else (low, high)
     numbers = (generator or default_generator).numpy.integers(low, high, from_args((size,)))
     return _made(numbers, dtype, device, False)
@@ -230,10 +237,24 @@ class TensorType:
         self.dtype = dtype  # NumPy looks for it when it is given one of these for a dtype
 
     def __call__(self, *data: Any) -> Tensor:
-        """A tensor of a list or an array, or zeros of these sizes."""
+        """A tensor of a list or an array, zeros of these sizes, or an empty tensor of nothing."""
+        if not data:
+            return zeros(0, dtype=self.dtype)
         if len(data) == 1 and not isinstance(data[0], int):
             return tensor(data[0], dtype=self.dtype)
         return zeros(*data, dtype=self.dtype)
 
 
 FloatTensor, DoubleTensor, LongTensor = map(TensorType, (float32, float64, int64))
+IntTensor, ByteTensor, BoolTensor = map(TensorType, (int32, uint8, bool_))
+
+
+def _new(make: Any) -> Any:
+    """make as a method of a tensor, whose dtype and device what is made has unless it is told."""
+    return lambda self, *args, **options: make(
+        *args, **{"dtype": self.dtype, "device": self.device} | options
+    )
+
+
+for _make in (zeros, ones, empty, full, tensor):
+    setattr(Tensor, f"new_{_make.__name__}", _new(_make))

@@ -10,10 +10,10 @@ class Generator:
 
     `numpy` gives the host's numbers (initial weights, shuffling); `counters(n)` hands out a seed
     and an offset from which a kernel makes n numbers on any device, so two integers are the whole
-    state of a dropout mask.
+    state of a dropout mask.  A device is taken for PyTorch's sake: the numbers are the same on any.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int | None = None, *, device: Any = "cpu") -> None:
         self.manual_seed(
             int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         )

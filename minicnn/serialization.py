@@ -6,7 +6,6 @@ is (numbers, text, nesting) as JSON into the file's metadata.  The library is im
 used.
 """
 
-import io
 import json
 import os
 import secrets
@@ -23,6 +22,7 @@ from .autograd import Tensor
 from .devices import device, to_device
 from .errors import ArgumentError, DataError
 from .nn.module import Parameter
+from .untrusted import check_packing, read_npy, reason
 
 # safetensors' names for the element types that minicnn has
 DTYPES = ("BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "F32", "F64")
@@ -173,8 +173,9 @@ def _opened(path: Path, label: Any = None) -> Iterator[Any]:
     except DataError:
         raise
     except (SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{label}: expected a sound safetensors file, found: {reason}") from None
+        raise DataError(
+            f"{label}: expected a sound safetensors file, found: {reason(error)}"
+        ) from None
 
 
 def _loaded(label: Any, file: Any, name: str) -> np.ndarray:
@@ -414,25 +415,15 @@ def _read_npz(path: Path, label: str) -> dict[str, np.ndarray]:
             size = sum(member.file_size for member in members)
             if size > NPZ_LIMIT:
                 raise ValueError(f"one that unpacks to {size} bytes, more than {NPZ_LIMIT}")
-            return {m.filename.removesuffix(".npy"): _npy(archive.read(m)) for m in members}
+            check_packing(label, os.path.getsize(path), size)
+            return {m.filename.removesuffix(".npy"): _npy(label, archive, m) for m in members}
     except DataError:
         raise
     except Exception as error:  # zipfile and the .npy header's parser raise a dozen kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{label}: expected a sound .npz file, found: {reason}") from None
+        raise DataError(f"{label}: expected a sound .npz file, found: {reason(error)}") from None
 
 
-def _npy(content: bytes) -> np.ndarray:
-    """The array of an .npy file, whose header may lie; no objects, which would be pickles."""
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f".npy format {version}, not 1.0 or 2.0")
-    header = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, fortran_order, dtype = header(stream)
-    array = np.frombuffer(content, dtype_of(dtype), offset=stream.tell())
-    return array.reshape(shape, order="F" if fortran_order else "C").copy()
+def _npy(label: str, archive: Any, member: Any) -> np.ndarray:
+    """The array of a member, in C order; no objects, which would be pickles."""
+    array = read_npy(f"{label}: {member.filename!r:.60}", archive, member)
+    return np.ascontiguousarray(array, dtype_of(array.dtype)).reshape(array.shape)

@@ -1,14 +1,14 @@
 """Reads thousands of damaged and hostile files, and looks at how each is refused.
 
-    python tests/fuzz.py                          (10,000 files, about 3 minutes on 2 cores)
+    python tests/fuzz.py                        (10,000 files, about 4 minutes on 2 cores)
     python tests/fuzz.py --files 1000 --seed 3
-    python tests/fuzz.py --only 4711              (one file again)
+    python tests/fuzz.py --only 4711            (one file again)
 
 File n is of format n % len(FORMATS), made and changed after the seed and n alone.  Its readers must
 return, or raise a MinicnnError of one printable line that names the file; without a warning, a word
-printed, another file touched, 2 s of processor time or 256 MiB of address space.  A sound file must
-be read.  Each file is read in a forked process, so that the kernel can stop a hang, a crash is known
-by its number, and memory is that of the file alone.
+printed, another file touched, 2 s of processor time or 256 MiB of memory.  A sound file must be
+read.  Each file is read in a forked process, so that the kernel can stop a hang, a crash is known
+by its number, and memory is that of the file alone.  Linux only.
 """
 
 import argparse
@@ -18,7 +18,6 @@ import faulthandler
 import gc
 import json
 import os
-import re
 import resource
 import shutil
 import signal
@@ -30,15 +29,16 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from fuzz_formats import FORMATS
 from mutations import Mutation, Sound
+from planted import PLANTED
 
 BATCH = 2500  # files that one process reads
 SECONDS = 2.0  # of processor time that a file may take
 WAIT = 60.0  # seconds of any time
-MEMORY = 256 * 2**20  # bytes of address space
+MEMORY = 256 * 2**20  # bytes of address space, and of pages in it
 FORBIDDEN = 2**30  # bytes above which an allocation fails, so that no machine is harmed
 LONGEST = 1000  # characters of a message
-LIBTIFF = r"((tempfile\.tif|TIFF\w+|\w+Decode|\w+Setup\w*): [^\n]*\n*)+"  # past Python
 
 
 # ---- a worker --------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def worker(seed, formats, first, count):
     os.dup2(2, 1)
     with tempfile.TemporaryDirectory() as parent:
         os.chdir(parent)
-        for name in dict.fromkeys(formats):  # imports and caches are no file's fault
+        for name in set(formats) & set(FORMATS):  # imports and caches are no file's fault
             write, *readers = entry(name)
             folder = Path(parent) / "sound"
             folder.mkdir()
@@ -66,9 +66,6 @@ def worker(seed, formats, first, count):
 
 def entry(name):
     """A format's writer and readers."""
-    from fuzz_formats import FORMATS
-    from planted import PLANTED
-
     return (FORMATS | PLANTED)[name]
 
 
@@ -84,7 +81,7 @@ def case(seed, name, number, parent):
     child = os.fork()
     if not child:
         try:
-            os.write(sending, json.dumps(read_all(readers, folder, not m.done)).encode()[:60_000])
+            os.write(sending, json.dumps(read_all(readers, folder, not m.done)).encode())
         finally:
             os._exit(0)
     os.close(sending)
@@ -97,7 +94,8 @@ def case(seed, name, number, parent):
         about |= json.loads(answer)
     else:
         about["findings"] += [crashed(os.waitstatus_to_exitcode(status), words)]
-    if answer and words and not re.fullmatch(LIBTIFF, words):
+    tiff = any(path.read_bytes()[:2] in (b"II", b"MM") for path in folder.glob("a/*"))
+    if answer and words and not tiff:  # libtiff prints past PIL, and cannot be stopped
         about["findings"] += [f"printed: {words}"]
     written = [*folder.rglob("harmed"), *set(os.listdir(parent)) - there - {"digits"}]
     about["findings"] += [f"{path} was written" for path in written]
@@ -121,11 +119,13 @@ def read_all(readers, folder, sound):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable()
     faulthandler.register(signal.SIGPROF, chain=True)
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    signal.setitimer(signal.ITIMER_REAL, WAIT)
-    judged = [judge(read, folder, sound) for read in readers]
+    judged = []
+    for read in readers:
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, WAIT)
+        judged.append(judge(read, folder, sound))
     memory = max(b - a for a, b in zip(base, _memory("VmPeak", "VmHWM"), strict=True))
-    findings = [finding for _, found in judged for finding in found]
+    findings = [finding[:2000] for _, found in judged for finding in found][:10]
     if memory > MEMORY:
         findings.append(f"{memory >> 20} MiB of memory")
     messages = [message for message, _ in judged if message]
@@ -202,8 +202,6 @@ def batch(seed, formats, first, count):
 
 def fuzz(files, seed, formats=None, first=0, jobs=None):
     """A row (a dict) for each of so many files."""
-    from fuzz_formats import FORMATS
-
     formats = list(FORMATS) if formats is None else formats
     jobs = jobs or os.cpu_count()
     size = max(1, min(BATCH, -(-files // jobs)))

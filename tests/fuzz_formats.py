@@ -17,7 +17,7 @@ import tarfile
 import zlib
 
 import numpy as np
-from files import cifar_arrays, cifar_contents, idx, integer2, pickle2, pickle3, string2
+from files import cifar_arrays, idx, pickle2, pickle3, string2
 from mutations import EXTREMES, ODD
 
 from minicnn.errors import MinicnnError
@@ -137,9 +137,15 @@ def cifar_file(m, layout, k):
     return name, m(content, pickle3(images, labels))
 
 
+OPCODES = b"(.0]})lat\x85\x86\x87eusbRhqjrKMJN\x88U\x8a\x94\x93\x8cc"
+
+
 def hostile_pickle(m, sound):
     """Calls, bombs of memory and nesting, lengths that lie, or opcodes at random."""
-    number = lambda form: struct.pack(form, m.chance.choice(EXTREMES) % 256 ** struct.calcsize(form))
+
+    def number(form):
+        return struct.pack(form, m.chance.choice(EXTREMES) % 256 ** struct.calcsize(form))
+
     encode = b"c_codecs\nencode\n"
     array = pickle3(*cifar_arrays(1, 1))
     doubling = b"K\x01" + b"q\x00h\x00\x86" * 60  # ((((1, 1), (1, 1)), ...)
@@ -161,10 +167,10 @@ def hostile_pickle(m, sound):
         lambda: b"\x80\x02" + doubling + b".",
         lambda: array.replace(b"K\x01M\x00\x0c\x86", doubling),  # as the shape
         lambda: array.replace(b"X\x02\0\0\0u1", doubling),  # as the type
-        lambda: b"\x80\x02" + encode + b"q\x00X" + struct.pack("<I", 2**20) + b"a" * 2**20
-        + b"q\x01X\x06\0\0\0latin1q\x020(" + b"h\x00h\x01h\x02\x86R" * 3000 + b"t.",
+        lambda: b"\x80\x02(" + encode + b"q\x00X" + struct.pack("<I", 2**20) + b"a" * 2**20
+        + b"q\x01X\x06\0\0\0latin1q\x02" + b"h\x00h\x01h\x02\x86R" * 3000 + b"t.",
         lambda: sound.replace(b"_reconstruct", m.chance.choice((b"_frombuffer_", b"x"))),
-        lambda: b"\x80\x02" + bytes(m.chance.choices(b"(.0]})lat\x85\x86\x87eusbRhqjrKMJN\x88U\x8a\x94\x93\x8cc", k=300)),
+        lambda: b"\x80\x02" + bytes(m.chance.choices(OPCODES, k=300)),
     )  # fmt: skip
     return m.chance.choice(makers)()
 
@@ -205,7 +211,8 @@ def tar_member(m, name, content):
     if m.happens():
         records = m.chance.choice((
             b"31 GNU.sparse.realsize=99999999\n", b"22 size=99999999999999\n", b"9 size=-\n",
-            b"999999999 path=x\n", b"0 a=b\n", b"27 GNU.sparse.map=0,9,9,9,9\n", b"13 mtime=1e999\n",
+            b"999999999 path=x\n", b"0 a=b\n", b"13 mtime=1e999\n",
+            b"27 GNU.sparse.map=0,9,9,9,9\n",
         ))  # fmt: skip
         extra = tarfile.TarInfo("pax")
         extra.type, extra.size = m.chance.choice((tarfile.XHDTYPE, tarfile.XGLTYPE)), len(records)
@@ -235,15 +242,16 @@ def npy(m, array):
         "x", (10**4000,), (2**20, 1000), (True, 2),
     )  # fmt: skip
     kind = m.pick(
-        array.dtype.str, "|O", "<f8", ">i4", "|S0", "<U4", "|V8", "f4", "a4", "<M8[s]", "|b1", "<c8",
-        "<f16", "x", 1, None, [("a", "<f4")], [("a", "<f4", (10**9,))], {"names": ["a"]}, ("u1", 3),
+        array.dtype.str, "|O", "<f8", ">i4", "|S0", "<U4", "|V8", "f4", "a4", "<M8[s]", "|b1",
+        "<c8", "<f16", "x", 1, None, [("a", "<f4")], [("a", "<f4", (10**9,))], {"names": ["a"]},
+        ("u1", 3),
     )  # fmt: skip
     text = repr({"descr": kind, "fortran_order": m.pick(False, True, 1, None), "shape": shape})
     text = m.pick(
         text, text.replace(")", "L)"), text.replace("}", ""), text.replace("(", "(" * 200), "",
         "__import__('os').system('touch harmed')", "{'descr': '\\d'}", "-" * 5000 + "1", text * 2,
-        "1 is 1", "[" * 9000, lambda: text + " " * 10_000_000, "{**{}}", "'\\ud800'", "{1: 1}", "\0",
-        text.replace("'", "\n'"), "9" * 5000, "f'{0}'", text.replace("shape", "form"),
+        "1 is 1", "[" * 9000, lambda: text + " " * 10_000_000, "{**{}}", "'\\ud800'", "{1: 1}",
+        "\0", text.replace("'", "\n'"), "9" * 5000, "f'{0}'", text.replace("shape", "form"),
     )  # fmt: skip
     header = m(text.encode() + b"\n")
     version = bytes(m.pick((1, 0), (2, 0), (3, 0), (0, 0), (255, 255)))
@@ -340,7 +348,7 @@ def read_npz_dataset(folder):
 
 
 def write_npz_weights(m, folder):
-    arrays = {k: np.ones(s, m.chance.choice("fdilHB?")) for k, s in (("a", (2, 3)), ("b", ()))}
+    arrays = {k: np.ones(s, m.chance.choice("fdihbB?")) for k, s in (("a", (2, 3)), ("b", ()))}
     members = [(f"{name}.npy", npy(m, array)) for name, array in arrays.items()]
     (folder / "x.npz").write_bytes(zipped(m, members))
 
@@ -378,7 +386,9 @@ def picture_content(m, form):
     options = {}
     if form == "tiff":
         names = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits")
-        options["compression"] = m.chance.choice((*names, "jpeg") if mode in ("L", "RGB") else names)
+        options["compression"] = m.chance.choice(
+            (*names, "jpeg") if mode in ("L", "RGB") else names
+        )
     if form == "jpeg":
         options = {"progressive": m.happens(0.3), "quality": m.chance.choice((30, 90))}
     if form == "webp":
@@ -417,21 +427,27 @@ def png_chunks(m, content):
             w, h, *rest = struct.unpack(">IIBBBBB", data)
             big = (9000, 16_000, 40_000, 2**31 - 1)
             w, h = m.pick((w, h), (w, 0), *((s, s) for s in (2000, 4000, 8000, 9400, *big)))
+            bomb = m.pick(None, 2000, 2400, 2800, 4000, 8000)  # sound, and nothing but zeros
+            w, h = (bomb, bomb) if bomb else (w, h)
             data = struct.pack(">IIBBBBB", w, h, *(m.integer(b, 8) for b in rest))
         if kind == b"IDAT":
+            if bomb:
+                yield chunk(kind, b"\x78\x9c" + zeros(bomb * (8 * bomb + 1) >> 20) + bytes(4))
+                continue
             lines = m(zlib.decompress(data))
             data = m.pick(zlib.compress(lines), lambda: b"\x78\x9c" + zeros(250) + bytes(4))
             extra = m.pick(b"", b"tEXta\0b", lambda: b"zTXta\0\0\x78\x9c" + zeros(100) + bytes(4),
                 lambda: b"iCCPa\0\0\x78\x9c" + zeros(100) + bytes(4), b"tRNS" + bytes(9),
-                b"acTL" + bytes(8), b"eXIf" + m.chance.randbytes(50), b"gAMA", b"pHYs\0")  # fmt: skip
+                b"acTL" + bytes(8), b"eXIf" + m.chance.randbytes(50), b"gAMA")  # fmt: skip
             if extra:
-                yield struct.pack(">I", len(extra) - 4) + extra + _crc(extra)
+                yield chunk(extra[:4], extra[4:])
         data = m(data)
-        yield struct.pack(">I", m.integer(len(data))) + kind + data + _crc(kind + data)
+        yield chunk(kind, data, m.integer(len(data)))
 
 
-def _crc(data):
-    return struct.pack(">I", zlib.crc32(data))
+def chunk(kind, data, length=None):
+    n = len(data) if length is None else length
+    return struct.pack(">I", n) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def read_photograph(folder):
@@ -460,7 +476,6 @@ def digits_run(parent):
 
 
 def read_image_folder(folder):
-    from minicnn import transforms
     from minicnn.datasets import ImageFolder
 
     if (folder / "a" / "x.gif").exists():
@@ -468,8 +483,6 @@ def read_image_folder(folder):
     dataset = ImageFolder(folder)
     dataset[0]
     dataset.in_memory()
-    smaller = transforms.Compose([transforms.Resize((9, 8)), transforms.ToTensor()])
-    ImageFolder(folder, smaller).__getitems__([0])
 
 
 # ---- safetensors -------------------------------------------------------------------------------
@@ -521,7 +534,9 @@ def write_safetensors(m, folder, nested=False):
         header["__metadata__"] = metadata
     for entry in header.values():
         if "dtype" in entry:
-            entry["dtype"] = m.pick(entry["dtype"], "F64", "BF16", "F8_E4M3", "U64", "x", "BOOL", "C64")
+            entry["dtype"] = m.pick(
+                entry["dtype"], "F64", "BF16", "F8_E4M3", "U64", "x", "BOOL", "C64"
+            )
             entry["shape"] = [m.integer(n, 64) for n in entry["shape"]]
             entry["data_offsets"] = [m.integer(n, 64) for n in entry["data_offsets"]]
     path = folder / "x.safetensors"
@@ -577,7 +592,10 @@ def write_run(m, folder):
         **{f"x_{part}": pixels(m, 40, 28, 28) for part in ("train", "test")},
         **{f"y_{part}": np.arange(40) % 10 for part in ("train", "test")},
     )
-    recipe = RECIPE | {"data": str(folder / "data.npz"), "model": m.chance.choice(("lenet", "lenet5"))}
+    recipe = RECIPE | {
+        "data": f"{folder.name}/data.npz",
+        "model": m.chance.choice(("lenet", "lenet5")),
+    }
     state = saved(make(recipe["model"]).state_dict())
     classes = m.pick(CONFIG["classes"], lambda: [""] * 250_000, ["x"] * 1000, ["\x1b[2J"] * 10)
     config = CONFIG | {"recipe": recipe, "classes": classes}
@@ -616,7 +634,7 @@ def checkpoint(number):
     class Keeper:
         def step(self, trainer):
             if (trainer.epoch, trainer.batch) == (2, 1):
-                found.append(saved(trainer.state_dict()))
+                found.append(saved(trainer.state_dict() | {"recipe": RECIPE | {"seed": number}}))
 
         def epoch(self, trainer):
             pass
@@ -625,22 +643,26 @@ def checkpoint(number):
     return found[0]
 
 
-def write_checkpoint(m, folder):
+def write_checkpoint(m, folder, tree=False):
     import minicnn
 
     number = m.chance.randrange(len(RECIPES))
     content = checkpoint(number)
-    if m.happens(0.6):
-        tensor, odd = minicnn.tensor, (*ODD, *map(minicnn.zeros, ((), (0,), (2, 3), (120,))))
-        tree = m.tree(minicnn.load(io.BytesIO(content)), (*odd, tensor([True]), tensor([7])))
+    if tree:
+        m.layer_rate = min(1.0, 10 * m.layer_rate)
+        tensors = [*map(minicnn.zeros, ((), (0,), (2, 3), (120,)))]
+        tensors += minicnn.tensor([True]), minicnn.tensor([7]), minicnn.tensor(math.nan)
+        changed = m.tree(minicnn.load(io.BytesIO(content)), (*ODD, *tensors))
         with contextlib.suppress(TypeError, ValueError, RecursionError):  # else as it was
-            content = saved(tree)
-    elif m.happens(0.7):
-        header, data = parsed(content)
-        metadata = header["__metadata__"]
-        metadata["minicnn"] = m.json(json.loads(metadata["minicnn"])).decode("utf-8", "replace")
-        content = safetensors(m, header, data)
-    (folder / "checkpoint.safetensors").write_bytes(m(content, checkpoint((number + 1) % 4)))
+            content = saved(changed)
+    else:
+        if m.happens(0.5):
+            header, data = parsed(content)
+            metadata = header["__metadata__"]
+            metadata["minicnn"] = m.json(json.loads(metadata["minicnn"])).decode("utf-8", "replace")
+            content = safetensors(m, header, data)
+        content = m(content, checkpoint((number + 1) % 4))
+    (folder / "checkpoint.safetensors").write_bytes(content)
     config = CONFIG | {"recipe": RECIPE | {"seed": number}}
     (folder / "config.json").write_text(json.dumps(config))
 
@@ -676,4 +698,5 @@ FORMATS = {
     "safetensors tree": (functools.partial(write_safetensors, nested=True), read_tree),
     "run config": (write_run, read_run),
     "run checkpoint": (write_checkpoint, read_checkpoint),
+    "run checkpoint tree": (functools.partial(write_checkpoint, tree=True), read_checkpoint),
 }

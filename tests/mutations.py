@@ -38,7 +38,7 @@ class Mutation:
         self.chance = random.Random(seed)
         self.done: list[str] = []
         sound = self.chance.random() < 0.04  # some files stay as they are, and must be read
-        self.rate = 0.0 if sound else self.chance.choice((0.04, 0.1))
+        self.rate = 0.0 if sound else self.chance.choice((0.01, 0.03, 0.1))
         self.layer_rate = 0.0 if sound else self.chance.choice((0.1, 0.4, 0.6))
 
     def happens(self, rate: float | None = None) -> bool:
@@ -156,7 +156,9 @@ class Mutation:
         if not self.happens(self.layer_rate / 2):
             return content
         old = self.chance.choice(sizes)
-        new = self.chance.choice((0, 1, old + 1, 1000, 4000, 8191, 9400, 2**14, 2**16 - 1, 2**31 - 1))
+        new = self.chance.choice(
+            (0, 1, old + 1, 1000, 4000, 8191, 9400, 2**14, 2**16 - 1, 2**31 - 1)
+        )
         order = self.chance.choice(("big", "little"))
         for size in (2, 4):
             if new < 2 ** (8 * size):
@@ -185,7 +187,7 @@ class Mutation:
             near = {int: (1, -1, 2**31), float: (0.5, -1.0)}.get(type(old), (str,))
             by = self.chance.choice(near)
             parent[key] = {"near": str(old)} if by is str else old + by
-        elif kind == "gone" and (len(places) > 1 or isinstance(parent, dict)):
+        elif kind == "gone" and parent is not places[0][0]:  # the whole tree stays
             del parent[key]
         elif kind == "swap":
             other, place = self.chance.choice(places)
@@ -193,7 +195,9 @@ class Mutation:
         elif kind == "double" and isinstance(parent, list):
             parent.insert(key, copy.deepcopy(old))
         elif kind == "key" and isinstance(parent, dict):
-            parent[self.chance.choice(("", "x", "\0", "__metadata__", 0, *parent))] = parent.pop(key)
+            parent[self.chance.choice(("", "x", "\0", "__metadata__", 0, *parent))] = parent.pop(
+                key
+            )
         elif kind == "deep":
             parent[key] = _deep(self.chance.choice((50, 120, 250)))
         else:

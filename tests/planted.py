@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 import warnings
 
 from minicnn.errors import DataError
@@ -11,6 +10,14 @@ from minicnn.errors import DataError
 def write(m, folder):
     (folder / "x").write_bytes(m(b"sound"))
     m.done.append("something")
+
+
+def write_soundly(m, folder):
+    (folder / "x").write_bytes(b"sound")
+
+
+def refuses(folder):
+    raise DataError(f"{folder}: damaged")
 
 
 def raises(folder):
@@ -71,4 +78,4 @@ PLANTED = {
         raises, allocates, fails_to_allocate, computes, segfaults, warns, prints, names_nothing,
         two_lines, controls, talks, runs,
     )
-}  # fmt: skip
+} | {"refuses": (write_soundly, refuses)}  # fmt: skip

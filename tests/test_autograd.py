@@ -46,6 +46,15 @@ def test_a_value_used_twice_receives_both_gradients(rng):
     both(lambda x: (x * x.exp() + x).sum(), rng.standard_normal((2, 3)))
 
 
+def test_the_graph_can_be_followed_by_hand():
+    w, x = mc.tensor([1.0, 2.0], requires_grad=True), mc.tensor([3.0, 4.0])
+    y = (w * x).sum()
+    (node, number), *rest = y.grad_fn.next_functions
+    assert (str(node), number) == ("<Mul>", 0)
+    assert all(edge == (None, 0) for edge in rest)  # the arguments dim and keepdim
+    assert node.next_functions == ((w, 0), (None, 0))
+
+
 def test_every_use_is_met_before_the_value_itself(rng):
     def f(x, w):
         a = x * w

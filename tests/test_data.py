@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.utils.data as torch_data
+from PIL import Image
 
 import minicnn
 from minicnn.data import (
@@ -19,6 +20,7 @@ from minicnn.data import (
     Subset,
     SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
     random_split,
 )
@@ -447,6 +449,20 @@ def test_collate_stacks_tensors():
     )
 
 
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_pil_images_collate_to_floats(mode, channels):
+    images = [Image.new(mode, (4, 2), (51,) * channels if channels > 1 else 51) for _ in range(3)]
+    images[1].putpixel((3, 0), 255 if channels == 1 else (255, 0, 102))
+    x, labels = default_collate([(image, k) for k, image in enumerate(images)])
+    expected = np.full((3, channels, 2, 4), 0.2, np.float32)
+    expected[1, :, 0, 3] = [1, 0, 0.4][:channels]
+    assert x.dtype == np.float32
+    np.testing.assert_array_equal(x.numpy(), expected)
+    assert labels.tolist() == [0, 1, 2]
+    with pytest.raises(ShapeError, match="stack"):
+        default_collate([images[0], Image.new(mode, (5, 2))])
+
+
 def test_collate_copies():
     x = np.zeros(2)
     default_collate([x]).fill_(1)
@@ -485,6 +501,65 @@ def test_random_samplers_are_seeded_and_new_each_time():
         assert sorted(first) == [start + i for i in SequentialSampler(range(50))]
         assert start in (0, 100)
         assert len(a) == 50
+
+
+def test_weights_decide_how_often_a_sample_comes():
+    weights = [1.0, 0.0, 3.0, 6.0]
+    drawn = list(WeightedRandomSampler(weights, 20_000, generator=minicnn.Generator(1)))
+    assert all(type(i) is int for i in drawn)
+    shares = np.bincount(drawn, minlength=4) / 20_000
+    np.testing.assert_allclose(shares, [0.1, 0, 0.3, 0.6], 0, 0.015)  # four deviations
+    theirs = list(torch_data.WeightedRandomSampler(weights, 20_000))
+    np.testing.assert_allclose(shares, np.bincount(theirs, minlength=4) / 20_000, 0, 0.03)
+
+
+def test_weighted_draws_without_replacement():
+    sampler = WeightedRandomSampler(minicnn.tensor([1.0, 2.0, 0.0, 5.0]), 3, replacement=False)
+    epochs = [list(sampler) for _ in range(4000)]
+    assert all(sorted(e) == [0, 1, 3] for e in epochs)
+    first = np.bincount([e[0] for e in epochs], minlength=4) / 4000
+    np.testing.assert_allclose(first, [1 / 8, 2 / 8, 0, 5 / 8], 0, 0.03)
+    # the second after a 3, among those left: 1 : 2
+    second = np.bincount([e[1] for e in epochs if e[0] == 3], minlength=4)
+    assert second[0] / second.sum() == pytest.approx(1 / 3, abs=0.04)
+
+
+def test_weighted_samplers_are_seeded_and_feed_the_loader():
+    sampler = WeightedRandomSampler([0, 1e308, 1e308], 7, generator=minicnn.Generator(4))
+    assert len(sampler) == 7
+    loader = DataLoader(numbers(3), batch_size=4, sampler=sampler)
+    assert len(loader) == 2
+    first, second = epoch(loader), epoch(loader)
+    assert [len(batch) for batch in first] == [4, 3]
+    assert {i for batch in first + second for i in batch} == {1, 2}
+    sampler.generator.manual_seed(4)
+    assert [epoch(loader), epoch(loader)] == [first, second]
+    minicnn.manual_seed(2)
+    drawn = list(WeightedRandomSampler(np.ones(50), 50))
+    minicnn.manual_seed(2)
+    assert list(WeightedRandomSampler([1] * 50, 50)) == drawn
+    assert minicnn.utils.data.WeightedRandomSampler is WeightedRandomSampler
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1.0], 0), "num_samples must be a whole number from 1 up, not 0"),
+        (([1.0], 2.5), "num_samples must be .*, not 2.5"),
+        (([1.0], True), "num_samples must be .*, not True"),
+        (([1.0, -2.0], 1), r"finite numbers from 0 up, .*found shape \(2,\), minimum -2, sum -1"),
+        (([0.0, 0.0], 1), "not all 0; .*sum 0"),
+        (([float("nan")], 1), "sum nan"),
+        (([float("inf")], 1), "sum inf"),
+        (([], 1), r"found shape \(0,\)"),
+        (([[1.0]], 1), r"found shape \(1, 1\)"),
+        (([1.0, 0.0], 2, False), "cannot draw 2 samples without .* from 1 weights above 0; pass"),
+    ],
+)
+def test_weights_refused(arguments, message):
+    with pytest.raises(ArgumentError, match=f"^WeightedRandomSampler: .*{message}") as found:
+        WeightedRandomSampler(*arguments)
+    assert "\n" not in str(found.value)
 
 
 def test_a_batch_sampler_that_makes_no_batches_is_refused():

@@ -12,9 +12,16 @@ from PIL import Image
 
 import minicnn
 from minicnn import transforms
-from minicnn.data import DataLoader, Subset
+from minicnn.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    Subset,
+    default_collate,
+    random_split,
+)
 from minicnn.datasets import MNIST, FashionMNIST, ImageDataset, read_idx
-from minicnn.errors import ArgumentError, DataError, DtypeError
+from minicnn.errors import ArgumentError, DataError
 
 PACKAGED = Path(minicnn.__file__).parent / "datasets" / "mnist"
 MD5 = {
@@ -190,10 +197,17 @@ def test_figures_known_to_the_field(train, test):
     assert variance**0.5 == pytest.approx(0.3081, abs=5e-5)
 
 
-def test_a_sample_is_as_if_through_to_tensor(train):
+def test_an_untransformed_sample_is_a_pil_image(train):
     image, label = train[7]
+    assert isinstance(image, Image.Image)
+    assert (image.mode, image.size) == ("L", (28, 28))
+    np.testing.assert_array_equal(np.asarray(image), train.data.numpy()[7])
+    assert (label, type(label)) == (3, int)
+
+
+def test_a_sample_through_to_tensor(train):
+    image, label = MNIST(transform=transforms.ToTensor())[7]
     expected = torch.from_numpy(train.data.numpy()[7:8].copy()).float().div(255)
-    assert isinstance(image, minicnn.Tensor)
     assert image.shape == (1, 28, 28)
     assert image.dtype == np.float32
     np.testing.assert_array_equal(image.numpy(), expected.numpy())
@@ -216,8 +230,62 @@ def test_a_batch_is_its_samples(test):
     assert images.dtype == np.float32
     assert images.is_contiguous()
     assert labels.dtype == np.int64
-    np.testing.assert_array_equal(images.numpy(), np.stack([test[i][0].numpy() for i in indices]))
+    pixels = np.stack([np.asarray(test[i][0]) for i in indices])
+    expected = torch.from_numpy(pixels).float().div(255)[:, None]
+    np.testing.assert_array_equal(images.numpy(), expected.numpy())
     assert labels.tolist() == [test[i][1] for i in indices]
+
+
+def test_samples_collate_to_the_batch(test):
+    """Whichever way a batch is made, from the data set or from its PIL images."""
+    where = [5, 9_999, 0]
+    images, labels = test.__getitems__(where)
+    chained = Subset(ConcatDataset([test, test]), where)  # which knows no gather
+    loaders = DataLoader(test, 3, sampler=where, collate_fn=default_collate), DataLoader(chained, 3)
+    for loader in loaders:
+        ((ours, same),) = loader
+        assert ours.dtype == np.float32
+        np.testing.assert_array_equal(ours.numpy(), images.numpy())
+        assert same.tolist() == labels.tolist()
+
+
+class PerSplit(Dataset):
+    """A transform for one part of a split, as many write it around torchvision's data sets."""
+
+    def __init__(self, subset, transform):
+        self.subset, self.transform = subset, transform
+
+    def __getitem__(self, index):
+        image, label = self.subset[index]
+        return self.transform(image), label
+
+    def __len__(self):
+        return len(self.subset)
+
+
+def test_a_transform_for_each_part_of_a_split(test):
+    few = Subset(test, range(10))
+    part, _ = random_split(few, [6, 4], minicnn.Generator(3))
+    chain = transforms.Compose([transforms.Resize(32), transforms.ToTensor()])
+    ((images, labels),) = DataLoader(PerSplit(part, chain), 6)
+    where = part.indices
+    larger = [Image.fromarray(test.data.numpy()[i]).resize((32, 32), 2) for i in where]
+    expected = np.stack([np.asarray(image) for image in larger])[:, None] / np.float32(255)
+    np.testing.assert_array_equal(images.numpy(), expected)
+    assert labels.tolist() == test.targets.numpy()[where].tolist()
+
+
+@pytest.mark.parametrize("kind", [MNIST, FashionMNIST])
+def test_torchvisions_old_names_warn(tmp_path, kind):
+    fill(tmp_path / kind.__name__ / "raw")
+    dataset = kind(tmp_path, train=False)
+    assert dataset.raw_folder == str(tmp_path / kind.__name__ / "raw")
+    for old, new in (("train_data", "data"), ("test_data", "data"),
+                     ("train_labels", "targets"), ("test_labels", "targets")):  # fmt: skip
+        message = rf"^{kind.__name__}\.{old} is an old name: write \.{new}$"
+        with pytest.warns(UserWarning, match=message) as caught:
+            assert getattr(dataset, old) is getattr(dataset, new)
+        assert caught[0].filename == __file__
 
 
 def test_batches_are_gathered(test, monkeypatch):
@@ -232,7 +300,8 @@ def test_writing_into_a_batch_leaves_the_data_set(test):
     before = test.data.numpy()[:4].copy(), test.targets.numpy()[:4].copy()
     images, labels = test.__getitems__(range(4))
     image, _ = test[0]
-    for t in (images, labels, image):
+    image.paste(7, (0, 0, 28, 28))
+    for t in (images, labels):
         t.fill_(7)
     np.testing.assert_array_equal(test.data.numpy()[:4], before[0])
     np.testing.assert_array_equal(test.targets.numpy()[:4], before[1])
@@ -307,12 +376,15 @@ def test_a_chain_with_a_foreign_step(tmp_path):
 
 
 def test_images_that_stay_pil_images(tmp_path):
-    fill(tmp_path)
-    dataset = MNIST(tmp_path, False, transforms.Pad(2))
-    image, _ = dataset[0]
-    assert (image.mode, image.size) == ("L", (32, 32))
-    with pytest.raises(DtypeError, match=r"MNIST: .* 8-bit images, .*; end it with .*ToTensor\(\)"):
-        list(DataLoader(dataset, 2))
+    pixels = fill(tmp_path)
+    expected = np.zeros((5, 1, 32, 32), np.float32)
+    expected[:, 0, 2:30, 2:30] = pixels / np.float32(255)
+    for transform in (transforms.Pad(2), transforms.Pad(2).__call__):
+        dataset = MNIST(tmp_path, False, transform)
+        image, _ = dataset[0]
+        assert (image.mode, image.size) == ("L", (32, 32))
+        ((images, _),) = DataLoader(dataset, 5)
+        np.testing.assert_array_equal(images.numpy(), expected)
 
 
 def test_a_subset_by_an_array_gathers(test, monkeypatch):

@@ -169,7 +169,8 @@ def test_every_layer_has_a_case():
     tested = {case[0] for case in LAYERS + NORMS + LOSSES} | {"MSELoss"} | set(BINARY)
     containers = {"Module", "Sequential", "ModuleList", "ModuleDict"}
     there = {n for n, v in vars(nn).items() if isinstance(v, type) and issubclass(v, nn.Module)}
-    assert there - containers - tested == {"ScaledTanh", "Subsample2d"}  # PyTorch lacks these
+    lazy = {"LazyBatchNorm2d", "LazyConv2d", "LazyLinear"}  # see test_module.py
+    assert there - containers - tested == lazy | {"ScaledTanh", "Subsample2d"}  # not PyTorch's
 
 
 def test_scaled_tanh(rng):
@@ -470,7 +471,7 @@ def test_a_loss_refuses_an_unknown_reduction():
         nn.MSELoss(reduction="average")(x, x)
 
 
-BINARY = ["BCELoss", "L1Loss", "BCEWithLogitsLoss"]
+BINARY = ["BCELoss", "L1Loss", "SmoothL1Loss", "BCEWithLogitsLoss"]
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -563,6 +564,44 @@ def test_dropout2d_drops_whole_channels():
         F.dropout2d(mc.ones(3, 4))
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda f, x: f.normalize(x),
+        lambda f, x: f.normalize(x * 0, dim=0, eps=0.5) + f.normalize(x, p=1, dim=-1),
+        lambda f, x: f.smooth_l1_loss(x, x.detach() * 0 + 0.3),
+        lambda f, x: f.smooth_l1_loss(x, x.detach() * 0, reduction="none", beta=0.5),
+        lambda f, x: f.smooth_l1_loss(x, x.detach() * 0 + 1, reduction="sum", beta=0),
+        lambda f, x: f.interpolate(x, (7, 3), mode="bilinear"),
+        lambda f, x: f.interpolate(x, scale_factor=2.5, mode="bilinear"),
+        lambda f, x: f.interpolate(x, scale_factor=(2, 0.5), mode="bilinear", align_corners=True),
+        lambda f, x: f.interpolate(x, (1, 9), mode="bilinear", align_corners=True),
+    ],
+)
+def test_a_function_made_of_others_is_pytorchs_with_its_gradient(f, rng):
+    x = rng.standard_normal((2, 3, 5, 4))
+    found = []
+    for lib in (mc, torch):
+        a = lib.tensor(x, requires_grad=True)
+        y = f(lib.nn.functional, a)
+        (y * y + y).sum().backward()
+        found.append((y.detach().numpy(), a.grad.numpy()))
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_smooth_l1_and_upsample_as_layers():
+    x = np.array([[[[0.0, 2.0], [-3.0, 0.5]]]])
+    for make in (
+        lambda n: n.SmoothL1Loss(beta=0.7, reduction="sum"),
+        lambda n: lambda a, b: n.Upsample(scale_factor=2, mode="bilinear")(a) * b.sum(),
+    ):
+        ours, theirs = (make(lib.nn)(lib.tensor(x), lib.tensor(x * 0.25)) for lib in (mc, torch))
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12)
+    assert nn.parameter.Parameter is nn.Parameter
+
+
 def test_one_hot_is_pytorchs():
     for labels in ([0, 2, 1], [[1, 0], [3, 3]]):
         for classes in (-1, 5):
@@ -587,8 +626,12 @@ def test_one_hot_is_pytorchs():
          ArgumentError, r"output_padding \(2, 2\) must be below stride or dilation"),
         (lambda: nn.ConvTranspose2d(2, 2, 3)(mc.ones(1, 3, 4, 4)), ShapeError,
          r"input \(1, 3, 4, 4\) does not fit weight \(2, 2, 3, 3\)"),
-        (lambda: nn.Upsample(scale_factor=2, mode="bilinear")(mc.ones(1, 1, 2, 2)), ArgumentError,
-         "mode must be 'nearest', not 'bilinear'"),
+        (lambda: nn.Upsample(scale_factor=2, mode="bicubic")(mc.ones(1, 1, 2, 2)), ArgumentError,
+         "mode must be 'nearest' or 'bilinear', not 'bicubic'"),
+        (lambda: F.interpolate(mc.ones(1, 1, 2, 2), 3, align_corners=True), ArgumentError,
+         "align_corners belongs to mode='bilinear'"),
+        (lambda: F.smooth_l1_loss(mc.ones(2), mc.ones(2), beta=-1), ArgumentError,
+         "beta must be at least 0, not -1"),
         (lambda: F.interpolate(mc.ones(1, 1, 2, 2)), ArgumentError, "either size or scale_factor"),
     ],
 )  # fmt: skip

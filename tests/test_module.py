@@ -10,7 +10,7 @@ from twins import as_arrays, both, compare, tensor_of
 
 import minicnn as mc
 from minicnn import nn
-from minicnn.errors import DtypeError, InPlaceError, ShapeError, StateDictError
+from minicnn.errors import ArgumentError, DtypeError, InPlaceError, ShapeError, StateDictError
 from minicnn.nn import functional as F
 
 # ---- printing --------------------------------------------------------------------------------
@@ -877,3 +877,58 @@ def test_a_backward_hook_where_no_input_needs_a_gradient(lib):
     layer(tensor_of(lib, np.ones((1, 3)))).sum().backward()
     assert calls == [((None,), [[1.0, 1.0]])]
     assert layer.bias.grad.tolist() == [1.0, 1.0]
+
+
+# ---- lazy layers -----------------------------------------------------------------------------
+
+
+def lazy_net(lib):
+    return lib.Sequential(
+        lib.LazyConv2d(6, kernel_size=5, padding=2), lib.LazyBatchNorm2d(momentum=0.2),
+        lib.Sigmoid(), lib.Flatten(), lib.LazyLinear(10, bias=False), lib.LazyLinear(4),
+        lib.LazyBatchNorm2d(affine=False),
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_lazy_layers_become_what_they_stand_for(rng):
+    ours, theirs = lazy_net(nn), lazy_net(torch.nn)
+    assert repr(ours) == repr(theirs)
+    calls = []
+    ours[0].register_forward_hook(lambda *given: calls.append(type(given[0])))
+    ours.eval()
+    x = rng.standard_normal((2, 3, 5, 4), np.float32)
+    ours[:6](mc.tensor(x))
+    theirs[:6](torch.tensor(x))
+    assert repr(ours) == repr(theirs)
+    assert (type(ours[0]), type(ours[1]), type(ours[4])) == (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+    assert not any(m.training for m in ours.modules())
+    assert calls == [nn.Conv2d]
+    ours, theirs = ours[:6], theirs[:6].eval()
+    ours.apply(lambda m: nn.init.xavier_uniform_(m.weight) if type(m) is nn.Linear else None)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict({k: torch.from_numpy(v.numpy()) for k, v in ours.state_dict().items()})
+    x = rng.standard_normal((3, 3, 5, 4), np.float32)
+    found, expected = ours(mc.tensor(x)), theirs(torch.tensor(x))
+    np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda net: list(net.parameters()), lambda net: net.state_dict(), lambda net: net[0].weight,
+    lambda net: net.double(), lambda net: mc.optim.SGD(net.parameters(), 0.1),
+])  # fmt: skip
+def test_a_lazy_layer_has_no_parameters_before_its_input(ask):
+    message = "LazyConv2d: has no parameters before its first input; run a batch through the model"
+    with pytest.raises(ArgumentError, match=message):
+        ask(lazy_net(nn))
+
+
+def test_lazy_layers_check_their_arguments_and_their_input():
+    with pytest.raises(ArgumentError, match="padding must be numbers, 'same' or 'valid'"):
+        nn.LazyConv2d(6, 3, padding="some")
+    with pytest.raises(
+        ShapeError, match=r"LazyConv2d: input must have .* dimensions, not \(3, 4\)"
+    ):
+        nn.LazyConv2d(6, 3)(mc.ones(3, 4))
+    with pytest.raises(AttributeError, match="'LazyLinear' object has no attribute 'weights'"):
+        nn.LazyLinear(3).weights  # noqa: B018

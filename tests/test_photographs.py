@@ -78,6 +78,17 @@ def test_a_digit_comes_back_as_mnist_has_it(make, read, rng):
     assert np.min(likeness) > 0.5
 
 
+def test_a_shadow_over_the_paper_is_no_ink(rng):
+    likeness = []
+    for pixels in MNIST_DIGITS[:12]:
+        ink = sheet(pixels, rng, (240, 320), scale=5)
+        far = np.linspace(-1, 1, 320) * 0.7 + np.linspace(-1, 1, 240)[:, None] - rng.normal(0, 0.2)
+        light = 0.55 + 0.25 / (1 + np.exp(far * 10))  # a third less light beyond a slanting edge
+        grey = light * (1 - 0.7 * ink) + rng.normal(0, 0.02, ink.shape)
+        likeness.append(correlation(digit(eight_bits(grey)).numpy(), pixels))
+    assert np.mean(likeness) > 0.85
+
+
 def test_paper_becomes_exactly_nothing(read, rng):
     found = digit(read(photographed(MNIST_DIGITS[0], rng))).numpy()[0]
     box = np.argwhere(found > 0)

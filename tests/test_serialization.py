@@ -682,17 +682,20 @@ def test_npz(path):
     found["a"].fill_(1)  # memory of its own
 
 
+def f8(shape, length):
+    """An .npz file of one array that claims a shape, and has so many bytes."""
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    return zipped("a.npy", npy(header, bytes(length)))
+
+
 ZIPS = {
-    "objects": (npz(a=np.array([{}], dtype=object)), "dtype object is not supported"),
-    "text": (npz(a=np.array(["a"])), "dtype <U1 is not supported"),
+    "objects": (npz(a=np.array([{}], dtype=object)), "array of numbers, found object"),
+    "text": (npz(a=np.array(["a"])), "array of numbers, found <U1"),
     "cut": (npz(a=np.arange(100))[:-40], "not a zip file"),
     "not .npy": (zipped("a.txt", b"hello"), "magic string"),
-    "too few elements": (zipped("a.npy", npy({"descr": "<f8", "fortran_order": False,
-                                              "shape": (3,)}, bytes(16))), "cannot reshape"),
-    "half an element": (zipped("a.npy", npy({"descr": "<f8", "fortran_order": False,
-                                             "shape": (1,)}, bytes(7))), "multiple of element"),
-    "a huge shape": (zipped("a.npy", npy({"descr": "<f8", "fortran_order": False,
-                                          "shape": (2**60,)}, bytes(8))), "cannot reshape"),
+    "too few elements": (f8((3,), 16), "expected 24 bytes for shape (3,), found 16"),
+    "half an element": (f8((1,), 7), "expected 8 bytes for shape (1,), found 7"),
+    "a huge shape": (f8((2**60,), 8), "expected at most 2147483648 bytes, found"),
     "a program": (zipped("a.npy", npy("__import__('os')")), "found: "),
 }  # fmt: skip
 
@@ -702,7 +705,7 @@ def test_damaged_npz_files_are_refused_in_one_line(path, content, message):
     path.write_bytes(content)
     with pytest.raises(DataError, match=re.escape(message)) as found:
         minicnn.load(path)
-    assert str(found.value).startswith(f"{path}: expected a sound .npz file, found: ")
+    assert str(found.value).startswith(f"{path}: ")
     assert "\n" not in str(found.value)
 
 

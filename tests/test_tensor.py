@@ -1,6 +1,7 @@
 """Tensor outside the tape: making, types, promotion, indexing, shapes, NumPy, DLPack, printing."""
 
 import itertools
+import re
 import types
 
 import numpy as np
@@ -256,15 +257,63 @@ def test_dlpack_both_ways():
 
 
 def test_printing():
-    assert repr(mc.tensor([1.0, 2.5])) == "tensor([1. , 2.5])"
-    assert repr(mc.tensor([1, 2])) == "tensor([1, 2])"
-    assert "dtype=float64" in repr(mc.ones(1, dtype=mc.float64))
+    assert repr(mc.tensor([1.0, 2.5])) == "tensor([1.0000, 2.5000])"
+    assert repr(mc.tensor([1, 20])) == "tensor([ 1, 20])"
+    assert repr(mc.tensor([1e-5, 1.0])) == "tensor([1.0000e-05, 1.0000e+00])"
+    assert repr(mc.ones(1, dtype=mc.float64)) == "tensor([1.], dtype=float64)"
     w = mc.ones(1, requires_grad=True)
     assert repr(w) == "tensor([1.], requires_grad=True)"
     assert repr(w * 2) == "tensor([2.], grad_fn=<Mul>)"
     assert repr(mc.nn.Parameter([1.0])) == "Parameter containing:\ntensor([1.], requires_grad=True)"
-    assert "..." in repr(mc.zeros(5000))
-    assert repr(mc.zeros(0)) == "tensor([], dtype=float32)"
+    assert repr(mc.zeros(5000)) == "tensor([0., 0., 0.,  ..., 0., 0., 0.])"
+    assert repr(mc.zeros(0)) == "tensor([])"
+    assert repr(mc.zeros(0, 2)) == "tensor([], size=(0, 2))"
+
+
+def numbers_to_print(rng, i):
+    """Numbers of some size, type and shape; sometimes whole, not finite, zero, or very unequal."""
+    dims = i % 5
+    shape = rng.integers(i % 11 > 0, (3, 60, 30, 9, 6)[dims], dims)
+    if i % 25 == 1:
+        shape = rng.integers(990, 1010, 1)
+    x = np.asarray(rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 10))
+    x = np.round(x) if i % 4 == 0 else x
+    x = np.asarray(x * 10.0 ** rng.integers(-3, 3, shape)) if i % 4 == 1 else x
+    x = np.asarray(rng.standard_normal(shape) * 50) if i % 4 == 2 else x
+    if i % 3 == 0 and x.size:
+        x.flat[rng.integers(x.size)] = (np.nan, np.inf, -np.inf, 0.0)[i % 4]
+    kind = ("float32", "float64", "float16", "float32", "int64", "int16", "bool")[i % 7]
+    with np.errstate(all="ignore"):
+        return np.asarray(np.asarray(np.nan_to_num(x) % 1000 if kind[0] == "i" else x), kind)
+
+
+PRINT_OPTIONS = [
+    {}, {}, {}, {"precision": 2}, {"sci_mode": True}, {"sci_mode": False}, {"linewidth": 40},
+    {"threshold": 10}, {"threshold": 5, "edgeitems": 1}, {"threshold": 5, "edgeitems": 0},
+    {"profile": "short"}, {"profile": "full", "linewidth": 120},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", PRINT_OPTIONS, ids=str)
+def test_tensors_are_printed_as_pytorch_prints_them(options, rng):
+    """But for `torch.`; it is part of a dtype's name, so where the line breaks may differ too."""
+
+    def joined(text):
+        return re.sub(r",\n +([a-z])", r", \1", text.replace("torch.", ""))
+
+    try:
+        for lib in (mc, torch):
+            lib.set_printoptions(**options)
+        for i in range(70):
+            x = numbers_to_print(rng, i)
+            grad = x.dtype.kind == "f" and i % 2 == 0
+            found, expected = (repr(m.from_numpy(x).requires_grad_(grad)) for m in (mc, torch))
+            if "dtype" in expected:
+                found, expected = joined(found), joined(expected)
+            assert found == expected
+    finally:
+        for lib in (mc, torch):
+            lib.set_printoptions(profile="default")
 
 
 # ---- shapes and indices ----------------------------------------------------------------------
@@ -433,6 +482,20 @@ DIFFERENTIABLE = {
     "outer": lambda m, a, b: m.outer(a[0], b[1]),
     "axis": lambda m, a, b: a.sum(axis=1, keepdims=True) * b.mean(axis=(0, 1)) + b.std(axis=0),
     "reshape_as": lambda m, a, b: a.T.reshape_as(b) * b,
+    "cat with nothing": lambda m, a, b: m.cat([m.tensor([]), a, m.empty(0), b], 1) * 2,
+    "vstack": lambda m, a, b: m.vstack([a, b[0], b * a]),
+    "hstack": lambda m, a, b: m.hstack((a, b))[0] + m.hstack([a[0], b[1]]),
+    "concat": lambda m, a, b: m.concat((a, b), dim=-1),
+    "diag": lambda m, a, b: m.diag(a[0]) * b[1] + m.diag(a[1, :3], 1) - b[0, :2].diag(-2),
+    "diag of a matrix": lambda m, a, b: a.diag() + m.diag(b, 1) + m.diag(b, -1).sum(),
+    "trace": lambda m, a, b: m.trace(a) * (a @ b.T).trace(),
+    "flip": lambda m, a, b: m.flip(a, (0, 1)) * b.flip(-1) + m.flip(b, [0]),
+    "square, clip": lambda m, a, b: m.square(a) + b.clip(-0.5, 0.5) + m.clip(a, min=0),
+    "prod": lambda m, a, b: m.prod(a) * b.prod(0) + a.prod(dim=0, keepdim=True),
+    "prod with zeros": lambda m, a, b: (a * (b > 0)).prod(1) + (a * (b < 9)).prod(-1) * b[0, 1],
+    "masked_select": lambda m, a, b: a.masked_select(b.detach() > 0) * 3,
+    "masked_select row": lambda m, a, b: m.masked_select(a, m.tensor([[True], [False], [True]])),
+    "type_as": lambda m, a, b: a.type_as(b) * b.new_ones(3, 1) + b.new_full((4,), 2),
 }  # fmt: skip
 
 
@@ -491,8 +554,28 @@ PLAIN = {
     "linspace 1": lambda m, a, b, i: m.linspace(2, 3, steps=1, dtype=m.float64),
     "types": lambda m, a, b, i: a.half().float() + a.byte().short(),
     "FloatTensor": lambda m, a, b, i: m.FloatTensor([[1, 2]]) + m.LongTensor([3, 4]),
-    "FloatTensor of sizes": lambda m, a, b, i: m.FloatTensor(2, 3) * 0,
+    "FloatTensor of sizes": lambda m, a, b, i: m.FloatTensor(2, 3).fill_(2),
     "type(FloatTensor)": lambda m, a, b, i: i.type(m.FloatTensor) / i.type(m.DoubleTensor),
+    "types by name": lambda m, a, b, i: a.type("torch.LongTensor") + i.type("torch.IntTensor"),
+    "new_": lambda m, a, b, i: i.new_zeros((2, 3)) + i.new_tensor([1.0, 2.0, 3.0]) + i.new_ones(3),
+    "IntTensor": lambda m, a, b, i: m.IntTensor([1, 2]) + m.ByteTensor([3, 4]),
+    "BoolTensor": lambda m, a, b, i: m.BoolTensor([0, 2]) & (m.LongTensor().numel() == 0),
+    "prod of integers": lambda m, a, b, i: i.int().prod() + m.prod(i > 1, 1),
+    "prod of nothing": lambda m, a, b, i: m.zeros(0, 3).prod(0) + m.zeros(0).prod(),
+    "nonzero as tuple": lambda m, a, b, i: m.stack(m.nonzero(a > 0, as_tuple=True)),
+    "where of one": lambda m, a, b, i: m.stack(m.where(b > 0), 1),
+    "nonzero of a number": lambda m, a, b, i: m.tensor(3).nonzero(as_tuple=True)[0],
+    "counts": lambda m, a, b, i: m.cat(i.unique(return_inverse=True, return_counts=True)[::2]),
+    "inverse": lambda m, a, b, i: m.unique(i, return_inverse=True)[1],
+    "arange": lambda m, a, b, i: m.arange(1, 10, step=3) + m.arange(start=0, end=6, step=2),
+    "arange of floats": lambda m, a, b, i: m.arange(0, end=1.5, step=0.5) + m.arange(1, 4),
+    "diag of integers": lambda m, a, b, i: i.diag() + m.diag(i[0], 0),
+    "cat of types": lambda m, a, b, i: m.cat([m.empty(0), i]),
+    "flip nothing": lambda m, a, b, i: i.flip(()),
+    "scatter_ value": lambda m, a, b, i: m.zeros(3, 7).scatter_(1, i[:, 1:], value=2),
+    "scatter_ 0-dim": lambda m, a, b, i: m.zeros(4).scatter_(0, m.tensor(2), 1.0),
+    "scatter_ 0-dim src": lambda m, a, b, i: m.zeros(7).scatter_(0, i[0, 0], value=1.0) * 2,
+    "gather 0-dim": lambda m, a, b, i: i[1].gather(0, m.tensor(2)),
     "numel": lambda m, a, b, i: m.tensor([m.numel(a), a.nelement(), i.element_size()]),
 }  # fmt: skip
 
@@ -520,21 +603,59 @@ def test_refusals_of_conveniences():
         (lambda: mc.arange(3) // 0, ArgumentError, "floor_divide: an integer divided by 0"),
         (lambda: 3 % mc.tensor([1, 0]), ArgumentError, "an integer divided by 0"),
         (lambda: mc.set_printoptions(digits=3), TypeError, "unexpected argument digits"),
+        (lambda: mc.Tensor(2, 3), TypeError, r"Tensor\(data\) takes .*; use empty\(2, 3\)"),
+        (lambda: mc.Tensor(3), TypeError, r"use empty\(2, 3\) or tensor\(2.0\)"),
+        (lambda: mc.cat([]), ArgumentError, "cat: takes at least one tensor"),
+        (lambda: mc.cat([x, mc.tensor(1.0)]), ShapeError, "cat: tensor 1 is 0-dim .*; use stack"),
+        (lambda: mc.cat([mc.empty(0), x, x[:, :2]]), ShapeError,
+         r"tensor 2 has shape \(2, 2\), tensor 0 has \(0, 3\); all sizes but that of dim 0"),
+        (lambda: x.scatter_(0, mc.tensor([[0]])), ArgumentError, "src .* or value"),
+        (lambda: x.type("torch.Foo_Tensor"), DtypeError, "'torch.Foo_Tensor' is not known"),
+        (lambda: mc.diag(x[None]), ShapeError, r"a vector or a matrix, not shape \(1, 2, 3\)"),
+        (lambda: x[0].trace(), ShapeError, r"trace: takes a matrix, not shape \(3,\)"),
     ):  # fmt: skip
         with pytest.raises(error, match=message):
             f()
+
+
+@pytest.mark.parametrize("numbers", [
+    [1e8], [1.1e8], [1e-4], [0.9e-4], [1.0, 1000.0], [1.0, 1001.0], [0.5, 500.0], [0.5, -501.0],
+    [0.0, float("nan")], [-0.0, 2.5, float("-inf")],
+])  # fmt: skip
+def test_when_numbers_are_printed_in_scientific_notation(numbers):
+    for dtype in ("float64", "float32"):
+        found, expected = (repr(m.tensor(numbers, dtype=getattr(m, dtype))) for m in (mc, torch))
+        assert found == expected.replace("torch.", "")
 
 
 def test_print_options():
     x = mc.tensor([1 / 3, 1e-6])
     try:
         mc.set_printoptions(precision=2, sci_mode=False)
-        assert repr(x) == "tensor([0.33, 0.  ])"
+        assert repr(x) == "tensor([0.33, 0.00])"
         mc.set_printoptions(threshold=3, edgeitems=1)
-        assert repr(mc.arange(5)) == "tensor([0, ..., 4])"
+        assert repr(mc.arange(5)) == "tensor([0,  ..., 4])"
     finally:
         mc.set_printoptions(profile="default")
     assert repr(mc.tensor([1 / 3])) == "tensor([0.3333])"
+    with pytest.raises(ArgumentError, match="profile must be one of default, short, full, not 'x'"):
+        mc.set_printoptions(profile="x")
+
+
+def test_randint_takes_its_limits_as_pytorch_does():
+    for make in (
+        lambda: mc.randint(3, (500,)), lambda: mc.randint(high=3, size=(500,)),
+        lambda: mc.randint(0, 3, (500,)), lambda: mc.randint(0, 3, size=[500]),
+    ):  # fmt: skip
+        assert make().unique().tolist() == [0, 1, 2]
+    assert mc.randint(-2, 0, (5, 100)).unique().tolist() == [-2, -1]
+    a, b = (mc.Generator(device=d).manual_seed(4) for d in ("cpu", "cuda"))
+    assert mc.rand(3, generator=a).tolist() == mc.rand(3, generator=b).tolist()
+
+
+def test_tensor_types_of_nothing_are_empty():
+    for name in ("FloatTensor", "LongTensor", "ByteTensor"):
+        same(getattr(mc, name)(), getattr(torch, name)())
 
 
 def test_normal_has_its_mean_and_standard_deviation():

@@ -1,6 +1,7 @@
 """Training: what is computed, what is kept, how it stops, and that it goes on to the same bits."""
 
 import csv
+import gc
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,15 +18,26 @@ from crash import crash, final_state
 import minicnn as mc
 from minicnn import nn
 from minicnn.data import Subset, TensorDataset
+from minicnn.data.dataset import fetch
 from minicnn.datasets import MNIST
 from minicnn.errors import AnomalyError, ArgumentError, DataError, ShapeError, StateDictError
 from minicnn.models import make
 from minicnn.serialization import load_file, load_metadata
-from minicnn.training import HISTORY, Recipe, Run, Stopped, Trainer, evaluate, score
+from minicnn.training import (
+    HISTORY,
+    Recipe,
+    Run,
+    Stopped,
+    Trainer,
+    evaluate,
+    program,
+    resume,
+    score,
+    train,
+)
 from minicnn.training import run as run_module
 from minicnn.training.recipe import default_folder
 from minicnn.training.views import View
-
 
 RECIPE, ABOUT = {"model": "lenet"}, {"classes": MNIST.classes, "shape": (1, 28, 28)}
 
@@ -85,6 +98,9 @@ class Recorder(View):
     def batch(self, now):
         self.batches.append(now)
 
+    def note(self, text):
+        self.calls.append("note")
+
     def epoch(self, row):
         self.calls.append("epoch")
         self.rows.append(row)
@@ -113,7 +129,8 @@ def test_training_learns_and_keeps_the_best_epoch(digits):
     rows = view.rows
     assert view.calls == ["start", "epoch", "epoch", "epoch", "stop"]
     assert view.first == {
-        "epoch": 1, "epochs": 3, "batch": 0, "batches": 12, "batch_size": 50, "examples": 0
+        "epoch": 1, "epochs": 3, "batch": 0, "batches": 12, "batch_size": 50, "examples": 0,
+        "history": [],
     }  # fmt: skip
     assert rows == trainer.history
     assert all(tuple(row) == HISTORY for row in rows)
@@ -180,6 +197,8 @@ def test_every_optimizer_and_schedule_takes_its_steps(digits, optimizer, schedul
         "constant": lambda: set(rates) == {1e-3},
     }
     assert expected[schedule]()
+    assert trainer.history[0]["learning_rate"] == rates[10]  # after a step it is the next one's
+    assert trainer.history[1]["learning_rate"] == rates[22]
 
 
 def test_unknown_names_and_empty_sets_are_refused(digits):
@@ -200,6 +219,26 @@ def test_the_same_seed_gives_the_same_bits(digits):
         trainer.fit()
         states.append(bits(model))
     assert states[0] == states[1]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's /proc")
+def test_memory_stays_level(digits, tmp_path, monkeypatch):
+    """240 steps between the two looks, each with a checkpoint: a lost gradient each were 59 MB."""
+    monkeypatch.setattr(run_module, "INTERVAL", 0.0)
+    monkeypatch.setattr(os, "fsync", lambda number: None)  # only slow here
+    pages = []
+
+    def count(row):
+        gc.collect()
+        with open("/proc/self/statm") as file:
+            pages.append(int(file.read().split()[1]))
+
+    train, val = Subset(digits, range(60)), Subset(digits, range(60, 80))
+    trainer = Trainer(make("lenet"), train, val, epochs=100, batch_size=20)
+    with Run.create(tmp_path / "run", RECIPE, ABOUT) as run:
+        trainer.fit(Recorder(count), run)
+    grown = (pages[-1] - pages[19]) * os.sysconf("SC_PAGE_SIZE")
+    assert grown < 8e6, f"{grown:,} bytes more after 100 epochs than after 20"
 
 
 # ---- what turns NaN --------------------------------------------------------------------------
@@ -344,9 +383,9 @@ def test_a_second_signal_ends_at_once(digits):
             os.kill(os.getpid(), signal.SIGINT)
             raise AssertionError("the second signal did not end it")
 
-    with pytest.raises(KeyboardInterrupt) as stop:
+    with pytest.raises(Stopped) as stop:
         trainer.fit(Twice(), kept)
-    assert not isinstance(stop.value, Stopped)
+    assert stop.value.at_once
     assert kept.states == []
 
 
@@ -388,7 +427,7 @@ def test_a_run_folder_can_be_read_back(digits, tmp_path):
     path = tmp_path / "a" / "b" / "best.safetensors"
     again = make(load_metadata(path)["model"])
     again.load_state_dict(load_file(path))
-    images = mc.stack([digits[i][0] for i in range(3)])
+    images = fetch(digits, range(3))[0]
     assert mc.equal(model(images), again(images))
     with open(tmp_path / "a" / "b" / "history.csv") as file:
         rows = list(csv.DictReader(file))
@@ -452,8 +491,8 @@ def test_a_checkpoint_of_another_training_is_one_line(digits, tmp_path):
             with pytest.raises(DataError, match=r"checkpoint.safetensors: expected a chec") as e:
                 run.load(wrong)
             assert "\n" not in str(e.value)
-        mc.save({"model": 3}, run.folder / "checkpoint.safetensors")
-        with pytest.raises(DataError, match=r"does not fit it \(KeyError: 'sizes'\)"):
+        mc.save({"model": 3, "recipe": RECIPE}, run.folder / "checkpoint.safetensors")
+        with pytest.raises(DataError, match=r"does not fit it \(Trainer.*: state: expected "):
             run.load(trainer)
 
 
@@ -501,6 +540,101 @@ def test_the_judge_of_crashes_sees_one_bit(digits, tmp_path):
         weight.view(np.int32).flat[0] ^= 1
         run.save(trainer)
         assert final_state(run.folder) != first
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A run on a folder's own data, stopped in its second epoch."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.integers(0, 256, (90, 28, 28), np.uint8), "y_train": np.arange(90) % 3,
+        "x_test": rng.integers(0, 256, (30, 28, 28), np.uint8), "y_test": np.arange(30) % 3,
+    }  # fmt: skip
+    np.savez(tmp_path / "noise.npz", **arrays)
+    recipe = Recipe(data=str(tmp_path / "noise.npz"), epochs=2, batch_size=10)
+    with pytest.raises(Stopped):
+        train(recipe, tmp_path / "run", StopAt(2, 3))
+    return tmp_path / "run", arrays
+
+
+def test_a_stopped_run_goes_on(stopped):
+    outcome = resume(stopped[0], Recorder())
+    assert outcome.trainer.finished
+    assert repr(outcome).startswith(f"Outcome({str(stopped[0])!r}, test accuracy ")
+    assert repr(outcome.scores).startswith("Scores(30 samples, accuracy ")
+
+
+def test_paths_to_the_data_lead_there_from_any_folder(stopped, tmp_path, monkeypatch):
+    recipe = Recipe(data="noise.npz", epochs=1)
+    monkeypatch.chdir(tmp_path)
+    train(recipe, "second", Recorder())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert resume(tmp_path / "second", Recorder()).trainer.finished
+    assert Recipe(data="fashion-mnist").located().data_root == str(tmp_path / "elsewhere" / "data")
+    assert Recipe(data="fashion-mnist", data_root="~/d").located().data_root == str(
+        Path("~/d").expanduser()
+    )
+    assert Recipe().located() == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("seed", 5), ("lr", 0.1), ("schedule", "cosine"), ("limit", 80)]
+)
+def test_a_recipe_changed_by_hand_is_noticed(stopped, option, value):
+    path = stopped[0] / "config.json"
+    config = json.loads(path.read_text())
+    config["recipe"][option] = value
+    path.write_text(json.dumps(config))
+    with pytest.raises(DataError, match=r"checkpoint.safetensors: .*\(its recipe is another\)"):
+        resume(stopped[0], Recorder())
+
+
+def test_data_that_changed_is_noticed(stopped, tmp_path):
+    stopped[1]["x_train"] = 255 - stopped[1]["x_train"]
+    np.savez(tmp_path / "noise.npz", **stopped[1])
+    with pytest.raises(DataError, match=r"config.json: the data is not what it was .*: other crc"):
+        resume(stopped[0], Recorder())
+
+
+@pytest.mark.parametrize("phase", ["score", "draw_scores"])
+def test_a_signal_after_the_last_epoch_is_obeyed_too(tmp_path, monkeypatch, phase):
+    real, notes, view = getattr(program, phase), [], Recorder()
+    view.note = notes.append
+
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args)
+
+    monkeypatch.setattr(program, phase, interrupted)
+    with pytest.raises(Stopped):
+        train(Recipe(limit=100, epochs=1), tmp_path / "run", view)
+    assert notes[-1] == (
+        "stopped after the last of 1 epochs, in the test; continue with: minicnn train --resume "
+        f"{tmp_path / 'run'}"
+    )
+    monkeypatch.undo()
+    resume(tmp_path / "run", view)
+    assert (tmp_path / "run" / "filters.png").exists()
+
+
+def test_a_second_signal_promises_only_what_is_saved(tmp_path):
+    notes = []
+
+    class Twice(StopAt):
+        def note(self, text):
+            notes.append(text)
+
+        def batch(self, now):
+            super().batch(now)
+            super().batch(now)
+
+    with pytest.raises(Stopped):
+        train(Recipe(limit=300, epochs=3), tmp_path / "a", Twice(1, 2))
+    assert notes[-1] == f"stopped before the first checkpoint: nothing is saved in {tmp_path / 'a'}"
+    with pytest.raises(Stopped):
+        train(Recipe(limit=300, epochs=3), tmp_path / "b", Twice(2, 2))
+    assert notes[-1].startswith("stopped in epoch 2 of 3 after 0 of 5 steps; continue with: ")
 
 
 # ---- recipes ---------------------------------------------------------------------------------

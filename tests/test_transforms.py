@@ -1,5 +1,6 @@
 """Transforms against PIL's and PyTorch's own results, one by one and batch by batch."""
 
+import colorsys
 import math
 
 import numpy as np
@@ -152,6 +153,56 @@ def test_to_tensor_divides_by_255(shape):
         np.testing.assert_array_equal(transforms.ToTensor()(image[0]).numpy(), y[:1])
 
 
+@pytest.mark.parametrize(
+    ("mode", "channels"),
+    [("1", 1), ("P", 1), ("LA", 2), ("RGBA", 4), ("CMYK", 4), ("YCbCr", 3), ("HSV", 3),
+     ("I", 1), ("F", 1)],
+)  # fmt: skip
+def test_to_tensor_of_other_modes(mode, channels):
+    image = pil(pictures((1, 3, 5, 8), 2)[0]).convert(mode)
+    got = transforms.ToTensor()(image)
+    assert got.shape == (channels, 5, 8)
+    assert got.is_contiguous()
+    assert got.dtype == (np.int32 if mode == "I" else np.float32)
+    divisor = 1 if mode in ("I", "F") else 255
+    for i in range(5):
+        for j in range(8):
+            pixel = np.atleast_1d(image.getpixel((j, i)))
+            np.testing.assert_allclose(got.numpy()[:, i, j], pixel / divisor, 1e-6)
+
+
+def test_to_pil_image_undoes_to_tensor():
+    for mode in ("L", "LA", "RGB", "RGBA"):
+        x = np.random.default_rng(0).permutation(1024).astype(np.uint8).reshape(16, 16, 4)
+        x = x[:, :, : len(mode)] if mode != "L" else x[:, :, 0]
+        image = Image.fromarray(x)
+        assert image.mode == mode
+        back = transforms.ToPILImage()(transforms.ToTensor()(image))
+        assert back.mode == mode
+        np.testing.assert_array_equal(np.asarray(back), x)
+        for whole in (transforms.ToPILImage(mode)(x), transforms.ToPILImage()(array_tensor(x))):
+            assert whole.mode == mode
+            np.testing.assert_array_equal(np.asarray(whole), x)
+
+
+def array_tensor(x):
+    """An array (H, W) or (H, W, C) as a uint8 Tensor (H, W) or (C, H, W)."""
+    return minicnn.Tensor(x if x.ndim == 2 else np.moveaxis(x, 2, 0).copy())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_to_pil_image_scales_floats(dtype):
+    x = np.random.default_rng(0).random((2, 3, 4, 5)).astype(dtype)
+    expected = torch.from_numpy(x).mul(255).byte().numpy()
+    np.testing.assert_array_equal(transforms.ToPILImage().batch(x), expected)
+    np.testing.assert_array_equal(array(transforms.ToPILImage()(minicnn.tensor(x[1]))), expected[1])
+    outside = minicnn.tensor([[-0.5, 1.0, 1.7, np.inf]])
+    assert np.asarray(transforms.ToPILImage()(outside)).tolist() == [[0, 255, 255, 255]]
+    through = transforms.Compose([transforms.ToPILImage(), transforms.Pad(1), lambda i: i.size])
+    assert through.batch(x) == [(7, 6)] * 2
+    assert through(minicnn.tensor(x[0])) == (7, 6)
+
+
 def test_to_tensor_turns_other_arrays_round():
     x = np.random.default_rng(0).random((4, 5, 2))
     got = transforms.ToTensor()(x)
@@ -178,6 +229,59 @@ def test_normalize(mean, std, dtype):
     t = minicnn.tensor(x)
     assert transforms.Normalize(mean, std, inplace=True)(t) is t
     np.testing.assert_array_equal(t.numpy(), expected)
+
+
+# ---- ColorJitter -------------------------------------------------------------------------------
+
+
+def blended(plain, x, factor):
+    """plain + factor (x - plain), cut to 8 bits."""
+    return np.clip(plain + np.float32(factor) * (x.astype(np.float32) - plain), 0, 255)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("factor", [0, 0.3, 1.6])
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+def test_jitter_blends_with_black_grey_or_no_colours(name, factor, channels):
+    x = pictures((2, channels, 5, 8), 3)
+    luma = x if channels == 1 else np.tensordot([0.299, 0.587, 0.114], x, (0, 1))[:, None]
+    plain = {
+        "brightness": np.zeros((2, 1, 1, 1)),
+        "contrast": luma.mean((2, 3), keepdims=True),
+        "saturation": luma,
+    }[name]
+    got = transforms.ColorJitter(**{name: (factor, factor)}).batch(x)
+    assert got.dtype == np.uint8
+    # the grey of PIL is rounded, and the result cut to whole numbers
+    assert np.abs(got - blended(plain, x, factor)).max() < 1.001 + abs(1 - factor)
+
+
+@pytest.mark.parametrize("share", [-0.5, -0.1, 0.25, 0.4])
+def test_jitter_turns_hues(share):
+    x = pictures((1, 3, 6, 9), 4)
+    got = transforms.ColorJitter(hue=(share, share)).batch(x)
+    for i in range(6):
+        for j in range(9):
+            h, s, v = colorsys.rgb_to_hsv(*(x[0, :, i, j] / 255))
+            expected = np.multiply(colorsys.hsv_to_rgb((h + share) % 1, s, v), 255)
+            # three times cut to a step of an 8-bit hue
+            assert np.abs(got[0, :, i, j] - expected).max() < 19
+    grey = x[:, :1]
+    np.testing.assert_array_equal(transforms.ColorJitter(hue=0.5).batch(grey), grey)
+
+
+def test_jitter_takes_every_order_and_stays_within_its_ranges():
+    jitter = transforms.ColorJitter(0.5, (1.2, 1.3), 3, 0.1)
+    drawn = [jitter.draw() for _ in range(600)]
+    assert len({tuple(name for name, _ in d) for d in drawn}) == 24
+    wanted = {"brightness": (0.5, 1.5), "contrast": (1.2, 1.3), "saturation": (0, 4),
+              "hue": (-0.1, 0.1)}  # fmt: skip
+    for name, (low, high) in wanted.items():
+        values = [dict(d)[name] for d in drawn]
+        edge = (high - low) / 50
+        assert low <= min(values) < low + edge
+        assert high - edge < max(values) <= high
+    assert transforms.ColorJitter(contrast=(1, 1)).draw() == []
 
 
 # ---- Pad, crops, flip --------------------------------------------------------------------------
@@ -274,6 +378,89 @@ def test_flips_are_left_to_right():
     np.testing.assert_array_equal(transforms.RandomHorizontalFlip(p=0.0).batch(x), x)
 
 
+def test_vertical_flips_are_upside_down():
+    x = pictures((400, 3, 4, 5))
+    got = transforms.RandomVerticalFlip().batch(x)
+    turned = each(x, ImageOps.flip)
+    flipped = np.array([np.array_equal(a, b) for a, b in zip(got, turned, strict=True)])
+    np.testing.assert_array_equal(got[~flipped], x[~flipped])
+    assert 150 < flipped.sum() < 250
+    np.testing.assert_array_equal(transforms.RandomVerticalFlip(1).batch(x), turned)
+    np.testing.assert_array_equal(transforms.RandomVerticalFlip(p=0.0).batch(x), x)
+
+
+# ---- RandomResizedCrop -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [BILINEAR, NEAREST])
+@pytest.mark.parametrize("shape", [(20, 3, 23, 40), (20, 1, 28, 28), (3, 3, 1, 9), (2, 1, 1, 1)])
+def test_resized_crops_have_pils_bits(shape, mode):
+    x = pictures(shape)
+    crop = transforms.RandomResizedCrop((12, 15), (0.1, 0.9), interpolation=mode)
+    minicnn.manual_seed(8)
+    boxes = [crop.draw(*shape[2:]) for _ in x]
+    minicnn.manual_seed(8)
+    got = crop.batch(x)
+    assert got.shape == (*shape[:2], 12, 15)
+    for image, y, (top, left, h, w) in zip(x, got, boxes, strict=True):
+        if int(PIL.__version__.split(".")[0]) < 13 and h > 12 and h - 12 > 2 * (w - 15):
+            continue  # there Pillow still did rows first
+        piece = pil(image).crop((left, top, left + w, top + h))
+        np.testing.assert_array_equal(y, array(piece.resize((15, 12), PILLOW[mode])))
+
+
+def test_pieces_have_the_areas_and_shapes_asked_for():
+    crop = transforms.RandomResizedCrop(9, scale=(0.2, 0.5), ratio=(0.5, 3))
+    boxes = np.array([crop.draw(300, 400) for _ in range(2000)])
+    top, left, h, w = boxes.T
+    assert top.min() == left.min() == 0
+    assert (top + h).max() == 300
+    assert (left + w).max() == 400
+    area, ratio = h * w / 120_000, w / h
+    assert 0.199 < area.min() < 0.205
+    assert 0.49 < area.max() < 0.501
+    assert 0.49 < ratio.min() < 0.52
+    assert 2.8 < ratio.max() < 3.05
+    # all ratios fit an area below 300 * 100: there the logarithm is uniform, half of it below
+    small = ratio[area < 0.25]
+    assert np.mean(small < math.sqrt(0.5 * 3)) == pytest.approx(0.5, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "box"),
+    [
+        ((10, 100), {"scale": (2, 2)}, (0, 43, 10, 13)),  # too wide: 10 * 4/3
+        ((100, 11), {"scale": (2, 2)}, (42, 0, 15, 11)),  # too high: 11 / (3/4)
+        ((10, 12), {"scale": (2, 2)}, (0, 0, 10, 12)),  # neither: the whole image
+    ],
+)
+def test_where_no_piece_fits_it_is_the_middle(image, options, box):
+    assert transforms.RandomResizedCrop(9, **options).draw(*image) == box
+
+
+# ---- RandomRotation ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [NEAREST, BILINEAR])
+@pytest.mark.parametrize("center", [None, (2, 3.5)])
+@pytest.mark.parametrize("shape", [(1, 1, 7, 12), (1, 3, 9, 9), (1, 3, 1, 1), (1, 1, 2, 90)])
+@pytest.mark.parametrize("angle", [0, 17.3, 45, 90, -90, 180, 270, 359.5, -200])
+def test_rotations_have_pils_bits(angle, shape, center, mode):
+    x = pictures(shape)
+    fill = 7 if shape[1] == 1 else (7, 8, 9)
+    rotation = transforms.RandomRotation((angle, angle), mode, center=center, fill=fill)
+    expected = pil(x[0]).rotate(angle, PILLOW[mode], center=center, fillcolor=fill)
+    np.testing.assert_array_equal(rotation.batch(x)[0], array(expected))
+    np.testing.assert_array_equal(array(rotation(pil(x[0]))), array(expected))
+
+
+def test_angles_stay_within_their_range_and_fill_it():
+    m = transforms.RandomRotation(25).draw(500, 8, 30)
+    angles = np.degrees(np.arctan2(m[:, 3], m[:, 0]))  # what PIL does to a source point
+    assert -25 <= angles.min() < -24
+    assert 24 < angles.max() <= 25
+
+
 # ---- RandomAffine ------------------------------------------------------------------------------
 
 MAPS = {
@@ -354,6 +541,8 @@ SINGLE = [
     transforms.RandomHorizontalFlip(),
     transforms.RandomAffine(30, (0.2, 0.2), (0.5, 1.5), 10), transforms.Grayscale(3),
     transforms.RandomAffine(30, interpolation=BILINEAR),
+    transforms.RandomVerticalFlip(), transforms.RandomRotation(40, BILINEAR, fill=9),
+    transforms.RandomResizedCrop((4, 3)),
 ]  # fmt: skip
 
 
@@ -393,7 +582,8 @@ def test_batches_of_floats_and_strided_batches(transform):
 
 def test_random_transforms_follow_the_seed_and_draw_for_each_image():
     x = np.repeat(pictures((1, 1, 12, 12)), 40, 0)
-    for transform in (transforms.RandomCrop(9), transforms.RandomHorizontalFlip(), SINGLE[6]):
+    for transform in (transforms.RandomCrop(9), transforms.RandomHorizontalFlip(), SINGLE[6],
+                      *SINGLE[9:], transforms.ColorJitter(0.5, 0.5, 0.5, 0.1)):  # fmt: skip
         minicnn.manual_seed(1)
         first = transform.batch(x)
         second = transform.batch(x)
@@ -463,6 +653,27 @@ def test_a_batch_is_left_as_it_was():
         (transforms.CenterCrop(5), "CenterCrop(size=(5, 5))"),
         (transforms.RandomCrop(28, 4), "RandomCrop(size=(28, 28), padding=4)"),
         (transforms.RandomHorizontalFlip(), "RandomHorizontalFlip(p=0.5)"),
+        (transforms.RandomVerticalFlip(0.1), "RandomVerticalFlip(p=0.1)"),
+        (
+            transforms.RandomRotation(15),
+            "RandomRotation(degrees=[-15.0, 15.0], interpolation=nearest, expand=False, fill=0)",
+        ),
+        (
+            transforms.RandomRotation((1, 2), BILINEAR, center=(3, 4), fill=5),
+            "RandomRotation(degrees=[1.0, 2.0], interpolation=bilinear, expand=False, "
+            "center=(3, 4), fill=5)",
+        ),
+        (
+            transforms.RandomResizedCrop(224),
+            "RandomResizedCrop(size=(224, 224), scale=(0.08, 1.0), ratio=(0.75, 1.3333), "
+            "interpolation=bilinear, antialias=True)",
+        ),
+        (
+            transforms.ColorJitter(0.5, hue=(-0.1, 0.2)),
+            "ColorJitter(brightness=(0.5, 1.5), contrast=None, saturation=None, hue=(-0.1, 0.2))",
+        ),
+        (transforms.ToPILImage(), "ToPILImage()"),
+        (transforms.ToPILImage("RGB"), "ToPILImage(mode=RGB)"),
         (transforms.Grayscale(), "Grayscale(num_output_channels=1)"),
         (transforms.Lambda(len), "Lambda()"),
         (transforms.RandomAffine(15), "RandomAffine(degrees=[-15.0, 15.0])"),
@@ -586,10 +797,61 @@ GREY = pictures((2, 1, 4, 4))
         (lambda: T.Pad(1)(minicnn.zeros(2)), ShapeError, r"Pad: expected a Tensor \(..., H, W\)"),
         (lambda: T.Lambda(3), TypeError, "Lambda: expected a function, found int"),
         (
-            lambda: T.Compose([T.Lambda(len)]).batch(pictures((1, 2, 3, 3))),
+            lambda: T.Compose([T.Lambda(len)]).batch(pictures((1, 5, 3, 3))),
             ShapeError,
-            "1 or 3 channels, not 2",
+            "1 to 4 channels, not 5",
         ),
+        (
+            lambda: T.ToTensor()(Image.new("I;16", (2, 2))),
+            DtypeError,
+            r"mode 1, L, .* or F, found I;16; .*convert",
+        ),
+        (lambda: T.RandomVerticalFlip(-1), ArgumentError, "RandomVerticalFlip: p must be .*not -1"),
+        (
+            lambda: T.RandomRotation(9, expand=True),
+            ArgumentError,
+            "expand=True would give images of unequal sizes; put Pad before it",
+        ),
+        (lambda: T.RandomRotation(-3), ArgumentError, "RandomRotation: degrees as one .*not -3"),
+        (lambda: T.RandomRotation(0, center=[1]), ArgumentError, "RandomRotation: center must be"),
+        (lambda: T.RandomRotation(0, 3), ArgumentError, "RandomRotation: interpolation .*not 3"),
+        (lambda: T.RandomRotation(0, fill=(1, 2)).batch(GREY), ArgumentError, "fill has 2 values"),
+        (lambda: T.RandomResizedCrop(0), ArgumentError, "RandomResizedCrop: size must be"),
+        (
+            lambda: T.RandomResizedCrop(4, (1, 0.5)),
+            ArgumentError,
+            r"scale must be \(least, greatest\) above 0, not \(1, 0.5\)",
+        ),
+        (lambda: T.RandomResizedCrop(4, ratio=(0, 1)), ArgumentError, r"ratio must .*\(0, 1\)"),
+        (
+            lambda: T.RandomResizedCrop(4).batch(GREY[..., :0]),
+            ShapeError,
+            "RandomResizedCrop: expected images of at least 1 x 1 pixel, found 4 x 0",
+        ),
+        (
+            lambda: T.ColorJitter(-1),
+            ArgumentError,
+            "brightness must lie within 0 and inf, .*not -1",
+        ),
+        (lambda: T.ColorJitter(hue=0.6), ArgumentError, "hue must lie within -0.5 and 0.5, .*0.6"),
+        (lambda: T.ColorJitter(0, (2, 1)), ArgumentError, r"contrast must .*first, not \(2, 1\)"),
+        (lambda: T.ColorJitter(0, (2,)), ArgumentError, r"contrast must be a number or 2, not \("),
+        (
+            lambda: T.ColorJitter(1).batch(GREY / 255),
+            DtypeError,
+            "expected 8-bit images, found float64; put it before ToTensor",
+        ),
+        (lambda: T.ToPILImage("I"), ArgumentError, "mode must be None, L, LA, RGB, RGBA, not 'I'"),
+        (
+            lambda: T.ToPILImage("RGB")(minicnn.zeros(1, 2, 2)),
+            ArgumentError,
+            "mode RGB does not fit 1 channels",
+        ),
+        (lambda: T.ToPILImage()(minicnn.arange(4).view(2, 2)), DtypeError, "floats, found int64"),
+        (lambda: T.ToPILImage()(np.zeros((2, 2))), DtypeError, "array of uint8, found float64"),
+        (lambda: T.ToPILImage()(minicnn.zeros(5, 2, 2)), ShapeError, "1 to 4 channels, not 5"),
+        (lambda: T.ToPILImage()(minicnn.zeros(2)), ShapeError, r"2 or 3 dimensions, found \(2,\)"),
+        (lambda: T.ToPILImage()(pil(GREY[0])), DtypeError, "Tensor or an array, found Image"),
     ],
 )
 def test_refusals(call, error, message):

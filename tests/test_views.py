@@ -1,6 +1,7 @@
 """Views: what is shown of a training, where, how often, and that nothing shown can stop it."""
 
 import errno
+import importlib
 import io
 import json
 import math
@@ -16,7 +17,7 @@ import pytest
 from minicnn.errors import DataError, MinicnnError
 from minicnn.training import views
 
-START = {"epochs": 2, "batches": 10, "batch_size": 50, "epoch": 1, "batch": 0}
+START = {"epochs": 2, "batches": 10, "batch_size": 50, "epoch": 1, "batch": 0, "history": []}
 
 
 def now(epoch, batch, loss=0.25, accuracy=0.5):
@@ -128,10 +129,10 @@ def test_a_line_every_thirty_seconds_of_a_long_epoch(clock, capsys):
 
 
 SCRIPT = """
-import sys, time
+import pathlib, time
 from minicnn.training import views
 view = views.{view}
-view.note("begun \u2026")
+view.note("begun \\u2026")
 view.start(dict(epochs=3, batches=4, batch_size=10, epoch=1, batch=0))
 for epoch in range(1, 4):
     for batch in range(1, 5):
@@ -140,10 +141,10 @@ for epoch in range(1, 4):
                         examples=10 * batch))
     view.epoch(dict(epoch=epoch, train_loss_all=1.5, val_loss_all=None, train_acc_all=0.25,
                     val_acc_all=None, learning_rate=0.1, seconds=0.1))
-view.note("a [bold] note")
+view.note("a [bold] n\\u00f6te")
 view.stop()
 view.note("after")
-open({done!r}, "w").write("trained")
+pathlib.Path({done!r}).write_text("trained")
 """
 
 
@@ -198,8 +199,7 @@ def on_terminal(view="Bar()", columns=100, **environment):
         while True:
             try:
                 part = os.read(ours, 65536)
-            except OSError as error:  # how Linux says that nobody writes to it any more
-                assert error.errno == errno.EIO
+            except OSError:  # how Linux says that nobody writes to it any more
                 break
             if not part:
                 break
@@ -237,7 +237,7 @@ def screen(content, columns):
 LEFT_ON_SCREEN = [
     "begun …",
     *(f"epoch  {i}  loss 1.5000  accuracy 25.00%  0.1 s" for i in (1, 2, 3)),
-    "a [bold] note",
+    "a [bold] nöte",
     "after",
 ]
 
@@ -256,7 +256,7 @@ LEFT_ON_SCREEN = [
 def test_the_bar_leaves_the_history_and_nothing_else(columns, environment):
     content = on_terminal(columns=columns, **environment)
     ascii_only = "PYTHONIOENCODING" in environment
-    expected = [line.replace("…", "?") if ascii_only else line for line in LEFT_ON_SCREEN]
+    expected = [re.sub("[…ö]", "?", line) if ascii_only else line for line in LEFT_ON_SCREEN]
     assert screen(content, columns) == expected
     if environment.get("TERM") == "dumb":
         assert "\x1b" not in content
@@ -303,7 +303,7 @@ def test_the_bar_is_drawn_ten_times_a_second(clock, monkeypatch):
 
 
 def test_a_terminal_that_is_gone_does_not_stop_the_training(monkeypatch):
-    def gone(*args):
+    def gone(*args, **options):
         raise OSError(errno.EIO, "Input/output error")
 
     bar = views.Bar()
@@ -353,6 +353,7 @@ def notebook(monkeypatch):
 
     ipython = types.ModuleType("IPython")
     ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object())
+    ipython.version_info = (9, 0)  # matplotlib asks
     ipython.display = types.ModuleType("IPython.display")
     ipython.display.HTML = str
     ipython.display.Image = lambda data, format, width: data
@@ -411,6 +412,13 @@ def test_a_notebook_stopped_early_says_where(notebook, clock):
     assert len(notebook) == 1  # no curve without an epoch
 
 
+def test_a_resumed_notebook_shows_the_epochs_before(notebook, clock):
+    view = views.Notebook()
+    view.start(START | {"epoch": 2, "history": [row(1)]})
+    view.epoch(row(2))
+    assert re.findall(r"<tr><td>(\d+)</td>", notebook[0].updates[-1]) == ["1", "2"]
+
+
 # ---- TensorBoard -----------------------------------------------------------------------------
 
 
@@ -418,7 +426,7 @@ def test_a_notebook_stopped_early_says_where(notebook, clock):
 def tensorboard():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # protobuf's of itself
-        return pytest.importorskip("tensorboardX.proto.event_pb2")
+        return importlib.import_module("tensorboardX.proto.event_pb2")
 
 
 def events(folder, proto):
@@ -458,9 +466,8 @@ def test_tensorboard_leaves_out_what_is_not_known(tmp_path, tensorboard):
 
 
 def test_two_writers_of_one_second_do_not_share_a_file(tmp_path, tensorboard):
-    code = f"from minicnn.training import views; views.TensorBoard({str(tmp_path)!r}).stop()"
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", code], check=True)
+        views.TensorBoard(tmp_path).stop()
     assert len(list(tmp_path.iterdir())) == 2
 
 

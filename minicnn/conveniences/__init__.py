@@ -36,23 +36,28 @@ FUNCTIONS: dict[str, Callable] = {
         f.__name__: f
         for module, names in (
             (shaping, "transpose flatten squeeze unsqueeze split chunk unbind cat stack gather"),
-            (shaping, "index_select"),
+            (shaping, "index_select masked_select flip diag trace vstack hstack"),
             (values, "where masked_fill add sub max min maximum minimum topk sort argsort cumsum"),
             (values, "std norm floor_divide remainder all any argmin bincount nonzero equal"),
-            (values, "allclose outer"),
+            (values, "allclose outer square prod unique"),
         )
         for f in (getattr(module, name) for name in names.split())
     },
     **values.PLAIN,
     **values.PRODUCTS,
+    "clip": methods.FUNCTIONS["clamp"],
+    "concat": cat,
     "t": lambda input: permute(input, *reversed(range(input.ndim))),
     "numel": lambda input: input.array.size,
 }
 FUNCTIONS |= {
     name: _with_axis(FUNCTIONS.get(name) or methods.FUNCTIONS[name])
-    for name in "sum mean var std max min argmax argmin all any norm softmax cat stack".split()
+    for name in (
+        "sum mean var std max min prod argmax argmin all any norm softmax cat concat stack"
+    ).split()
 }
 """The functions, which are methods too unless the first argument is no tensor."""
+OF_SEVERAL = ("cat", "concat", "vstack", "hstack", "stack", "where")
 
 
 def _cast(dtype: Any) -> Callable[[Tensor], Tensor]:
@@ -60,7 +65,7 @@ def _cast(dtype: Any) -> Callable[[Tensor], Tensor]:
 
 
 METHODS: dict[str, Any] = {
-    **{name: f for name, f in FUNCTIONS.items() if name not in ("cat", "stack", "where")},
+    **{name: f for name, f in FUNCTIONS.items() if name not in OF_SEVERAL},
     "where": lambda self, condition, other: where(condition, self, other),
     "T": property(FUNCTIONS["t"]),
     "view": shaping.view,
@@ -82,6 +87,7 @@ METHODS: dict[str, Any] = {
     "data": property(lambda self: Tensor(self.array), conversion.set_data),
     "to": to,
     "type": conversion.type_,
+    "type_as": lambda self, other: to(self, other),
     "cpu": lambda self: to(self, device="cpu"),
     "cuda": lambda self, device="cuda", non_blocking=False: to(self, device=device),
     "half": _cast(float16),

@@ -7,7 +7,7 @@ import numpy as np
 from ..arrays import dtype_of
 from ..autograd import Tensor
 from ..devices import device
-from ..errors import DeviceError, GradientError
+from ..errors import DeviceError, DtypeError, GradientError
 from ..ops.shape import Cast, ToDevice
 
 
@@ -45,8 +45,20 @@ def _is_on(here: device, wanted: device) -> bool:
     return here.type == wanted.type and wanted.index in (None, here.index)
 
 
+_TYPES = {
+    "FloatTensor": "float32", "DoubleTensor": "float64", "HalfTensor": "float16",
+    "LongTensor": "int64", "IntTensor": "int32", "ShortTensor": "int16", "ByteTensor": "uint8",
+    "BoolTensor": "bool",
+}  # fmt: skip
+
+
 def type_(self: Tensor, dtype: Any = None) -> Any:
-    """In another dtype; without one, the name of this one."""
+    """In another dtype, or PyTorch's name of one, "torch.LongTensor"; without, this one's name."""
+    if isinstance(dtype, str) and dtype.endswith("Tensor"):
+        found = _TYPES.get(dtype.rpartition(".")[2])
+        if found is None:
+            raise DtypeError(f"type: {dtype!r} is not known; use a dtype, or one of {[*_TYPES]}")
+        dtype = found
     return str(self.dtype) if dtype is None else to(self, dtype=dtype)
 
 

@@ -97,8 +97,31 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors joined along an existing dimension."""
-    return OPS["Cat"].apply(dim, *tensors)
+    """Tensors joined along an existing dimension; one of shape (0,) fits any others.
+
+    The latter is PyTorch's habit, for programs that begin with an empty tensor and add to it.
+    """
+    if not len(tensors):
+        raise ArgumentError("cat: takes at least one tensor, the sequence is empty")
+    for i, t in enumerate(tensors):
+        if t.ndim == 0:
+            raise ShapeError(f"cat: tensor {i} is 0-dim and cannot be joined; use stack")
+    full = next((t for t in tensors if t.shape != (0,)), tensors[0])
+    axis = shapes.axis("cat", dim, full.ndim)
+    nothing = (*full.shape[:axis], 0, *full.shape[axis + 1 :])
+    fitting = [t if t.shape != (0,) else reshape(t, nothing) for t in tensors]
+    return OPS["Cat"].apply(dim, *fitting)
+
+
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors one below the other: joined along dimension 0, vectors as rows."""
+    return cat([t if t.ndim > 1 else reshape(t, (1, -1)) for t in tensors])
+
+
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors side by side: joined along dimension 1, vectors along their only one."""
+    parts = [t if t.ndim else reshape(t, (1,)) for t in tensors]
+    return cat(parts, 0 if parts and parts[0].ndim == 1 else 1)
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -122,16 +145,23 @@ def _places(op: str, input: Tensor, dim: int, index: Tensor) -> tuple:
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Along dim the elements that index names: with dim=1, y[i, j] = x[i, index[i, j]]."""
+    if index.ndim == 0 and input.ndim == 1:
+        return input[_places("gather", input, dim, reshape(index, (1,)))][0]
     return input[_places("gather", input, dim, index)]
 
 
-def scatter_(self: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
+def scatter_(self: Tensor, dim: int, index: Tensor, src: Any = None, value: Any = None) -> Tensor:
     """Writes to the places that index names: with dim=1, self[i, index[i, j]] = src[i, j].
 
-    src is a number, or a tensor of which the part of index's shape is used.
+    src is a tensor, of which the part of index's shape is used, or a number, which may be called
+    value.  A 0-dim index names one place of a vector.
     """
+    src = value if src is None else src
+    if src is None:
+        raise ArgumentError("scatter_: takes what to write: src (a tensor) or value (a number)")
+    index = reshape(index, (1,)) if index.ndim == 0 and self.ndim == 1 else index
     if isinstance(src, Tensor):
-        src = src[tuple(slice(n) for n in index.shape)]
+        src = src if src.ndim == 0 else src[tuple(slice(n) for n in index.shape)]
     self[_places("scatter_", self, dim, index)] = src
     return self
 
@@ -139,6 +169,43 @@ def scatter_(self: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along dim that a 1-dim index names."""
     return input[(slice(None),) * shapes.axis("index_select", dim, input.ndim) + (index,)]
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where mask holds, as a vector; the two shapes are broadcast."""
+    shape = np.broadcast_shapes(input.shape, mask.shape)
+    return input.expand(shape)[mask.expand(shape)]
+
+
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """The order of elements turned round along each of dims; a copy."""
+    dims = shapes.from_args(dims)
+    for axis in shapes.axes("flip", dims, input.ndim) if dims else ():
+        backwards = module_of(input.array).arange(input.shape[axis])[::-1].copy()
+        input = index_select(input, axis, Tensor(backwards))
+    return input
+
+
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The diagonal of a matrix, or the matrix that has this vector there and zeros elsewhere.
+
+    diagonal > 0 means one above the main diagonal, < 0 one below.
+    """
+    xp = module_of(input.array)
+    if input.ndim == 2:
+        places = xp.arange(input.array.size).reshape(input.shape)
+        return flatten(input)[Tensor(xp.diagonal(places, diagonal).copy())]
+    if input.ndim != 1:
+        raise ShapeError(f"diag: takes a vector or a matrix, not shape {input.shape}")
+    places = xp.diag(xp.arange(1, len(input) + 1), diagonal)  # 0 means the zero put in front
+    return cat([Tensor(xp.zeros(1, input.dtype)), input])[Tensor(places)]
+
+
+def trace(input: Tensor) -> Tensor:
+    """The sum of a matrix's diagonal."""
+    if input.ndim != 2:
+        raise ShapeError(f"trace: takes a matrix, not shape {input.shape}")
+    return diag(input).sum()
 
 
 # ---- how it lies in memory -------------------------------------------------------------------

@@ -19,13 +19,15 @@ from ..ops import OPS
 from ..ops.arithmetic import Sqrt
 from ..ops.reduction import Var
 from ..random import Generator, default_generator
-from .shaping import gather, stack, unbind
+from .shaping import cat, gather, squeeze, stack, transpose, unbind
 
 # ---- of several ops, with their gradients ----------------------------------------------------
 
 
-def where(condition: Tensor, input: Any, other: Any) -> Tensor:
-    """input where condition holds, else other."""
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+    """input where condition holds, else other; condition alone: `nonzero(as_tuple=True)`."""
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
     return OPS["Where"].apply(condition, operand(input), operand(other))
 
 
@@ -137,6 +139,33 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
     return stack(list(itertools.accumulate(parts)), dim) if parts else input
 
 
+def square(input: Tensor) -> Tensor:
+    """x^2."""
+    return input * input
+
+
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The product of all elements, or along dim; integers and bools as int64.
+
+    Made of products of one half with the other, so the gradient is right where there are zeros.
+    """
+    if not is_floating(input.dtype):
+        input = input.to(int64)
+    x = input.reshape(-1) if dim is None else input
+    axis = shapes.axis("prod", 0 if dim is None else dim, x.ndim)
+    if x.ndim == 0:
+        return x
+    x = transpose(x, 0, axis)
+    while len(x) > 1:
+        half = len(x) // 2
+        pairs = x[:half] * x[half : 2 * half]
+        x = cat([pairs, x[2 * half :]]) if len(x) % 2 else pairs
+    if len(x) == 0:
+        x = Tensor(module_of(x.array).ones((1, *x.shape[1:]), x.dtype))
+    x = transpose(x, 0, axis)
+    return x if keepdim and dim is not None else squeeze(x, axis)
+
+
 def std(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The square root of `var`, which takes the same arguments.  VJP: 0 where it is 0."""
     return _root(Var.apply(input, *args, **kwargs))
@@ -205,9 +234,29 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     return Tensor(xp.bincount(input.array, None if weights is None else weights.array, minlength))
 
 
-def nonzero(input: Tensor) -> Tensor:
-    """The indices (k, ndim) of the k elements that are not 0."""
-    return Tensor(module_of(input.array).argwhere(input.array))
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """The indices (k, ndim) of the k elements that are not 0; or a tuple, (k,) for each dimension.
+
+    The tuple of a 0-dim tensor has one element, as if it were a vector.
+    """
+    x = input.array
+    if as_tuple:
+        return tuple(map(Tensor, (x if x.ndim else x.reshape(1)).nonzero()))
+    return Tensor(module_of(x).argwhere(x))
+
+
+def unique(
+    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+) -> Any:
+    """The different elements, always in rising order.
+
+    With the options a tuple: also the place of each element of input among them, how often each
+    occurs.
+    """
+    found = module_of(input.array).unique(
+        input.array, return_inverse=return_inverse, return_counts=return_counts, equal_nan=False
+    )
+    return tuple(map(Tensor, found)) if isinstance(found, tuple) else Tensor(found)
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
@@ -249,7 +298,6 @@ PLAIN = {
         ("logical_xor", "Whether just one of both elements is true (not 0)."),
         ("logical_not", "Whether each element is 0."),
         ("count_nonzero", "How many elements are not 0."),
-        ("unique", "The different elements in rising order."),
     )
 }
 """Functions that are NumPy's own, by name."""

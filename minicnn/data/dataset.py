@@ -18,6 +18,7 @@ from ..conveniences import stack
 from ..creation import from_numpy, tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..random import Generator, default_generator
+from ..transforms.base import ToTensor, is_pil
 
 
 class Dataset:
@@ -190,8 +191,13 @@ def default_collate(batch: Sequence[Any]) -> Any:
     Tensors and NumPy arrays are stacked; numbers become a tensor, Python's floats one of float64
     and integers one of int64, as in PyTorch.  Tuples and lists become a list of batches, named
     tuples a named tuple, mappings a dict of batches.  Text stays as it is.
+
+    PIL images, which PyTorch refuses, become what `transforms.ToTensor` makes of each, stacked, as
+    in a batch of the image data sets: float32 (N, C, H, W) with values in [0, 1].
     """
     first = batch[0]
+    if is_pil(first):
+        return stack([ToTensor()(image) for image in batch])
     if isinstance(first, (str, bytes)):
         return batch
     if isinstance(first, Tensor):
@@ -207,8 +213,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, Sequence):
         return _collate_sequences(first, batch)
     raise DtypeError(
-        "default_collate: samples must consist of tensors, arrays, numbers, text, sequences and "
-        f"mappings, not {type(first).__name__}; give the DataLoader a collate_fn"
+        "default_collate: samples must consist of tensors, arrays, PIL images, numbers, text, "
+        f"sequences and mappings, not {type(first).__name__}; give the DataLoader a collate_fn"
     )
 
 

@@ -3,6 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from ..autograd import Tensor
+from ..creation import tensor
 from ..errors import ArgumentError
 from ..random import Generator, default_generator
 
@@ -51,6 +55,64 @@ class SubsetRandomSampler(Sampler):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class WeightedRandomSampler(Sampler):
+    """num_samples indices, drawn with probabilities proportional to weights.
+
+    Parameters
+    ----------
+    weights
+        One number from 0 up for each sample of the data set; they need not add up to 1.
+    num_samples
+        How many indices an epoch has.
+    replacement
+        Whether an index may come again; without, each draw is among those that are left.
+    generator
+        Draws them; minicnn.default_generator if left out.
+
+    Raises
+    ------
+    ArgumentError
+        For weights or num_samples out of range, or more samples than weights above 0 to draw
+        without replacement.
+    """
+
+    def __init__(
+        self,
+        weights: "Sequence[float] | np.ndarray | Tensor",
+        num_samples: int,
+        replacement: bool = True,
+        generator: Generator | None = None,
+    ) -> None:
+        if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples < 1:
+            raise ArgumentError(
+                "WeightedRandomSampler: num_samples must be a whole number from 1 up, "
+                f"not {num_samples!r}"
+            )
+        self.weights = tensor(weights, dtype=np.float64)
+        self.num_samples, self.replacement, self.generator = num_samples, replacement, generator
+        w = self.weights.numpy()
+        if w.ndim != 1 or not np.isfinite(w).all() or not (w >= 0).all() or not w.any():
+            raise ArgumentError(
+                "WeightedRandomSampler: weights must be a row of finite numbers from 0 up, not all "
+                f"0; found shape {w.shape}, minimum {w.min(initial=0):g}, sum {w.sum():g}"
+            )
+        if not replacement and num_samples > np.count_nonzero(w):
+            raise ArgumentError(
+                f"WeightedRandomSampler: cannot draw {num_samples} samples without replacement "
+                f"from {np.count_nonzero(w)} weights above 0; pass replacement=True"
+            )
+
+    def __iter__(self) -> Iterator[int]:
+        source = (self.generator or default_generator).numpy
+        w = self.weights.numpy()
+        shares = w / w.max()  # before the sum, which huge weights would carry to infinity
+        shares /= shares.sum()
+        return iter(source.choice(len(w), self.num_samples, self.replacement, shares).tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
 
 
 class BatchSampler(Sampler):

@@ -11,9 +11,9 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import DataError
+from ..untrusted import read_limited, reason
 from .digits import Remote
 from .download import download as fetch_file
-from .idx import read_limited
 from .images import ImageDataset, check_labels
 from .pickles import read_pickle
 
@@ -214,8 +214,9 @@ def read_archive(path: Path, names: Iterable[str]) -> dict[str, bytes]:
     except DataError:
         raise
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: expected a sound .tar.gz archive, found: {reason}") from None
+        raise DataError(
+            f"{path}: expected a sound .tar.gz archive, found: {reason(error)}"
+        ) from None
     for name in names:
         if name not in found:
             raise DataError(f"{path}: expected the member {name}, found none")

@@ -1,6 +1,7 @@
 """MNIST, whose four files are in the folder mnist beside this module, and its twin FashionMNIST."""
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +24,8 @@ FILES = tuple(
 class MNIST(ImageDataset):
     """Handwritten digits, 28 x 28: 60,000 to train with and 10,000 to test with.
 
-    Sample i is (image, label): a float32 Tensor (1, 28, 28) with values in [0, 1], and an int.
-    That is as if `transform=ToTensor()` had been given to torchvision's; without a transform a
-    batch is one gather.
+    Sample i is (image, label): without a transform a PIL image of mode L, as in torchvision, and an
+    int.  A batch without a transform is one gather, float32 (N, 1, 28, 28) with values in [0, 1].
 
     Parameters
     ----------
@@ -47,6 +47,10 @@ class MNIST(ImageDataset):
         int64 Tensor (N,).
     classes
         The names of the ten classes.
+    raw_folder
+        Where the files are.
+    train_data, test_data, train_labels, test_labels
+        The old names of data and of targets, whichever set it is; they warn, as in torchvision.
 
     Raises
     ------
@@ -85,6 +89,7 @@ class MNIST(ImageDataset):
         super().__init__(given if own else image_file.parent, transform, target_transform)
         self.train = train
         self.data, self.targets = Tensor(images), Tensor(labels)
+        self.raw_folder = str(image_file.parent)
 
     def _files(self, root: Path | None, part: str, download: bool) -> tuple[Path, Path]:
         """The images' and the labels' file."""
@@ -117,6 +122,30 @@ class MNIST(ImageDataset):
     def extra_repr(self) -> str:
         """Which of the two sets."""
         return f"Split: {'Train' if self.train else 'Test'}"
+
+    @property
+    def train_data(self) -> Tensor:
+        """`data` under an old name."""
+        return self._renamed("train_data", "data")
+
+    @property
+    def test_data(self) -> Tensor:
+        """`data` under an old name."""
+        return self._renamed("test_data", "data")
+
+    @property
+    def train_labels(self) -> Tensor:
+        """`targets` under an old name."""
+        return self._renamed("train_labels", "targets")
+
+    @property
+    def test_labels(self) -> Tensor:
+        """`targets` under an old name."""
+        return self._renamed("test_labels", "targets")
+
+    def _renamed(self, old: str, new: str) -> Tensor:
+        warnings.warn(f"{type(self).__name__}.{old} is an old name: write .{new}", stacklevel=3)
+        return getattr(self, new)
 
 
 class Remote(NamedTuple):

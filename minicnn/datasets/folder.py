@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ShapeError
+from ..untrusted import check_size, in_memory, reason
 from .images import ArrayImages, ImageDataset
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")  # the decoders that these need, no others
 GREY = ("1", "L", "I", "I;16", "I;16B", "F")
 MAX_PIXELS = 2**26  # of one image, 64 million
+FREE_PIXELS = 2**22  # so many a small file may have
 MAX_BYTES = 2**31  # of a folder in memory
 
 
@@ -26,24 +28,27 @@ def decode(path: "str | os.PathLike[str]") -> tuple[np.ndarray, bool]:
     DataError
         If the file is missing, damaged, not an image, or larger than MAX_PIXELS.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what PIL warns of is checked here, or an error below
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(in_memory(path, FREE_PIXELS), formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise DataError(
                         f"{path}: expected at most {MAX_PIXELS} pixels, found {width} x {height}"
                     )
+                check_size(path, image.size, FREE_PIXELS)
                 grey = image.mode in GREY
                 return np.asarray(image.convert("RGB")).transpose(2, 0, 1), grey
     except DataError:
         raise
+    except UnidentifiedImageError:
+        found = f"none of {', '.join(FORMATS)}"
     except Exception as error:  # a damaged file raises nearly anything in PIL's decoders
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: expected a sound image, found: {reason[:200]}") from None
+        found = reason(error)
+    raise DataError(f"{path}: expected a sound image, found: {found}")
 
 
 def find_classes(root: Path) -> list[str]:
@@ -66,8 +71,8 @@ def find_classes(root: Path) -> list[str]:
 class ImageFolder(ImageDataset):
     """The images below root/CLASS/, for each subfolder CLASS of root.
 
-    Images are decoded when they are asked for, as RGB.  All images of a batch must have one size
-    after the transform.
+    Images are decoded when they are asked for, as RGB: PIL images without a transform.  All images
+    of a batch must have one size after the transform.
 
     Parameters
     ----------

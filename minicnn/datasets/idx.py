@@ -9,18 +9,15 @@ import gzip
 import math
 import os
 import zlib
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
+from ..untrusted import MAX_BYTES, check_packing, read_limited
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DIMS = 8
-MAX_BYTES = 2**31  # the largest idx file in use, EMNIST's by class, has 0.55e9
-FREE_BYTES = 2**27  # this much may come out of any file
-MAX_PACKING = 100  # beyond that, images that unpack to more bytes than so many per byte are a bomb
-CHUNK = 2**20
 
 
 def read_idx(
@@ -77,21 +74,6 @@ def _parse(path: Any, file: Any, dtype: Any, shape: tuple[int | None, ...] | Non
     )
 
 
-def check_packing(where: Any, packed: int, unpacked: int) -> None:
-    """Refuses what would unpack to far more than images do: a bomb, or damage.
-
-    Raises
-    ------
-    DataError
-        If packed bytes claim to be more than FREE_BYTES, and MAX_PACKING times as many.
-    """
-    if unpacked > FREE_BYTES and unpacked > MAX_PACKING * packed:
-        raise DataError(
-            f"{where}: expected at most {MAX_PACKING} bytes out of each, found {packed} bytes that "
-            f"claim to be {unpacked}"
-        )
-
-
 def _header(path: Any, file: Any) -> tuple[np.dtype, tuple[int, ...]]:
     """The element type as it is stored, and the sizes."""
     magic = read_limited(file, 4)
@@ -117,14 +99,3 @@ def _fits(sizes: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
     return len(sizes) == len(shape) and all(
         wanted in (None, n) for n, wanted in zip(sizes, shape, strict=True)
     )
-
-
-def read_limited(file: IO[bytes], limit: int) -> bytearray:
-    """Up to limit bytes, in chunks: read(limit) would allocate what a header merely claims."""
-    content = bytearray()
-    while len(content) < limit:
-        chunk = file.read(min(CHUNK, limit - len(content)))
-        if not chunk:
-            break
-        content += chunk
-    return content

@@ -8,20 +8,21 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..data.dataset import Dataset, default_collate, rows
-from ..errors import DataError, DtypeError
-from ..transforms.base import ToTensor, Transform, samples, to_pil
+from ..errors import DataError
+from ..transforms.base import ToTensor, Transform, samples
 
 TO_TENSOR = ToTensor()
 
 
 class ImageDataset(Dataset):
-    """Sample i is (image, label).
+    """Sample i is (image, label), a batch of samples (images, labels).
 
-    Without a transform the image is a float32 Tensor (C, H, W) with values in [0, 1], as if
-    `transform=ToTensor()` had been given to torchvision's data sets, which give PIL images.  A
-    transform of `minicnn.transforms` is applied to whole batches; any other function gets one PIL
-    image (mode L or RGB) after the other, as in torchvision.  target_transform gets each label, an
-    int.
+    Without a transform a sample's image is a PIL image (mode L or RGB), as in torchvision, or a
+    Tensor where the images are floating.  **A batch**, of which torchvision's makes none without
+    ToTensor, has 8-bit images as a float32 Tensor (N, C, H, W) with values in [0, 1], as if
+    ToTensor had come last: one gather.  A transform of `minicnn.transforms` is applied to whole
+    batches; any other function gets one PIL image after the other, as in torchvision.
+    target_transform gets each label, an int.
 
     A subclass defines `_images(where)`, `_labels(where)` and `__len__`.
 
@@ -55,7 +56,7 @@ class ImageDataset(Dataset):
         where = np.array([operator.index(index)])
         images, label = self._transformed(self._images(where)), int(self._labels(where)[0])
         if isinstance(images, np.ndarray):
-            images = to_pil(images) if images.dtype == np.uint8 else [Tensor(images[0])]
+            images = samples(images)
         return images[0], label if self.target_transform is None else self.target_transform(label)
 
     def __getitems__(self, indices: Sequence[Any]) -> list[Any]:
@@ -73,20 +74,16 @@ class ImageDataset(Dataset):
 
     def _transformed(self, pixels: np.ndarray) -> Any:
         """A batch after the transform: an array, or a list of what a foreign function returned."""
-        transform = TO_TENSOR if self.transform is None else self.transform
-        if isinstance(transform, Transform):
-            return transform.batch(pixels)
-        return [transform(x) for x in samples(pixels)]
+        if self.transform is None:
+            return pixels
+        if isinstance(self.transform, Transform):
+            return self.transform.batch(pixels)
+        return [self.transform(x) for x in samples(pixels)]
 
     def _collated(self, images: Any) -> Any:
         if isinstance(images, list):
             return default_collate(images)
-        if images.dtype == np.uint8:
-            raise DtypeError(
-                f"{type(self).__name__}: the transform leaves 8-bit images, of which no batch is "
-                "made; end it with transforms.ToTensor()"
-            )
-        return Tensor(np.ascontiguousarray(images))
+        return Tensor(np.ascontiguousarray(TO_TENSOR.batch(images)))
 
     @property
     def images_shape(self) -> tuple[int, int, int] | None:

@@ -1,22 +1,18 @@
 """NpzDataset: images and labels in one .npz file, in the layout of Keras' mnist.npz."""
 
-import math
 import os
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
 from ..errors import DataError
-from .idx import MAX_BYTES, check_packing, read_limited
+from ..untrusted import read_npy, reason
 from .images import ArrayImages, check_labels
 
 MAX_CLASSES = 2**16
-MAX_HEADER = 10_000  # bytes of text that describe an array
 
 
 class NpzDataset(ArrayImages):
@@ -31,7 +27,7 @@ class NpzDataset(ArrayImages):
     train
         The training set, else the test set.
     transform, target_transform
-        See ImageDataset.  Floating images are Tensors to a transform, not PIL images.
+        See ImageDataset.  Floating images are Tensors, to a transform too, not PIL images.
 
     Attributes
     ----------
@@ -89,40 +85,17 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
             for name in names:
                 if f"{name}.npy" not in members:
                     raise DataError(f"{path}: expected an array {name}, found none")
-            return {name: _array(path, archive, name) for name in names}
+            return {
+                name: read_npy(f"{path}: {name}", archive, archive.getinfo(f"{name}.npy"))
+                for name in names
+            }
     except DataError:
         raise
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, KeyError,
-            SyntaxError, TypeError, MemoryError, OverflowError) as error:  # fmt: skip
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-    raise DataError(f"{path}: expected a sound .npz file, found: {reason}")
-
-
-def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One array, every claim of its header checked before use."""
-    info = archive.getinfo(f"{name}.npy")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{path}: {name}: expected deflate or no compression, found another")
-    with archive.open(info) as file:
-        version = npy.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise DataError(f"{path}: {name}: expected .npy version 1 or 2, found {version[0]}")
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(file, max_header_size=MAX_HEADER)
-        if dtype.kind not in "uif":
-            raise DataError(f"{path}: {name}: expected an array of numbers, found {dtype}")
-        size = math.prod(max(n, 1) for n in shape) * dtype.itemsize
-        if min(shape, default=0) < 0 or size > MAX_BYTES:
-            raise DataError(f"{path}: {name}: expected at most {MAX_BYTES} bytes, found {shape}")
-        size = math.prod(shape) * dtype.itemsize
-        check_packing(f"{path}: {name}", info.compress_size, size)
-        content = read_limited(file, size + 1)
-    if len(content) != size:
-        found = "more" if len(content) > size else f"{len(content)} (cut short)"
-        raise DataError(f"{path}: {name}: expected {size} bytes for shape {shape}, found {found}")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+        found = error.strerror or reason(error)
+    except Exception as error:  # zipfile and the parser of an array's header raise a dozen kinds
+        found = reason(error)
+    raise DataError(f"{path}: expected a sound .npz file, found: {found}")
 
 
 def _images(where: str, x: np.ndarray) -> np.ndarray:
@@ -136,13 +109,12 @@ def _images(where: str, x: np.ndarray) -> np.ndarray:
         if x.dtype != np.uint8:
             raise DataError(f"{where}: expected uint8, or floats in [0, 1], found {x.dtype}")
         return np.ascontiguousarray(x)
-    x = np.ascontiguousarray(x, np.float32)
     if not (x.min() >= 0 and x.max() <= 1):  # a NaN is refused too
         raise DataError(
             f"{where}: expected floats in [0, 1], found {x.min():g} to {x.max():g}; "
             "divide by 255, or store uint8"
         )
-    return x
+    return np.ascontiguousarray(x, np.float32)
 
 
 def _labels(where: str, y: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError
+from ..untrusted import reason
 
 MAX_OPCODES = 200_000  # a batch of CIFAR-10 has some 40,000
 MARK = object()
@@ -70,8 +71,9 @@ def read_pickle(path: Any, content: bytes) -> Any:
             warnings.simplefilter("ignore")  # pickletools' about escapes in text it then refuses
             return _plain(_Machine().run(content))
     except (_Unreadable, ValueError, IndexError, TypeError, AttributeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: expected a pickle of plain data, found: {reason}") from None
+        raise DataError(
+            f"{path}: expected a pickle of plain data, found: {reason(error)}"
+        ) from None
 
 
 class _Machine:
@@ -80,9 +82,11 @@ class _Machine:
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.encoded = self.length = 0  # characters made into bytes; bytes of the pickle
 
     def run(self, content: bytes) -> Any:
         """The value left when the pickle stops."""
+        self.length = len(content)
         for count, (opcode, arg, _) in enumerate(pickletools.genops(content)):
             if count > MAX_OPCODES:
                 raise _Unreadable(f"more than {MAX_OPCODES} opcodes")
@@ -126,15 +130,27 @@ class _Machine:
             keys = [_as(str, _text(key)) for key in items[::2]]
             _as(dict, stack[-1]).update(zip(keys, items[1::2], strict=True))
         elif name in ("GLOBAL", "STACK_GLOBAL"):
-            stack.append(Global(arg if arg else " ".join(map(str, self._pop(2)))))
+            parts = [arg] if arg else [_as(str, part) for part in self._pop(2)]
+            stack.append(Global(" ".join(parts)))
         elif name == "REDUCE":
             function, args = self._pop(2)
-            stack.append(_call(_as(Global, function).name, _as(tuple, args)))
+            stack.append(self._call(_as(Global, function).name, _as(tuple, args)))
         elif name == "BUILD":
             (state,) = self._pop(1)
             _as(Made, stack[-1]).state = _as(tuple, state)
         else:
             raise _Unreadable(f"the opcode {name}")
+
+    def _call(self, name: str, args: tuple) -> Any:
+        """A note of the call, or bytes: protocol 2 has them as `_codecs.encode(text, "latin1")`."""
+        if name == "_codecs encode" and len(args) == 2 and args[1] == "latin1":
+            self.encoded += len(_as(str, args[0]))
+            if self.encoded > self.length:  # one text may be asked for again and again
+                raise _Unreadable("more bytes than the pickle has")
+            return args[0].encode("latin-1")
+        if name not in (*RECONSTRUCT, "numpy dtype"):
+            raise _Unreadable(f"a call of {name!r:.60}")
+        return Made(name, args)
 
     def _pop(self, n: int) -> list[Any]:
         if len(self.stack) < n:
@@ -163,15 +179,6 @@ def _text(value: Any) -> Any:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def _call(name: str, args: tuple) -> Any:
-    """A note of the call, or bytes: protocol 2 has them as `_codecs.encode(text, "latin1")`."""
-    if name == "_codecs encode" and len(args) == 2 and args[1] == "latin1":
-        return _as(str, args[0]).encode("latin-1")
-    if name not in (*RECONSTRUCT, "numpy dtype"):
-        raise _Unreadable(f"a call of {name!r}")
-    return Made(name, args)
-
-
 def _plain(value: Any) -> Any:
     """The value with its arrays in place of the notes; only the topmost level is looked into."""
     if isinstance(value, dict):
@@ -190,11 +197,18 @@ def _array(made: Made) -> np.ndarray:
     _, shape, dtype, fortran, content = made.state
     kind = dtype.args[0] if isinstance(dtype, Made) and dtype.args else None
     if kind not in ("u1", "|u1") or fortran is not False:
-        raise _Unreadable(f"an array of {kind!r}, not a C-ordered one of u1")
+        raise _Unreadable(f"an array of {_short(kind)}, not a C-ordered one of u1")
     if isinstance(content, str):  # a string of Python 2's
         content = content.encode("latin-1")
     pixels = np.frombuffer(_as(bytes, content), np.uint8)
     sound = all(type(n) is int and 0 <= n < 2**31 for n in _as(tuple, shape))
     if not sound or math.prod(shape) != len(pixels):
-        raise _Unreadable(f"an array of shape {str(shape)[:60]} in {len(pixels)} bytes")
+        raise _Unreadable(f"an array of shape {_short(shape)} in {len(pixels)} bytes")
     return pixels.reshape(shape)
+
+
+def _short(value: Any) -> str:
+    """A value for a message: a tuple of tuples, each twice in the next, is too long to print."""
+    items = value if isinstance(value, tuple) else (value,)
+    plain = len(items) < 10 and all(isinstance(x, (str, int, type(None))) for x in items)
+    return f"{value!r:.60}" if plain else f"a {type(value).__name__}"

@@ -1,6 +1,6 @@
 """Layers, models' building blocks, and initial weights, under PyTorch's names."""
 
-from . import functional, init, utils
+from . import functional, init, parameter, utils
 from .activations import (
     ELU,
     Hardtanh,
@@ -36,6 +36,7 @@ from .layers import (
     Upsample,
     ZeroPad2d,
 )
+from .lazy import LazyBatchNorm2d, LazyConv2d, LazyLinear
 from .losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -43,5 +44,6 @@ from .losses import (
     L1Loss,
     MSELoss,
     NLLLoss,
+    SmoothL1Loss,
 )
 from .module import Module, Parameter

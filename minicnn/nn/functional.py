@@ -4,12 +4,15 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..arrays import int64, module_of
 from ..autograd import Function, Tensor, in_place
 from ..conveniences import stack, where
+from ..conveniences.values import norm
 from ..creation import ones_like, zeros_like
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..methods import reshape
+from ..methods import FUNCTIONS, reshape
 from ..ops.activation import LeakyReLU, LogSoftmax, ReLU, ScaledTanh, Sigmoid, Softmax, Tanh
 from ..ops.conv import Conv2d, Fold, Unfold
 from ..ops.linear import Linear
@@ -195,15 +198,22 @@ def pad(
 
 
 def interpolate(
-    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest"
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
 ) -> Tensor:
-    """The image (N, C, H, W) in another size; each output pixel takes the nearest input pixel.
+    """The image (N, C, H, W) in another size H' = size, or floor(H scale_factor).
 
-    Output row i is input row floor(i H / H'), with H' = size, or floor(H scale_factor).  The other
-    modes of PyTorch are not supported.
+    "nearest": output row i is input row floor(i H / H').  "bilinear": it is the mean, weighted by
+    nearness, of the two rows beside (i + 1/2) H / H' - 1/2, or with align_corners beside
+    i (H - 1) / (H' - 1); columns likewise.  The other modes of PyTorch are not supported.
     """
-    if mode != "nearest":
-        raise ArgumentError(f"interpolate: mode must be 'nearest', not {mode!r}")
+    if mode not in ("nearest", "bilinear"):
+        raise ArgumentError(f"interpolate: mode must be 'nearest' or 'bilinear', not {mode!r}")
+    if mode == "nearest" and align_corners is not None:
+        raise ArgumentError("interpolate: align_corners belongs to mode='bilinear'")
     if (size is None) == (scale_factor is None):
         raise ArgumentError("interpolate: give either size or scale_factor")
     *_, height, width = input.shape
@@ -214,9 +224,26 @@ def interpolate(
     else:
         size = pair("interpolate", "size", size)
         ratios = [n / m for n, m in zip((height, width), size, strict=True)]
-    rows, columns = ([min(int(i * r), n - 1) for i in range(m)]
-                     for m, r, n in zip(size, ratios, (height, width), strict=True))  # fmt: skip
+    steps = list(zip(size, ratios, (height, width), strict=True))
+    if mode == "bilinear":
+        down, across = (_blend(input, m, r, n, bool(align_corners)) for m, r, n in steps)
+        return FUNCTIONS["matmul"](down, input) @ across.T
+    rows, columns = ([min(int(i * r), n - 1) for i in range(m)] for m, r, n in steps)
     return input[..., rows, :][..., columns]
+
+
+def _blend(like: Tensor, m: int, ratio: float, n: int, align_corners: bool) -> Tensor:
+    """The matrix (m, n) that makes m rows of n: each the mean of its two neighbours."""
+    if align_corners:
+        at = np.arange(m) * ((n - 1) / max(m - 1, 1))
+    else:
+        at = np.maximum((np.arange(m) + 0.5) * ratio - 0.5, 0)
+    below = np.minimum(at.astype(np.int64), n - 1)
+    above = np.minimum(below + 1, n - 1)
+    weights, share = np.zeros((m, n)), np.minimum(at - below, 1)
+    np.add.at(weights, (np.arange(m), below), 1 - share)
+    np.add.at(weights, (np.arange(m), above), share)
+    return Tensor(module_of(like.array).asarray(weights, like.dtype))
 
 
 # ---- activations -----------------------------------------------------------------------------
@@ -268,6 +295,11 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tens
 def relu6(input: Tensor) -> Tensor:
     """x between 0 and 6, these beyond; the slope is 0 there."""
     return hardtanh(input, 0.0, 6.0)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """x over its p-norm along dim, which counts as at least eps."""
+    return input / norm(input, p, dim, keepdim=True).clamp(min=eps)
 
 
 def _log_sigmoids(input: Tensor) -> tuple[Tensor, Tensor]:
@@ -386,6 +418,19 @@ def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor
     """Mean (or sum, or each) of |a - b|; where they are equal the slope is 0."""
     _check_pair("l1_loss", input, target, reduction)
     return _reduced((input - target).abs(), reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    """Mean (or sum, or each) of d^2 / (2 beta) where d = |a - b| is below beta, else d - beta/2."""
+    _check_pair("smooth_l1_loss", input, target, reduction)
+    if beta < 0:
+        raise ArgumentError(f"smooth_l1_loss: beta must be at least 0, not {beta}")
+    d = (input - target).abs()
+    if beta == 0:
+        return _reduced(d, reduction)
+    return _reduced(where(d < beta, d * d / (2 * beta), d - beta / 2), reduction)
 
 
 def _check_same(name: str, input: Tensor, target: Tensor, reduction: str) -> None:

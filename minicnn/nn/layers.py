@@ -420,18 +420,24 @@ class ZeroPad2d(Module):
 
 
 class Upsample(Module):
-    """The image scale_factor times (or size) as large, each pixel repeated."""
+    """The image scale_factor times (or size) as large: each pixel repeated, or "bilinear"."""
 
-    def __init__(self, size: Any = None, scale_factor: Any = None, mode: str = "nearest") -> None:
+    def __init__(
+        self,
+        size: Any = None,
+        scale_factor: Any = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+    ) -> None:
         super().__init__()
-        self.size, self.mode = size, mode
+        self.size, self.mode, self.align_corners = size, mode, align_corners
         self.scale_factor = scale_factor
         if scale_factor is not None:
             several = isinstance(scale_factor, (tuple, list))
             self.scale_factor = tuple(map(float, scale_factor)) if several else float(scale_factor)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.interpolate(input, self.size, self.scale_factor, self.mode)
+        return F.interpolate(input, self.size, self.scale_factor, self.mode, self.align_corners)
 
     def extra_repr(self) -> str:
         how = f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"

@@ -78,6 +78,17 @@ class L1Loss(Module):
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
+class SmoothL1Loss(Module):
+    """Squared error where it is small, absolute error beyond beta."""
+
+    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__()
+        self.reduction, self.beta = reduction, beta
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
+
+
 class BCELoss(_Loss):
     """Binary cross-entropy of probabilities; weight rescales the elements."""
 

@@ -173,7 +173,7 @@ class Module:
         self, prefix: str = "", recurse: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """(path, parameter), each once."""
-        return self._named(Module._own_parameters, prefix, recurse)
+        return self._named(lambda m: m._own_parameters(), prefix, recurse)
 
     def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
         """(path, buffer), each once."""
@@ -339,16 +339,19 @@ class Module:
         missing = [k for k in own if k not in state_dict]
         unexpected = [k for k in state_dict if k not in own]
         shared = [k for k in own if k in state_dict]
+        saved = {k: getattr(state_dict[k], "shape", type(state_dict[k]).__name__) for k in shared}
         problems = [
-            f"{k}: the model has {own[k].shape}, the saved one {tuple(state_dict[k].shape)}"
+            f"{k}: the model has {own[k].shape}, the saved one {saved[k]}"
             for k in shared
-            if own[k].shape != tuple(state_dict[k].shape)
+            if own[k].shape != saved[k]
         ]
         lists = [("other shapes", problems)]
         if strict:
             lists = [("missing keys", missing), ("unexpected keys", unexpected), *lists]
         if any(found for _, found in lists):
-            text = "".join(f"\n  {what}: " + ", ".join(found) for what, found in lists if found)
+            text = "".join(
+                f"\n  {what}: " + ", ".join(map(str, found)) for what, found in lists if found
+            )
             raise StateDictError(f"load_state_dict: does not fit {type(self).__name__}:{text}")
         with no_grad():
             for k in shared:

@@ -31,11 +31,13 @@ class Adam(Optimizer):
         Keeps the quotient finite where v is 0.
     weight_decay : float
         The factor of the L2 penalty: g = grad + weight_decay p, before everything else.
+    amsgrad : False
+        PyTorch's variant with the largest v so far is not supported.
 
     Raises
     ------
     ArgumentError
-        A negative lr, eps or weight_decay; a beta outside [0, 1).
+        A negative lr, eps or weight_decay; a beta outside [0, 1); amsgrad=True.
     """
 
     _decoupled = False
@@ -47,7 +49,10 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
+        amsgrad: bool = False,
     ) -> None:
+        if amsgrad:
+            raise ArgumentError(f"{self._name}: amsgrad=True is not supported; leave it False")
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
 
@@ -93,5 +98,6 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)

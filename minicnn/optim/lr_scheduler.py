@@ -129,6 +129,41 @@ class ExponentialLR(LRScheduler):
         return [lr * self.gamma if self.last_epoch > 0 else lr for lr in self._present_lr()]
 
 
+class LinearLR(LRScheduler):
+    """lr goes evenly from start_factor to end_factor times its start in total_iters epochs.
+
+    Multiplies the present lr, so an lr set by hand or by another schedule is respected.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        if not 0 < start_factor <= 1:
+            raise ArgumentError(
+                f"LinearLR: start_factor must be above 0 and at most 1, not {start_factor}"
+            )
+        if not 0 <= end_factor <= 1:
+            raise ArgumentError(f"LinearLR: end_factor must be from 0 to 1, not {end_factor}")
+        self.start_factor, self.end_factor = start_factor, end_factor
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present lr, times the quotient of this epoch's factor and the last one's."""
+        if self.last_epoch == 0:
+            return [lr * self.start_factor for lr in self._present_lr()]
+        if self.last_epoch > self.total_iters:
+            return self._present_lr()
+        rise = self.end_factor - self.start_factor
+        last = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
+        return [lr * (1 + rise / last) for lr in self._present_lr()]
+
+
 class LambdaLR(LRScheduler):
     """lr = base_lr * lr_lambda(epoch); lr_lambda is a function, or a list with one for each group.
 

@@ -7,14 +7,21 @@ from typing import Any
 
 
 class Stopped(KeyboardInterrupt):
-    """Raised between two steps after a signal; `signal` is its number.
+    """Raised after a signal: between two steps, or wherever it was if a second one came.
 
     A KeyboardInterrupt, so that what catches errors does not catch this.
+
+    Attributes
+    ----------
+    signal
+        The signal's number.
+    at_once
+        Whether it was the second, so that a step may be half done.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, at_once: bool = False) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.signal = number
+        self.signal, self.at_once = number, at_once
 
 
 class Interrupts:
@@ -43,7 +50,7 @@ class Interrupts:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received:
             self.__exit__()
-            raise KeyboardInterrupt
+            raise Stopped(number, at_once=True)
         self.received = number
 
     def check(self) -> None:

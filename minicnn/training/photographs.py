@@ -14,11 +14,13 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..errors import DataError
+from ..untrusted import check_size, in_memory, reason
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # Pixels of the longer side: ink is looked for in the whole picture, then in what surrounds it.
 WORKING_SIZES = (256, 128)
 BOX, SIZE, CENTRE = 20, 28, 14  # MNIST's; its pixels are counted from 0
+FREE_PIXELS = 6_000_000  # so many a small file may have: a tablet's drawings have 5.6 million
 STROKE = 2.0  # pixels of the box: the strokes of three quarters of MNIST's digits are broader
 FINE = 5  # thin strokes are broadened in so many times the box's pixels
 MIN_CONTRAST = 0.08  # of the way from black to white, between paper and ink
@@ -48,16 +50,19 @@ def read_image(path: "str | os.PathLike[str]") -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what decoders say of odd but readable files
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as file:
+            with Image.open(in_memory(path, FREE_PIXELS), formats=FORMATS) as file:
+                check_size(path, file.size, FREE_PIXELS)
                 file.load()
                 return _plain(ImageOps.exif_transpose(file))
+    except DataError:
+        raise
     except UnidentifiedImageError:
-        reason = f"expected an image ({', '.join(FORMATS)}), found none of these"
+        wrong = f"expected an image ({', '.join(FORMATS)}), found none of these"
     except bombs:
-        reason = f"expected at most {Image.MAX_IMAGE_PIXELS} pixels, found more"
+        wrong = f"expected at most {Image.MAX_IMAGE_PIXELS} pixels, found more"
     except Exception as error:  # decoders meet damage with whatever exception it leads them to
-        reason = f"expected a sound image, found damage: {' '.join(str(error).split())}"
-    raise DataError(f"{path}: {reason}")
+        wrong = f"expected a sound image, found damage: {reason(error)}"
+    raise DataError(f"{path}: {wrong}")
 
 
 def _plain(image: Any) -> Any:
@@ -65,7 +70,7 @@ def _plain(image: Any) -> Any:
     from PIL import Image
 
     if image.mode.startswith("I") or image.mode == "F":  # 16 bits; PIL's own convert cuts them off
-        values = np.nan_to_num(np.asarray(image, np.float64))
+        values = np.nan_to_num(np.asarray(image, np.float32))
         top = 65535 if image.mode != "F" else max(values.max(), 1.0)  # floats: no agreed range
         return Image.fromarray(np.clip(values * (255 / top), 0, 255).round().astype(np.uint8))
     if image.has_transparency_data:
@@ -193,9 +198,9 @@ def _paper(grey: np.ndarray) -> tuple[np.ndarray, float]:
     for i in range(6):
         off = np.abs(grey - paper)
         texture = min(1.4826 * float(np.median(off[near])), MAX_TEXTURE)
-        near = off <= max(3 * texture, 0.02)
-        if i < 3:
-            near &= border
+        near = (off <= max(3 * texture, 0.02)) & (border | (i >= 3))
+        if not near.any():
+            break  # a border half dark, half light: its median is the brightness of no pixel
         a = terms[near]
         paper = terms @ (np.linalg.pinv(a.T @ a) @ (a.T @ grey[near]))
     return paper, texture

@@ -266,7 +266,7 @@ def _dot_accuracies(ax: Any, accuracies: np.ndarray) -> None:
 def _explain_colours(figure: Any, ax: Any, image: Any) -> None:
     bar = figure.colorbar(image, ax=ax, location="bottom", shrink=0.6, aspect=50)
     ticks = [image.norm.vmax * share**2 for share in (0, 0.25, 0.5, 0.75, 1)]
-    bar.set_ticks(ticks, labels=[f"{100 * t:.2g} %" for t in ticks], fontsize=8, color=TEXT)
+    bar.set_ticks(ticks, labels=[f"{100 * t:.3g} %" for t in ticks], fontsize=8, color=TEXT)
     bar.set_label("share of the true class", color=TEXT, fontsize=9)
     bar.outline.set_visible(False)
     bar.minorticks_off()

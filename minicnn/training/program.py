@@ -11,11 +11,13 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..data.dataset import fetch
-from ..errors import DataError, StateDictError
+from ..errors import ArgumentError, DataError, StateDictError
 from ..models import make, prepare
 from ..nn import Conv2d, Module
 from ..nn import functional as F
-from ..serialization import load_file
+from ..serialization import load, load_file
+from ..untrusted import reason
+from .interrupts import Interrupts
 from .photographs import digit, picture, read_image
 from .recipe import Recipe, Training, default_folder
 from .run import Run, read_config, versions
@@ -37,6 +39,9 @@ class Outcome:
     folder: Path
     trainer: Trainer
     scores: Scores
+
+    def __repr__(self) -> str:
+        return f"Outcome({str(self.folder)!r}, test accuracy {self.scores.accuracy:.2%})"
 
 
 def train(
@@ -65,10 +70,10 @@ def train(
     MinicnnError
         Whatever is wrong with the recipe, the data or the folder.
     """
-    recipe = Recipe() if recipe is None else recipe
+    recipe = (Recipe() if recipe is None else recipe).located()
     view = pick() if view is None else view
     training = recipe.build()
-    about = {"classes": training.classes, "shape": training.shape}
+    about = {"classes": training.classes, "shape": training.shape, "crc": training.crc}
     with Run.create(out or default_folder(recipe), asdict(recipe), about) as run:
         view.note(_first_line(recipe, training))
         return _finish(run, training, view, tensorboard)
@@ -86,13 +91,31 @@ def resume(folder: "str | Path", view: View | None = None, tensorboard: bool = F
     """
     view = pick() if view is None else view
     with Run.open(folder) as run:
-        training = recipe_of(folder).build()
+        training = _build(run)
         run.load(training.trainer)
         trainer = training.trainer
-        view.note(f"{folder}: going on in epoch {trainer.epoch} after {trainer.batch} steps")
+        if trainer.finished:
+            view.note(f"{folder}: all {trainer.epochs} epochs are done; testing")
+        else:
+            view.note(f"{folder}: going on in epoch {trainer.epoch} after {trainer.batch} steps")
         if run.config.get("versions") != versions():
             view.note("begun on another machine or versions: the last bits may come out different")
         return _finish(run, training, view, tensorboard)
+
+
+def _build(run: Run) -> Training:
+    """The training of a run's recipe; DataError if that or the data is not what it was."""
+    path = run.folder / "config.json"
+    try:
+        training = recipe_of(run.folder).build()
+    except ArgumentError as error:
+        raise DataError(f"{path}: {reason(error)}") from None
+    now = {"classes": training.classes, "shape": [*training.shape], "crc": training.crc}
+    then = {key: run.config.get(key) for key in now}
+    if now != then:
+        changed = ", ".join(key for key in now if now[key] != then[key])
+        raise DataError(f"{path}: the data is not what it was when the run began: other {changed}")
+    return training
 
 
 def _finish(run: Run, training: Training, view: View, tensorboard: bool) -> Outcome:
@@ -100,21 +123,45 @@ def _finish(run: Run, training: Training, view: View, tensorboard: bool) -> Outc
     trainer = training.trainer
     view = Together(view, TensorBoard(run.folder)) if tensorboard else view
     try:
-        trainer.fit(view, run)
-        scores = score(trainer.model, training.test)
+        with Interrupts() as interrupts:
+            trainer.fit(view, run)
+            scores = score(trainer.model, training.test, interrupts.check)
+            run.write("test.json", json.dumps(_figures(scores, training.classes), indent=1) + "\n")
+            draw_history(run.folder, trainer.history)
+            interrupts.check()
+            draw_scores(run.folder, training.test, scores, training.classes)
+            draw_filters(run.folder, trainer.model)
+            interrupts.check()
     except KeyboardInterrupt:
-        view.note(
-            f"stopped in epoch {trainer.epoch} of {trainer.epochs} after {trainer.batch} of "
-            f"{trainer.batches} steps; continue with: minicnn train --resume {run.folder}"
-        )
+        view.note(_how_to_go_on(run, trainer))
         raise
-    run.write("test.json", json.dumps(_figures(scores, training.classes), indent=1) + "\n")
-    from . import pictures
+    outcome = Outcome(run.folder, trainer, scores)
+    view.note(_last_line(outcome))
+    view.note(f"weights, history and pictures are in {run.folder}")
+    return outcome
 
-    pictures.save(pictures.curves(trainer.history), run.folder / "curves.png")
-    draw_scores(run.folder, training.test, scores, training.classes)
-    draw_filters(run.folder, trainer.model)
-    return Outcome(run.folder, trainer, scores)
+
+def _how_to_go_on(run: Run, trainer: Trainer) -> str:
+    """What a stopped training says; the checkpoint tells, which a second signal leaves behind."""
+    path = run.folder / "checkpoint.safetensors"
+    if not path.exists():
+        return f"stopped before the first checkpoint: nothing is saved in {run.folder}"
+    epoch, batch, _ = load(path)["position"]
+    where = f"in epoch {epoch} of {trainer.epochs} after {batch} of {trainer.batches} steps"
+    if epoch > trainer.epochs:
+        where = f"after the last of {trainer.epochs} epochs, in the test"
+    return f"stopped {where}; continue with: minicnn train --resume {run.folder}"
+
+
+def _last_line(outcome: Outcome) -> str:
+    trainer = outcome.trainer
+    seconds = sum(row["seconds"] for row in trainer.history)
+    best = trainer.best or {}
+    validated = "" if trainer.val is None else f" (best on validation: {best['val_acc_all']:.2%})"
+    return (
+        f"test accuracy {outcome.scores.accuracy:.2%} with the weights of epoch {best['epoch']}"
+        f"{validated}; {seconds:.0f} s of training"
+    )
 
 
 def test(folder: "str | Path") -> Scores:
@@ -159,7 +206,10 @@ def predict(folder: "str | Path", images: Sequence["str | Path"]) -> np.ndarray:
     for path in images:
         image = read_image(path)
         digits = config["recipe"]["data"] == "mnist"
-        pixels = digit(image) if digits else picture(image, tuple(config["shape"]))
+        try:
+            pixels = digit(image) if digits else picture(image, tuple(config["shape"]))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
         with no_grad():
             logits = model(prepare(model, pixels.unsqueeze(0)))
         probabilities.append(F.softmax(logits, dim=1).numpy()[0])
@@ -176,13 +226,15 @@ def load_model(folder: "str | Path") -> tuple[Module, dict[str, Any]]:
     """
     path = Path(folder) / "best.safetensors"
     config = read_config(folder)
-    model = make(recipe_of(folder).model, num_classes=len(config["classes"]))
+    try:
+        model = make(recipe_of(folder).model, num_classes=len(config["classes"]))
+    except ArgumentError as error:
+        raise DataError(f"{Path(folder) / 'config.json'}: {reason(error)}") from None
     try:
         model.load_state_dict(load_file(path))
     except StateDictError as error:
-        reason = " ".join(str(error).split())
         raise DataError(
-            f"{path}: expected weights of a {type(model).__name__}, found: {reason}"
+            f"{path}: expected weights of a {type(model).__name__}, found: {reason(error)}"
         ) from None
     return model.eval(), config
 
@@ -208,17 +260,24 @@ def _figures(scores: Scores, classes: list[str]) -> dict[str, Any]:
     }
 
 
+def draw_history(folder: Path, history: list[dict[str, Any]]) -> None:
+    """curves.png: loss and accuracy over the epochs."""
+    from . import pictures
+
+    pictures.save(pictures.curves(history), folder / "curves.png")
+
+
 def draw_scores(folder: Path, dataset: Any, scores: Scores, classes: list[str]) -> None:
     """confusion.png, mistakes.png and predictions.png of a test."""
     from . import pictures
 
     pictures.save(pictures.confusion(scores.confusion, classes), folder / "confusion.png")
-    pixels = dataset[0][0].numel()
+    pixels = fetch(dataset, [0])[0].numel()
     for name, most in (("mistakes", MEMORY // pixels), ("predictions", SHOWN)):
-        first = slice(0, max(most, SHOWN))
-        images = fetch(dataset, np.arange(len(scores.labels))[first])[0].numpy()
+        chosen = scores.some(max(most, SHOWN))
+        images = fetch(dataset, chosen)[0].numpy()
         figure = getattr(pictures, name)(
-            images, scores.labels[first], scores.predicted[first], scores.probabilities[first],
+            images, scores.labels[chosen], scores.predicted[chosen], scores.probabilities[chosen],
             classes,
         )  # fmt: skip
         pictures.save(figure, folder / f"{name}.png")

@@ -1,6 +1,7 @@
 """Recipe: what to train on what and how, in plain values that a run folder can keep."""
 
-from dataclasses import asdict, dataclass, fields
+import zlib
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from .. import datasets
 from ..creation import zeros
 from ..data import Subset, random_split
+from ..data.dataset import fetch
+from ..datasets.registry import DEFAULT_ROOT
 from ..devices import device
 from ..errors import ArgumentError, DataError
 from ..models import make, prepare
@@ -64,7 +67,10 @@ class Recipe:
             wanted = kinds.get(name, type(defaults.get(name)))
             if name not in defaults or not isinstance(value, wanted) or isinstance(value, bool):
                 known = ", ".join(f.name for f in fields(cls))
-                raise DataError(f"recipe: {name}={value!r} is not one of {known} of the right type")
+                raise DataError(
+                    f"recipe: {ascii(name)[1:-1]:.40}={value!r:.60} is not one of {known} of the "
+                    "right type"
+                )
         return cls(**values)
 
     def build(self) -> "Training":
@@ -83,13 +89,24 @@ class Recipe:
         where = device(self.device)
         manual_seed(self.seed)
         known, test = datasets.load(self.data, self.data_root, download=True)
+        given = self.data == "mnist" and self.data_root is not None
+        if given and not Path(known.root).is_relative_to(Path(self.data_root or "").expanduser()):
+            raise DataError(
+                f"{self.data_root}: expected MNIST's files there, found none; leave out data_root "
+                "for those inside the package"
+            )
         classes = list(known.classes)
         model = make(self.model, num_classes=len(classes)).to(where)
         train, test = self._limited(known), self._limited(test)
-        shape = tuple(train[0][0].shape)
+        shape = fetch(train, [0])[0].shape[1:]
         prepare(model, zeros(1, *shape))  # raises now if the images do not fit
         val = None
         if self.val_share:
+            if len(train) * self.val_share < 1:
+                raise ArgumentError(
+                    f"val_share {self.val_share} of {len(train)} images leaves none to validate "
+                    "with; make it larger, or 0"
+                )
             parts = random_split(train, [1 - self.val_share, self.val_share])
             train, val = (Subset(p.dataset, np.array(p.indices)) for p in parts)  # one gather each
         trainer = Trainer(
@@ -97,7 +114,18 @@ class Recipe:
             lr=LEARNING_RATES.get(self.optimizer, 0.0) if self.lr is None else self.lr,
             optimizer=self.optimizer, schedule=self.schedule,
         )  # fmt: skip
-        return Training(trainer, test, classes, shape)
+        crc = zlib.crc32(fetch(known, np.arange(min(64, len(known))))[0].numpy())
+        return Training(trainer, test, classes, shape, crc)
+
+    def located(self) -> "Recipe":
+        """The same, with paths that lead to the data from any folder."""
+        data, root = self.data, self.data_root
+        if data not in datasets.DATASETS:
+            path = Path(data).expanduser()
+            data = str(path.absolute()) if data and path.exists() else data
+        elif root is not None or data != "mnist":
+            root = str(Path(root or DEFAULT_ROOT).expanduser().absolute())
+        return replace(self, data=data, data_root=root)
 
     def test_set(self) -> Any:
         """The test set alone."""
@@ -111,6 +139,8 @@ class Recipe:
         for name, least in (("epochs", 1), ("batch_size", 1), ("limit", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ArgumentError(f"{name} must be {least} or more, not {getattr(self, name)}")
+        if not self.data:
+            raise ArgumentError("data must be a name or a path, not empty")
         if not 0 <= self.val_share < 1:
             raise ArgumentError(f"val_share must be from 0 to below 1, not {self.val_share}")
         if 0 < self.limit < 20:
@@ -119,12 +149,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Training:
-    """What a recipe makes: the trainer, the test set, what classes and images (C, H, W) it has."""
+    """What a recipe makes: the trainer, the test set, and what is known of the data.
+
+    `shape` is the images' (C, H, W), `crc` a checksum of the first of them.
+    """
 
     trainer: Trainer
     test: Any
     classes: list[str]
     shape: tuple[int, ...]
+    crc: int
 
 
 def default_folder(recipe: Recipe, parent: "str | Path" = "runs") -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import DataError, MinicnnError
 from ..serialization import load, replace_file, save, save_file
+from ..untrusted import reason
 from .trainer import HISTORY, Trainer
 
 INTERVAL = 30.0
@@ -20,6 +21,9 @@ INTERVAL = 30.0
 
 MOST_CONFIG = 2**20
 """Bytes above which a config.json is not read."""
+
+MOST_CLASSES = 2**16
+"""Classes that it may name."""
 
 
 class Run:
@@ -59,14 +63,15 @@ class Run:
         recipe
             The plain values of a Recipe.
         about
-            The classes' names and the images' shape (C, H, W), as "classes" and "shape".
+            What is known of the data: the classes' names as "classes", the images' (C, H, W) as
+            "shape", more if wanted.
 
         Raises
         ------
         DataError
             If the folder cannot be written, holds a run already or is in use.
         """
-        folder = Path(folder)
+        folder = Path(folder).expanduser()
         config = {
             "recipe": recipe, **about, "versions": versions(),
             "began": time.strftime("%FT%T%z"),
@@ -131,7 +136,8 @@ class Run:
 
     def save(self, trainer: Trainer) -> None:
         """Saves a checkpoint."""
-        save(trainer.state_dict(), self.folder / "checkpoint.safetensors")
+        state = trainer.state_dict() | {"recipe": self.config["recipe"]}
+        save(state, self.folder / "checkpoint.safetensors")
         self._saved = time.monotonic()
 
     # -- the rest
@@ -149,12 +155,13 @@ class Run:
             return
         state = load(path)
         try:
+            if not isinstance(state, dict) or state.pop("recipe", 0) != self.config["recipe"]:
+                raise ValueError("its recipe is another")
             trainer.load_state_dict(state)
-        except (KeyError, TypeError, ValueError, AttributeError, MinicnnError) as error:
-            reason = f"{type(error).__name__}: {error}".replace("\n", " ")
+        except (ValueError, TypeError, OverflowError, MinicnnError) as error:
             raise DataError(
                 f"{path}: expected a checkpoint of the training that config.json describes, "
-                f"found one that does not fit it ({reason})"
+                f"found one that does not fit it ({reason(error)})"
             ) from None
         if trainer.history:
             self.epoch(trainer)  # these files may be older than the checkpoint
@@ -189,7 +196,8 @@ def read_config(folder: "str | os.PathLike[str]") -> dict[str, Any]:
             isinstance(config["recipe"], dict)
             and isinstance(config["recipe"]["model"], str)
             and isinstance(classes, list)
-            and all(isinstance(name, str) for name in classes)
+            and 0 < len(classes) <= MOST_CLASSES
+            and all(isinstance(name, str) and name.isprintable() for name in classes)
             and isinstance(shape, list)
             and all(type(size) is int and 0 < size < 10_000 for size in shape)
             and len(shape) == 3
@@ -199,7 +207,7 @@ def read_config(folder: "str | os.PathLike[str]") -> dict[str, Any]:
     except OSError as error:
         found = error.strerror or str(error)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        found = f"{type(error).__name__}: {error}"
+        found = f"{type(error).__name__}: {reason(error)}"
     raise DataError(f"{path}: expected the description of a run, found: {found}")
 
 

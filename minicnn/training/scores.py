@@ -53,6 +53,13 @@ class Scores:
         with np.errstate(invalid="ignore"):
             return np.diag(self.confusion) / self.confusion.sum(1)
 
+    def some(self, most: int) -> np.ndarray:
+        """The numbers of at most so many samples in order, the same random ones each time."""
+        return np.sort(np.random.default_rng(0).permutation(len(self.labels))[:most])
+
+    def __repr__(self) -> str:
+        return f"Scores({len(self.labels):,} samples, accuracy {self.accuracy:.2%})"
+
 
 def score(model: Module, dataset: Any, after_batch: Callable[[], Any] = lambda: None) -> Scores:
     """Asks the model about every sample of a data set."""

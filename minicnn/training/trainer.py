@@ -10,13 +10,14 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad, set_detect_anomaly
 from ..data.dataset import fetch
-from ..errors import AnomalyError, ArgumentError, StateDictError
+from ..errors import AnomalyError, ArgumentError
 from ..models import prepare
 from ..nn import Module
 from ..nn import functional as F
 from ..optim import SGD, Adam, AdamW, Optimizer
 from ..optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 from ..random import Generator, default_generator
+from .checked import check_state
 from .interrupts import Interrupts, Stopped
 from .views import View
 
@@ -24,7 +25,7 @@ HISTORY = (
     "epoch", "train_loss_all", "val_loss_all", "train_acc_all", "val_acc_all", "learning_rate",
     "seconds",
 )  # fmt: skip
-"""The columns of a history: one row per epoch."""
+"""The columns of a history: one row per epoch.  The learning rate is that of the last step."""
 
 OPTIMIZERS: dict[str, Callable[[Any, float], Optimizer]] = {
     "adam": lambda parameters, lr: Adam(parameters, lr=lr),
@@ -60,11 +61,12 @@ class Checkpoints(Protocol):
 
 @dataclass
 class Tally:
-    """Loss and right answers, summed over the images seen so far."""
+    """Loss and right answers, summed over the images seen so far, and the last step's rate."""
 
     loss_sum: float = 0.0
     right: int = 0
     count: int = 0
+    learning_rate: float = 0.0
 
     def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
         """Counts a batch with this mean loss."""
@@ -200,7 +202,8 @@ class Trainer:
             When the loss or a gradient becomes NaN or infinite: names the op and the layer.
         """
         view = View() if view is None else view
-        view.start(self._position() | {"batch_size": self.batch_size})
+        about = {"batch_size": self.batch_size, "history": list(self.history)}
+        view.start(self._position() | about)
         try:
             # What overflows is found by its NaN, and named.
             with Interrupts() as interrupts, np.errstate(over="ignore", invalid="ignore"):
@@ -208,8 +211,8 @@ class Trainer:
                     while not self.finished:
                         self._run_epoch(view, checkpoints, interrupts)
                         interrupts.check()
-                except Stopped:
-                    if checkpoints is not None:
+                except Stopped as stop:
+                    if checkpoints is not None and not stop.at_once:
                         checkpoints.save(self)
                     raise
         finally:
@@ -260,7 +263,8 @@ class Trainer:
     def _step(self, images: Tensor, labels: Tensor) -> None:
         """One step: forward, backward, update."""
         device = next(iter(self.parameters.values())).device
-        images, labels = images.to(device), labels.to(device)
+        if images.device != device:
+            images, labels = images.to(device), labels.to(device)
         logits = self.model(prepare(self.model, images))
         loss = F.cross_entropy(logits, labels)
         value = loss.item()
@@ -269,6 +273,7 @@ class Trainer:
             loss.backward()
         if not math.isfinite(value) or self._overflowed():
             raise AnomalyError(self._blame(value, images, labels))
+        self.tally.learning_rate = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
@@ -305,10 +310,9 @@ class Trainer:
 
     def _end_epoch(self) -> dict[str, Any]:
         """Writes the epoch's row of the history, keeps the weights if they are best, goes on."""
-        lr = self.optimizer.param_groups[0]["lr"]
         figures = (
             self.epoch, self.tally.loss, self.val_tally.loss, self.tally.accuracy,
-            self.val_tally.accuracy, lr, self.seconds,
+            self.val_tally.accuracy, self.tally.learning_rate, self.seconds,
         )  # fmt: skip
         row = dict(zip(HISTORY, figures, strict=True))
         self.history.append(row)
@@ -345,14 +349,10 @@ class Trainer:
         Raises
         ------
         StateDictError
-            If it is the state of another model, optimiser, number of epochs or amount of data.
+            If it is the state of another model, optimiser, schedule, number of epochs or amount of
+            data, or damaged; then nothing is changed.
         """
-        if state["sizes"] != [self.epochs, self.batches]:
-            epochs, steps = state["sizes"]
-            raise StateDictError(
-                f"Trainer.load_state_dict: saved was a training of {epochs} epochs of {steps} "
-                f"batches, this one has {self.epochs} of {self.batches}"
-            )
+        check_state(self, state)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:

@@ -6,9 +6,9 @@ views look at the clock and return at once unless it is time to show something.
 
 import contextlib
 import errno
-import html
 import math
 import os
+import secrets
 import sys
 import time
 from collections import deque
@@ -32,7 +32,8 @@ class View:
         """Before the first step.
 
         `now` has epochs, batches (in an epoch), batch_size, and where the training stands: epoch,
-        from 1, and batch, the steps done in it (more than 0 where it was resumed within an epoch).
+        from 1, and batch, the steps done in it (more than 0 where it was resumed within an epoch);
+        history has the rows of the epochs before.
         """
 
     def batch(self, now: Row) -> None:
@@ -121,13 +122,16 @@ class Pace:
     def end_epoch(self, epoch: int) -> None:
         """Forgets the time since the last step: it went into validation, not into steps."""
         self.done = epoch * self.batches
+        self.last_speed = self.speed
         self.recent = deque([(time.perf_counter(), self.done)])
+
+    last_speed = 0.0  # of the epoch before
 
     @property
     def speed(self) -> float:
         """Examples a second, lately."""
         (t0, n0), (t1, n1) = self.recent[0], self.recent[-1]
-        return (n1 - n0) * self.batch_size / (t1 - t0) if t1 > t0 else 0.0
+        return (n1 - n0) * self.batch_size / (t1 - t0) if t1 > t0 else self.last_speed
 
     @property
     def left(self) -> float:
@@ -219,6 +223,7 @@ class Bar(View):
             ([epoch, loss, accuracy, left], 0),
             ([epoch, loss, left], 0),
             ([epoch, loss], 0),
+            ([epoch], 0),
         ]
 
 
@@ -257,7 +262,7 @@ class Notebook(View):
     def start(self, now: Row) -> None:
         from IPython.display import HTML, display
 
-        self.now, self.pace, self.rows = now, Pace(now), []
+        self.now, self.pace, self.rows = now, Pace(now), list(now["history"])
         self.due, self.picture, self.picture_due = 0.0, None, 0.0
         self.stopped = False
         self.table = display(HTML(self._html()), display_id=True)
@@ -338,7 +343,7 @@ class Notebook(View):
 
 
 def _html_row(tag: str, cells: tuple[str, ...]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{tag}>{c}</{tag}>" for c in cells) + "</tr>"
 
 
 class TensorBoard(View):
@@ -375,7 +380,8 @@ class TensorBoard(View):
             os.makedirs(folder, exist_ok=True)
             # EventsWriter, not SummaryWriter: that one writes in a thread, where a full disk is
             # seen by nobody, and then waits for ever.  Two files of one second need two names.
-            self.writer: Any = EventsWriter(os.path.join(folder, "events"), f".{os.getpid()}")
+            name = os.path.join(folder, "events")
+            self.writer: Any = EventsWriter(name, f".{secrets.token_hex(4)}")
             self.writer.flush()
 
     def start(self, now: Row) -> None:

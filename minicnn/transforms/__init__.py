@@ -1,6 +1,7 @@
 """What is done to images before a model sees them, under torchvision's names, batch by batch."""
 
-from .base import Compose, Grayscale, Lambda, Normalize, ToTensor, Transform
+from .base import Compose, Grayscale, Lambda, Normalize, ToPILImage, ToTensor, Transform
+from .colour import ColorJitter
 from .geometry import (
     CenterCrop,
     InterpolationMode,
@@ -8,5 +9,8 @@ from .geometry import (
     RandomAffine,
     RandomCrop,
     RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomRotation,
+    RandomVerticalFlip,
     Resize,
 )

@@ -5,6 +5,7 @@ PIL images (or uint8 Tensors); a floating type means what `ToTensor` made of the
 """
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from ..autograd import Tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
 
 MODES = ("L", "RGB")
+READABLE = ("1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")  # by ToTensor, as bytes
+NUMBERS = ("I", "F")  # by ToTensor, as they are
+MADE = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # of so many channels
 
 
 class Transform:
@@ -45,30 +49,33 @@ class Transform:
         return f"{type(self).__name__}()"
 
 
-def from_pil(img: Any, who: str) -> np.ndarray:
-    """A PIL image as a batch of one, uint8 (1, C, H, W)."""
-    from PIL import Image
+def is_pil(img: Any) -> bool:
+    """Whether it is a PIL image; PIL is not imported to find out that it is none."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(img, module.Image)
 
-    if not isinstance(img, Image.Image):
+
+def from_pil(img: Any, who: str, modes: Sequence[str] = MODES) -> np.ndarray:
+    """A PIL image of one of these modes as a batch of one, (1, C, H, W): uint8, or a mode's own."""
+    if not is_pil(img):
         raise DtypeError(f"{who}: expected a PIL image or a Tensor, found {type(img).__name__}")
-    if img.mode not in MODES:
+    if img.mode not in modes:
         raise DtypeError(
-            f"{who}: expected a PIL image of mode L or RGB, found {img.mode}; "
-            "convert it with .convert('RGB')"
+            f"{who}: expected a PIL image of mode {', '.join(modes[:-1])} or {modes[-1]}, found "
+            f"{img.mode}; convert it with .convert('RGB')"
         )
-    x = np.asarray(img)  # (H, W) or (H, W, 3)
+    x = np.asarray(img.convert("L") if img.mode == "1" else img)  # (H, W) or (H, W, C)
     return x[None, None] if x.ndim == 2 else x.transpose(2, 0, 1)[None]
 
 
 def to_pil(images: np.ndarray) -> list[Any]:
-    """The images of a uint8 batch (N, C, H, W) as PIL images, of mode L or RGB."""
+    """The images of a uint8 batch (N, C, H, W) as PIL images, of the mode that MADE has for C."""
     from PIL import Image
 
-    if images.shape[1] == 1:
-        return [Image.fromarray(np.ascontiguousarray(x)) for x in images[:, 0]]
-    if images.shape[1] == 3:
-        return [Image.fromarray(np.ascontiguousarray(x)) for x in images.transpose(0, 2, 3, 1)]
-    raise ShapeError(f"a PIL image has 1 or 3 channels, not {images.shape[1]}")
+    if images.shape[1] not in MADE:
+        raise ShapeError(f"a PIL image has 1 to 4 channels, not {images.shape[1]}")
+    last = images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
+    return [Image.fromarray(np.ascontiguousarray(x)) for x in last]
 
 
 def scaled(pixels: np.ndarray) -> np.ndarray:
@@ -132,8 +139,9 @@ class Lambda(Transform):
 class ToTensor(Transform):
     """An 8-bit image as a float32 Tensor (C, H, W) in [0, 1].
 
-    Takes a PIL image (mode L or RGB), or an array (H, W) or (H, W, C); one that is not uint8 is
-    turned round, but not scaled.
+    Takes a PIL image, or an array (H, W) or (H, W, C); one that is not uint8 is turned round, but
+    not scaled, like a PIL image of mode I (int32) or F (float32).  As in torchvision, mode 1 gives
+    0 and 1, RGBA four channels, and P the numbers of the palette's colours, not the colours.
     """
 
     def batch(self, images: np.ndarray) -> np.ndarray:
@@ -144,11 +152,71 @@ class ToTensor(Transform):
         if isinstance(img, Tensor):
             raise DtypeError("ToTensor: expected a PIL image or an array, found a Tensor already")
         if not isinstance(img, np.ndarray):
-            return Tensor(self.batch(from_pil(img, "ToTensor"))[0])
+            x = from_pil(img, "ToTensor", (*READABLE, *NUMBERS))
+            return Tensor(np.array(self.batch(x)[0], order="C"))
         if img.ndim not in (2, 3):
             raise ShapeError(f"ToTensor: expected an array (H, W) or (H, W, C), found {img.shape}")
         x = img[None] if img.ndim == 2 else img.transpose(2, 0, 1)
         return Tensor(np.array(self.batch(x), order="C"))
+
+
+class ToPILImage(Transform):
+    """A Tensor (C, H, W) or (H, W), or an array (H, W, C) or (H, W), as a PIL image.
+
+    Floats are multiplied by 255 and cut to whole numbers, as in torchvision; what lies outside
+    [0, 1] becomes black or white, where torchvision's wraps round.
+
+    Parameters
+    ----------
+    mode
+        Left out, or what the number of channels says: 1 L, 2 LA, 3 RGB, 4 RGBA.
+
+    Raises
+    ------
+    DtypeError
+        For what is neither a Tensor of uint8 or floats nor an array of uint8.
+    ShapeError
+        For another number of dimensions or channels.
+    ArgumentError
+        For a mode of another number of channels.
+    """
+
+    def __init__(self, mode: str | None = None) -> None:
+        if mode not in (None, *MADE.values()):
+            raise ArgumentError(
+                f"ToPILImage: mode must be None, {', '.join(MADE.values())}, not {mode!r}"
+            )
+        self.mode = mode
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """uint8 of floats in [0, 1]; uint8 stays as it is."""
+        found = MADE.get(images.shape[1])
+        if self.mode not in (None, found):
+            raise ArgumentError(
+                f"ToPILImage: mode {self.mode} does not fit {images.shape[1]} channels"
+            )
+        if images.dtype == np.uint8:
+            return images
+        if images.dtype.kind != "f":
+            raise DtypeError(f"ToPILImage: expected uint8 or floats, found {images.dtype}")
+        return (images * images.dtype.type(255)).clip(0, 255).astype(np.uint8)
+
+    def __call__(self, pic: Any) -> Any:
+        if not isinstance(pic, (Tensor, np.ndarray)):
+            raise DtypeError(
+                f"ToPILImage: expected a Tensor or an array, found {type(pic).__name__}"
+            )
+        x = pic.numpy() if isinstance(pic, Tensor) else pic
+        if x.ndim not in (2, 3):
+            raise ShapeError(f"ToPILImage: expected 2 or 3 dimensions, found {x.shape}")
+        if x is pic and x.dtype != np.uint8:
+            raise DtypeError(f"ToPILImage: expected an array of uint8, found {x.dtype}")
+        if x.ndim == 3 and x is pic:
+            x = x.transpose(2, 0, 1)
+        return to_pil(self.batch(x[None, None] if x.ndim == 2 else x[None]))[0]
+
+    def __repr__(self) -> str:
+        return f"ToPILImage({'' if self.mode is None else f'mode={self.mode}'})"
 
 
 class Normalize(Transform):

@@ -1,6 +1,7 @@
 """Transforms that move pixels: sizes, edges, crops, flips and affine maps."""
 
 import enum
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -256,23 +257,100 @@ class RandomCrop(Transform):
         return f"RandomCrop(size={self.size}, padding={self.padding})"
 
 
+class RandomResizedCrop(Transform):
+    """A piece of the image, of a random area and shape, resized.
+
+    Parameters
+    ----------
+    size
+        (height, width) that every piece gets, or a number for both.
+    scale
+        The range of the piece's area, as a share of the image's.
+    ratio
+        The range of its width / height, of which the logarithm is drawn.
+    interpolation, antialias
+        As in Resize.
+
+    Notes
+    -----
+    Where ten draws gave no piece that fits into the image it is the largest one in the middle with
+    an allowed ratio.  C. Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6.
+    """
+
+    def __init__(
+        self,
+        size: "int | Sequence[int]",
+        scale: Sequence[float] = (0.08, 1.0),
+        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        interpolation: Any = InterpolationMode.BILINEAR,
+        antialias: bool = True,
+    ) -> None:
+        self.size = _pair("RandomResizedCrop", size)
+        for name, value in (("scale", scale), ("ratio", ratio)):
+            if len(value) != 2 or not 0 < value[0] <= value[1]:
+                raise ArgumentError(
+                    f"RandomResizedCrop: {name} must be (least, greatest) above 0, not {value}"
+                )
+        self.scale, self.ratio = scale, ratio
+        self._resize = Resize(self.size, interpolation, antialias=antialias)
+        self.interpolation, self.antialias = self._resize.interpolation, antialias
+
+    def draw(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """(top, left, h, w) of a random piece of an image of this size."""
+        random, (low, high) = default_generator.numpy, np.log(self.ratio)
+        for _ in range(10):
+            area = height * width * random.uniform(self.scale[0], self.scale[1])
+            ratio = math.exp(random.uniform(low, high))
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                top = int(random.integers(0, height - h + 1))
+                return top, int(random.integers(0, width - w + 1)), h, w
+        h = min(height, max(round(width / self.ratio[0]), 1))
+        w = min(width, max(round(height * self.ratio[1]), 1))
+        return (height - h) // 2, (width - w) // 2, h, w
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """(N, C, *size), a piece drawn for each image."""
+        size = _not_empty("RandomResizedCrop", images)
+        out = np.empty((*images.shape[:2], *self.size), images.dtype)
+        for i in range(len(images)):
+            top, left, h, w = self.draw(*size)
+            out[i] = self._resize.batch(images[i : i + 1, :, top : top + h, left : left + w])[0]
+        return out
+
+    def __repr__(self) -> str:
+        scale, ratio = (tuple(round(v, 4) for v in x) for x in (self.scale, self.ratio))
+        return (
+            f"RandomResizedCrop(size={self.size}, scale={scale}, ratio={ratio}, "
+            f"interpolation={self.interpolation.value}, antialias={self.antialias})"
+        )
+
+
 class RandomHorizontalFlip(Transform):
     """Left and right exchanged, with probability p."""
 
+    axis = 3
+
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
-            raise ArgumentError(f"RandomHorizontalFlip: p must be from 0 to 1, not {p}")
+            raise ArgumentError(f"{type(self).__name__}: p must be from 0 to 1, not {p}")
         self.p = p
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """The same shape, drawn for each image."""
         flip = default_generator.numpy.random(len(images)) < self.p
         out = images.copy()
-        out[flip] = images[flip][..., ::-1]
+        out[flip] = np.flip(images[flip], self.axis)
         return out
 
     def __repr__(self) -> str:
-        return f"RandomHorizontalFlip(p={self.p})"
+        return f"{type(self).__name__}(p={self.p})"
+
+
+class RandomVerticalFlip(RandomHorizontalFlip):
+    """Top and bottom exchanged, with probability p."""
+
+    axis = 2
 
 
 class RandomAffine(Transform):
@@ -311,7 +389,7 @@ class RandomAffine(Transform):
         fill: Any = 0,
         center: Sequence[float] | None = None,
     ) -> None:
-        self.degrees = _range("degrees", degrees, (2,))
+        self.degrees = _range("RandomAffine", "degrees", degrees, (2,))
         self.translate = translate
         if translate is not None and not (
             len(translate) == 2 and all(0 <= t <= 1 for t in translate)
@@ -320,12 +398,11 @@ class RandomAffine(Transform):
         self.scale = scale
         if scale is not None and not (len(scale) == 2 and all(s > 0 for s in scale)):
             raise ArgumentError(f"RandomAffine: scale must be 2 numbers above 0, not {scale}")
-        self.shear = None if shear is None else _range("shear", shear, (2, 4))
+        self.shear = None if shear is None else _range("RandomAffine", "shear", shear, (2, 4))
         self.interpolation = _interpolation("RandomAffine", interpolation)
         self.fill = 0 if fill is None else fill
         self.center = center
-        if center is not None and len(center) != 2:
-            raise ArgumentError(f"RandomAffine: center must be (x, y), not {center}")
+        _check_center("RandomAffine", center)
 
     def draw(self, n: int, height: int, width: int) -> np.ndarray:
         """The matrices (n, 6) of n random maps, for `resample.affine_nearest`."""
@@ -346,11 +423,8 @@ class RandomAffine(Transform):
     def batch(self, images: np.ndarray) -> np.ndarray:
         """The same shape, each image by its own map."""
         n, c, h, w = images.shape
-        matrices = self.draw(n, h, w)
         fill = _filling("RandomAffine", self.fill, c)
-        if self.interpolation is InterpolationMode.NEAREST:
-            return resample.affine_nearest(images, matrices, fill)
-        return resample.affine_bilinear(images, matrices, fill)
+        return _mapped(images, self.draw(n, h, w), fill, self.interpolation)
 
     def __repr__(self) -> str:
         nearest = self.interpolation is InterpolationMode.NEAREST
@@ -367,17 +441,83 @@ class RandomAffine(Transform):
         return f"RandomAffine({shown})"
 
 
-def _range(name: str, value: Any, sizes: tuple[int, ...]) -> list[float]:
+def _mapped(
+    images: np.ndarray, matrices: np.ndarray, fill: np.ndarray, interpolation: InterpolationMode
+) -> np.ndarray:
+    """Images by affine maps (N, 6), one each."""
+    if interpolation is InterpolationMode.NEAREST:
+        return resample.affine_nearest(images, matrices, fill)
+    return resample.affine_bilinear(images, matrices, fill)
+
+
+def _check_center(who: str, center: Any) -> None:
+    if center is not None and len(center) != 2:
+        raise ArgumentError(f"{who}: center must be (x, y), not {center}")
+
+
+class RandomRotation(Transform):
+    """Images rotated at random.
+
+    Parameters
+    ----------
+    degrees
+        The range of the angle, (least, greatest), or d for (-d, d); anticlockwise.
+    interpolation
+        InterpolationMode.NEAREST or BILINEAR, with PIL's bits for 8-bit images.
+    expand
+        Only False: a larger picture for each angle would give a batch of unequal images.
+    center
+        (x, y) of what stays in place, in pixels from the upper left corner; the middle if left out.
+    fill
+        What comes in from outside: a value, or one for each channel.
+    """
+
+    def __init__(
+        self,
+        degrees: "float | Sequence[float]",
+        interpolation: Any = InterpolationMode.NEAREST,
+        expand: bool = False,
+        center: Sequence[float] | None = None,
+        fill: Any = 0,
+    ) -> None:
+        self.degrees = _range("RandomRotation", "degrees", degrees, (2,))
+        self.interpolation = _interpolation("RandomRotation", interpolation)
+        if expand:
+            raise ArgumentError(
+                "RandomRotation: expand=True would give images of unequal sizes; put Pad before it"
+            )
+        self.expand, self.center = False, center
+        _check_center("RandomRotation", center)
+        self.fill = 0 if fill is None else fill
+
+    def draw(self, n: int, height: int, width: int) -> np.ndarray:
+        """The matrices (n, 6) of n random rotations."""
+        centre = (width / 2, height / 2) if self.center is None else self.center
+        return resample.inverse_rotation(_uniform(self.degrees, n), (centre[0], centre[1]))
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """The same shape, each image by its own angle."""
+        n, c, h, w = images.shape
+        fill = _filling("RandomRotation", self.fill, c)
+        return _mapped(images, self.draw(n, h, w), fill, self.interpolation)
+
+    def __repr__(self) -> str:
+        center = "" if self.center is None else f", center={self.center}"
+        return (
+            f"RandomRotation(degrees={self.degrees}, interpolation={self.interpolation.value}, "
+            f"expand={self.expand}{center}, fill={self.fill})"
+        )
+
+
+def _range(who: str, name: str, value: Any, sizes: tuple[int, ...]) -> list[float]:
     """[least, greatest, ...] from a number or a sequence, as floats."""
     if isinstance(value, (int, float)):
         if value < 0:
-            raise ArgumentError(
-                f"RandomAffine: {name} as one number must be from 0 up, not {value}"
-            )
+            raise ArgumentError(f"{who}: {name} as one number must be from 0 up, not {value}")
         return [-float(value), float(value)]
     if len(value) not in sizes:
         wanted = " or ".join(map(str, sizes))
-        raise ArgumentError(f"RandomAffine: {name} must be a number or {wanted}, not {value}")
+        raise ArgumentError(f"{who}: {name} must be a number or {wanted}, not {value}")
     return [float(v) for v in value]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 PRECISION_BITS = 32 - 8 - 2  # Resample.c: what an int32 leaves beside a pixel and a sign
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=512)  # RandomResizedCrop has as many sizes as pixels in a row
 def taps(n_in: int, n_out: int, antialias: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Which input pixels an output pixel is made of, and their weights, both (K, n_out).
 
@@ -130,6 +130,29 @@ def inverse_affine(
     matrices[:, 5] += matrices[:, 3] * x + matrices[:, 4] * y
     matrices[:, 2] += centre[0]
     matrices[:, 5] += centre[1]
+    return matrices
+
+
+def inverse_rotation(angle: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
+    """Where each output pixel comes from: matrices (N, 6) for `affine`.
+
+    Parameters
+    ----------
+    angle
+        (N,), in degrees anticlockwise.
+    centre
+        (x, y) of what stays in place.
+
+    Notes
+    -----
+    In the arithmetic of `PIL.Image.rotate`, which rounds sines and cosines to 15 places: quarter
+    turns are exact.
+    """
+    matrices, (x, y) = np.empty((len(angle), 6)), centre
+    for i, degrees in enumerate(angle):
+        turn = -math.radians(degrees % 360)
+        c, s = round(math.cos(turn), 15), round(math.sin(turn), 15)
+        matrices[i] = (c, s, c * -x + s * -y + x, -s, c, -s * -x + c * -y + y)
     return matrices
 
 
