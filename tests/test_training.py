@@ -229,7 +229,9 @@ def test_memory_stays_level(digits, tmp_path, monkeypatch):
     pages = []
 
     def count(row):
-        gc.collect()
+        if row["epoch"] not in (20, 100):
+            return
+        gc.collect()  # slow where other tests have filled the heap
         with open("/proc/self/statm") as file:
             pages.append(int(file.read().split()[1]))
 
@@ -237,7 +239,7 @@ def test_memory_stays_level(digits, tmp_path, monkeypatch):
     trainer = Trainer(make("lenet"), train, val, epochs=100, batch_size=20)
     with Run.create(tmp_path / "run", RECIPE, ABOUT) as run:
         trainer.fit(Recorder(count), run)
-    grown = (pages[-1] - pages[19]) * os.sysconf("SC_PAGE_SIZE")
+    grown = (pages[1] - pages[0]) * os.sysconf("SC_PAGE_SIZE")
     assert grown < 8e6, f"{grown:,} bytes more after 100 epochs than after 20"
 
 
