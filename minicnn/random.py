@@ -1,5 +1,7 @@
 """Random numbers with a seed: the generator that everything random here draws from."""
 
+import os
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,16 +16,19 @@ class Generator:
     """
 
     def __init__(self, seed: int | None = None, *, device: Any = "cpu") -> None:
-        self.manual_seed(
-            int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        )
+        self.manual_seed(int.from_bytes(os.urandom(4), "little") if seed is None else seed)
 
     def manual_seed(self, seed: int) -> "Generator":
         """Starts again from a seed; returns the generator itself."""
         self._seed = int(seed)
         self._offset = 0
-        self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        vars(self).pop("numpy", None)
         return self
+
+    @cached_property
+    def numpy(self) -> "np.random.Generator":
+        """The host's generator; made when first asked for, since numpy.random takes 10 ms."""
+        return np.random.Generator(np.random.PCG64(self._seed % 2**64))
 
     def initial_seed(self) -> int:
         """The seed this generator was last started from."""

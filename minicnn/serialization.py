@@ -8,7 +8,6 @@ used.
 
 import json
 import os
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -139,7 +138,7 @@ def replace_file(target: str, content: bytes) -> None:
     exists = os.path.exists(target)
     if exists and not os.path.isfile(target):
         raise OSError("it is not a regular file")
-    temporary = os.path.join(os.path.dirname(target), f".minicnn-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(os.path.dirname(target), f".minicnn-{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             if exists:
