@@ -10,12 +10,16 @@ own layout.  The user's arrays that it refers to are named in `saved.inputs`, so
 can notice when one of them is changed in place.  Kernels that are no such pair (im2col and col2im,
 which are each other's backward, and the optimisers' updates) are called with `call`.
 
-An implementation is a module of functions with the contract's names; what it lacks falls back to
-`reference`, which is written to be read and is the oracle for every other one.
+An implementation is a module of functions with the contract's names.  What it lacks falls back to
+`reference`, which is written to be read and is the oracle for every other one; so do arrays that it
+does not take, if it has a function `serves(x)`.
 """
 
+from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 if __name__ != "minicnn.kernels":
     raise ImportError(f"import this package as minicnn.kernels, not as {__name__}")
@@ -30,41 +34,49 @@ PAIRS = tuple(
 PLAIN = ("im2col", "col2im", "sgd", "adam")
 CONTRACT = (*PAIRS, *PLAIN)
 
-implementations: dict[str, ModuleType] = {"reference": reference}
-_chosen: ModuleType = reference
+MODULES = {"reference": "reference", "numba": "numba_cpu", "crosscheck": "crosscheck"}
+_chosen: ModuleType | None = None  # until the first call, so that importing this is quick
 
 
 def use(name: str) -> None:
-    """Chooses the implementation that serves the calls from now on."""
+    """Chooses the implementation that serves the calls from now on; "numba" serves by default."""
     global _chosen
-    if name not in implementations:
-        raise ValueError(f"kernels.use: {name!r} is not one of {', '.join(implementations)}")
-    _chosen = implementations[name]
+    if name not in MODULES:
+        raise ValueError(f"kernels.use: {name!r} is not one of {', '.join(MODULES)}")
+    _chosen = import_module(f".{MODULES[name]}", __name__)
 
 
-def _serving(name: str) -> ModuleType:
-    return _chosen if hasattr(_chosen, name) else reference
+def _serving(name: str, x: Any) -> Any:
+    if _chosen is None:
+        use("numba")
+    takes = getattr(_chosen, "serves", None)
+    return _chosen if hasattr(_chosen, name) and (takes is None or takes(x)) else reference
 
 
-def which(name: str) -> str:
-    """The name of the implementation that serves this kernel now."""
+def which(name: str, x: Any = None) -> str:
+    """The name of the implementation that serves this kernel now, for arrays such as x."""
     if name not in CONTRACT:
         raise ValueError(f"kernels.which: {name!r} is not one of {', '.join(CONTRACT)}")
-    serving = _serving(name)
-    return next(key for key, module in implementations.items() if module is serving)
+    serving = _serving(name, np.empty(0, np.float32) if x is None else x)
+    module = serving.__name__.rpartition(".")[2]
+    return next((key for key, value in MODULES.items() if value == module), module)
 
 
 def call(name: str, *args: Any) -> Any:
     """Calls a plain kernel."""
-    return getattr(_serving(name), name)(*args)
+    return getattr(_serving(name, args[0]), name)(*args)
 
 
 def forward(name: str, *args: Any) -> tuple[Any, Saved]:
     """Calls a kernel's forward; `saved` remembers who made it."""
-    serving = _serving(name)
-    y, saved = getattr(serving, name)(*args)
+    serving = _serving(name, args[0])
+    kernel = getattr(serving, name)
+    y, saved = _quietly(kernel, *args) if serving is reference else kernel(*args)
     saved.made_by = serving
     return y, saved
+
+
+_quietly = np.errstate(all="ignore")(lambda f, *args: f(*args))  # only NumPy warns of log(0)
 
 
 def backward(name: str, g: Any, saved: Saved, needs: tuple[bool, ...]) -> Any:

@@ -71,6 +71,7 @@ from .creation import (
     zeros_like,
 )
 from .devices import device
+from .kernels.threads import get_num_threads, set_num_threads
 from .random import Generator, default_generator, manual_seed
 from .serialization import load, save
 

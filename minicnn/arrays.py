@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DeviceError, DtypeError
+from .errors import AnomalyError, DeviceError, DtypeError, module_path
 from .shapes import check_broadcast
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
 DTYPES = tuple(map(np.dtype, "? u1 i1 i2 i4 i8 f2 f4 f8".split()))
 bool_, uint8, int8, int16, int32, int64, float16, float32, float64 = DTYPES
+NUMPY = (np.ndarray, np.generic)
 KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}  # bool < integer < floating
 
 
 def module_of(x: Array) -> Any:
     """The module whose functions work on x: numpy, or cupy for an array on a GPU."""
-    if isinstance(x, (np.ndarray, np.generic)):
+    if isinstance(x, NUMPY):
         return np
     cupy = sys.modules.get("cupy")
     if cupy is None or not isinstance(x, cupy.ndarray):
@@ -29,8 +30,7 @@ def module_of(x: Array) -> Any:
 
 def is_array(x: Any) -> bool:
     """True for a numpy array or scalar, or a cupy array; never imports cupy."""
-    cupy = sys.modules.get("cupy")
-    return isinstance(x, (np.ndarray, np.generic, *([cupy.ndarray] if cupy else [])))
+    return isinstance(x, (*NUMPY, getattr(sys.modules.get("cupy"), "ndarray", np.ndarray)))
 
 
 def import_cupy() -> ModuleType:
@@ -88,8 +88,10 @@ def result_type(operands: Sequence[Any]) -> np.dtype:
     return result
 
 
-def promoted(op: str, operands: tuple, floats: bool) -> tuple:
+def promoted(op: str, operands: Sequence, floats: bool) -> Any:
     """Element-wise operands in their common type; Python numbers stay as they are."""
+    if len(operands) == 1 and is_array(operands[0]) and is_floating(operands[0].dtype):
+        return operands  # as in most layers
     found = [a for a in operands if is_array(a) or isinstance(a, (bool, int, float))]
     dtype = result_type(found)
     if floats and not is_floating(dtype):
@@ -100,7 +102,9 @@ def promoted(op: str, operands: tuple, floats: bool) -> tuple:
 
 def share_memory(a: Array, b: Array) -> bool:
     """Whether a and b may look at the same memory, as an array and its view do."""
-    return a is b or (module_of(a) is module_of(b) and module_of(a).may_share_memory(a, b))
+    if a is b or a.base is b.base is None:  # in the latter case both own theirs
+        return a is b
+    return module_of(a) is module_of(b) and module_of(a).may_share_memory(a, b)
 
 
 def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
@@ -123,3 +127,18 @@ def add_at(x: Array, index: tuple, values: Array) -> None:
         import cupyx
 
         cupyx.scatter_add(x, index, values)
+
+
+def check_finite(node: Any, when: str, results: Sequence, inputs: Sequence) -> None:
+    """Raises AnomalyError where NaN or infinity comes out, saying whether it went in."""
+
+    def count(arrays: Sequence) -> int:
+        return sum(int((~module_of(a).isfinite(a)).sum()) for a in arrays if a is not None)
+
+    bad, already = count(results), count(inputs)
+    if bad:
+        where = f"  [{node.path}]" if node.path != module_path() else ""
+        raise AnomalyError(
+            f"{node.op.__name__}: {when} gave {bad} values that are NaN or infinite, "
+            f"{f'{already} were so in its inputs' if already else 'from finite ones'}{where}"
+        )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import errors, modes
+from . import arrays, errors, modes
 from .arrays import KINDS, Array, is_array, is_floating, module_of, promoted, share_memory, sum_to
 from .devices import device_of
 from .kernels import Saved
@@ -52,8 +52,10 @@ class Tensor:
     def __init__(self, data: Any, *sizes: Any, requires_grad: bool = False) -> None:
         if sizes or type(data) in (bool, int, float):
             raise TypeError("Tensor(data) takes an array or a list; use empty(2, 3) or tensor(2.0)")
-        data = data if is_array(data) else np.asarray(data, np.float32)  # a list becomes float32
-        self.array: Array = np.asarray(data) if isinstance(data, (np.ndarray, np.generic)) else data
+        if type(data) is not np.ndarray:  # a list becomes float32
+            data = data if is_array(data) else np.asarray(data, np.float32)
+            data = np.asarray(data) if isinstance(data, (np.ndarray, np.generic)) else data
+        self.array: Array = data
         self._counter = [0]  # changes in place, shared by all tensors over this memory
         if requires_grad:
             self.requires_grad_()
@@ -169,18 +171,16 @@ class Context:
     `save_for_backward`, which notices when one is changed in place before backward needs it.
     """
 
+    edges: "tuple[Edge | None, ...]" = ()
+    path = ""  # the module that forward ran in; filled in by anomaly detection
+    saved: Saved | None = None  # what a kernel's forward saved
+    saved_tensors: tuple[Any, ...] = ()  # arrays, in PyTorch's name for them
+    _non_differentiable: tuple[Array, ...] = ()
+    _watched: tuple[tuple[list[int], int], ...] = ()  # counters of what was saved, and their values
+    _freed = False
+
     def __init__(self, op: "type[Function]", needs_input_grad: tuple[bool, ...]) -> None:
-        self.op, self.needs_input_grad, self.number = op, needs_input_grad, next(_numbers)
-        self.edges: tuple[Edge | None, ...] = ()
-        self.outputs: list[tuple[Shape, np.dtype, Any]] = []  # shape, dtype, array module
-        self.hooks: dict[int, list[Callable]] = {}
-        self.retained: dict[int, Any] = {}
-        self.path = ""  # the module that forward ran in; filled in by anomaly detection
-        self.saved: Saved | None = None  # what a kernel's forward saved
-        self.saved_tensors: tuple[Any, ...] = ()  # arrays, in PyTorch's name for them
-        self._watched: list[tuple[list[int], int]] = []
-        self._non_differentiable: tuple[Array, ...] = ()
-        self._freed = False
+        self.op, self.needs_input_grad = op, needs_input_grad
 
     def __repr__(self) -> str:
         return f"<{self.op.__name__}>"
@@ -201,18 +201,24 @@ class Context:
         """Outputs that have no gradient; integer outputs never have one."""
         self._non_differentiable = outputs
 
-    def _record(self, args: tuple, outputs: tuple[Tensor, ...]) -> None:
+    def _record(self, edges: list, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         """Ties the node into the graph, after forward."""
-        self.edges = tuple(a._edge() if isinstance(a, Tensor) else None for a in args)
-        for number, y in enumerate(outputs):
-            self.outputs.append((y.shape, y.dtype, module_of(y.array)))
-            if is_floating(y.dtype) and not any(y.array is a for a in self._non_differentiable):
-                y.requires_grad, y.grad_fn, y.output_nr = True, self, number
-        kept = [a for a in self.saved_tensors if is_array(a)]
-        kept += self.saved.inputs if self.saved is not None else ()
-        for t in (*args, *outputs):
-            if isinstance(t, Tensor) and any(share_memory(a, t.array) for a in kept):
-                self._watched.append((t._counter, t._counter[0]))
+        self.number, self.edges = next(_numbers), tuple(edges)
+        self.outputs: list[tuple[type, Shape, np.dtype]] = []  # what their gradients must be
+        self.hooks: dict[int, list[Callable]] = {}
+        self.retained: dict[int, Any] = {}
+        for y in outputs:
+            array, fixed = y.array, self._non_differentiable
+            if is_floating(array.dtype) and not (fixed and any(array is a for a in fixed)):
+                y.requires_grad, y.grad_fn, y.output_nr = True, self, len(self.outputs)
+            self.outputs.append((type(array), array.shape, array.dtype))
+        kept = (*(self.saved.inputs if self.saved else ()), *filter(is_array, self.saved_tensors))
+        for t in (*inputs, *outputs):
+            new = self.op.kernel and t.grad_fn is self  # then it shares no memory
+            for a in kept:
+                if a is t.array or (not new and share_memory(a, t.array)):
+                    self._watched = (*self._watched, (t._counter, t._counter[0]))
+                    break
 
     def _check_usable(self) -> None:
         """Raises if what forward saved is gone, or not what it was."""
@@ -223,11 +229,10 @@ class Context:
             )
         for counter, version in self._watched:
             if counter[0] != version:
-                what = (
-                    f"{self.op.__name__}: an array that it saved for backward was changed in place"
+                raise errors.InPlaceError(
+                    f"{self.op.__name__}: an array that it saved for backward was changed in place "
+                    f"{counter[0] - version} time(s) since; change a clone(), or after backward"
                 )
-                times = f"{counter[0] - version} time(s) since"
-                raise errors.InPlaceError(f"{what} {times}; change a clone(), or after backward")
 
     def _release(self) -> None:
         if self.saved is not None or any(map(is_array, self.saved_tensors)):
@@ -261,6 +266,10 @@ class Function:
 
     broadcasts = False  # element-wise: operands are promoted, gradients summed to their shapes
     floats = False  # with broadcasts: integers become float32 first
+    kernel = False
+
+    def __init_subclass__(cls, kernel: bool = False) -> None:
+        cls.kernel = kernel  # a kernel's op: what it returns is new memory, that nobody else has
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Any:
@@ -277,25 +286,35 @@ class Function:
         """Runs forward on the tensors' arrays, and records the node if a gradient is wanted."""
         if kwargs:
             args = _positional(cls, args, kwargs)
-        inputs = [a for a in args if isinstance(a, Tensor)]
-        for x in inputs:
-            x._check_base(cls.__name__)
-        _check_devices(cls.__name__, inputs)
-        needs = tuple(mode.grad and isinstance(a, Tensor) and a.requires_grad for a in args)
-        ctx = Context(cls, needs)
-        arrays = tuple(a.array if isinstance(a, Tensor) else a for a in args)
+        recording, raw, inputs, edges, needs = mode.grad, [], [], [], []
+        for a in args:  # in one pass, and what follows without a call too many: every op comes here
+            edge = None
+            if isinstance(a, Tensor):
+                inputs.append(a)
+                edge = a._edge() if recording else None
+                if a._base is not None:
+                    a._check_base(cls.__name__)
+                a = a.array
+                if type(a) is not type(inputs[0].array):
+                    _check_devices(cls.__name__, inputs)
+            raw.append(a)
+            edges.append(edge)
+            needs.append(edge is not None)
+        ctx = Context(cls, tuple(needs))
         if cls.broadcasts:
-            arrays = promoted(cls.__name__, arrays, cls.floats)
-        with np.errstate(all="ignore"):  # log(0) is -inf without a warning, as in PyTorch
-            result = cls.forward(ctx, *arrays)
+            raw = promoted(cls.__name__, raw, cls.floats)
+        result = cls.forward(ctx, *raw) if cls.kernel else _quietly(cls.forward, ctx, *raw)
         listed = result if type(result) is tuple else (result,)
-        outputs = tuple(_output(cls.__name__, y, inputs) for y in listed)
+        made = [_wrap(cls, y, inputs) for y in listed]
         if True in needs:
-            ctx._record(args, outputs)
+            ctx._record(edges, inputs, made)
         if mode.anomaly:
             ctx.path = errors.module_path()
-            _check_finite(ctx, "forward", [y.array for y in outputs], [x.array for x in inputs])
-        return outputs if type(result) is tuple else outputs[0]
+            arrays.check_finite(ctx, "forward", [y.array for y in made], [x.array for x in inputs])
+        return tuple(made) if type(result) is tuple else made[0]
+
+
+_quietly = np.errstate(all="ignore")(lambda f, *args: f(*args))  # log(0) is -inf, as in PyTorch
 
 
 class Elementwise(Function):
@@ -326,12 +345,12 @@ def _check_devices(op: str, inputs: list[Tensor]) -> None:
         raise errors.DeviceError(f"{op}: tensors on different devices: {found}; use .to()")
 
 
-def _output(op: str, y: Any, inputs: list[Tensor]) -> Tensor:
+def _wrap(op: type[Function], y: Any, inputs: list[Tensor]) -> Tensor:
     """An op's result as a Tensor; a view of an input shares its changes in place."""
-    if not is_array(y):
-        raise TypeError(f"{op}: forward returned a {type(y).__name__}; expected arrays")
+    if type(y) is not np.ndarray and not is_array(y):
+        raise TypeError(f"{op.__name__}: forward returned a {type(y).__name__}; expected arrays")
     out = Tensor(y)
-    for x in inputs:
+    for x in () if op.kernel else inputs:
         if share_memory(out.array, x.array):
             out._counter = x._counter
             out._base = x if x._base is None else x._base
@@ -366,7 +385,7 @@ def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
     if recorded and result.grad_fn is not None:
         retained = None if x.grad_fn is None else x.grad_fn.retained.pop(x.output_nr, None)
         x.requires_grad, x.grad_fn, x.output_nr = True, result.grad_fn, result.output_nr
-        x.grad_fn.outputs[x.output_nr] = (x.shape, x.dtype, module_of(x.array))
+        x.grad_fn.outputs[x.output_nr] = (type(x.array), x.shape, x.dtype)
         if retained is not None:
             x.grad_fn.retained[x.output_nr] = retained
     return x
@@ -377,14 +396,16 @@ def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
 Tensors = Tensor | Sequence[Tensor]
 
 
+@np.errstate(all="ignore")
 def backward(
     tensors: Tensors, grad_tensors: Any = None, retain_graph: bool = False, create_graph=False
 ) -> None:
     """Adds the gradients of all `tensors` to the grad of every leaf they depend on."""
-    for t, g in _walk(tensors, grad_tensors, retain_graph, create_graph)[0]:
-        _accumulate(t, g)
+    for t, g, owned in _walk(tensors, grad_tensors, retain_graph, create_graph)[0]:
+        _accumulate(t, g, owned)
 
 
+@np.errstate(all="ignore")
 def grad(
     outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_graph: bool = False,
     create_graph: bool = False, allow_unused: bool = False,
@@ -399,7 +420,7 @@ def grad(
         x._check_requires_grad(f"grad: input {i}")
     edges = [cast(Edge, x._edge()) for x in inputs]
     leaves, inner = _walk(outputs, grad_outputs, retain_graph, create_graph, edges)
-    found = {(id(t), 0): g for t, g in leaves} | inner
+    found = {(id(t), 0): g for t, g, _ in leaves} | inner
     results = [found.get((id(target), number)) for target, number in edges]
     for i, g in enumerate(results):
         if g is None and not allow_unused:
@@ -410,13 +431,13 @@ def grad(
     return tuple(None if g is None else Tensor(g.copy()) for g in results)
 
 
-@np.errstate(all="ignore")
 def _walk(
     outputs: Tensors, gradients: Any, retain_graph: bool, create_graph: bool, wanted: Iterable = ()
-) -> tuple[list[tuple[Tensor, Array]], dict[tuple[int, int], Array]]:
+) -> tuple[list[tuple[Tensor, Array, bool]], dict[tuple[int, int], Array]]:
     """Carries gradients from the outputs to the leaves.
 
-    Returns each leaf reached with its gradient, and the gradients at the `wanted` edges.
+    Returns each leaf reached with its gradient, and whether that is memory of its own; and the
+    gradients at the `wanted` edges.
     """
     if create_graph:
         raise errors.GradientError("create_graph=True: gradients are of first order only")
@@ -426,42 +447,49 @@ def _walk(
     if len(gradients) != len(outputs):
         raise errors.GradientError(f"{len(outputs)} outputs, but {len(gradients)} gradients")
     keep = {(id(target), number) for target, number in wanted}
-    last = min((getattr(target, "number", -1) for target, _ in wanted), default=-1)
+    last = min([getattr(target, "number", -1) for target, _ in wanted], default=-1)
     inner: dict[tuple[int, int], Array] = {}
-    leaves: dict[int, tuple[Tensor, Array]] = {}
+    leaves: dict[int, tuple[Tensor, Array, bool]] = {}
     arrived: dict[Context, list[Array | None]] = {}  # per node, what came for each output
     queue: list[tuple[int, Context]] = []  # a heap: the youngest node first
-
-    def send(edge: Edge, g: Array) -> None:
-        target, number = edge
-        if isinstance(target, Tensor):
-            before = leaves.get(id(target))
-            leaves[id(target)] = (target, g if before is None else before[1] + g)
-            return
-        if target not in arrived:
-            arrived[target] = [None] * len(target.outputs)
-            heapq.heappush(queue, (-target.number, target))
-        slots = arrived[target]
-        slots[number] = g if slots[number] is None else slots[number] + g
-
-    for y, g in zip(outputs, gradients, strict=True):
-        send(*_start(y, g))
-    while queue:
+    starts = [_start(y, g) for y, g in zip(outputs, gradients, strict=True)]
+    node, edges, results = cast(Any, (None, [e for e, _ in starts], [g for _, g in starts]))
+    while True:
+        for edge, g in zip(edges, results, strict=False):
+            if edge is None or g is None:
+                continue
+            target, nr = edge
+            a = target.array if isinstance(target, Tensor) else None
+            kind, shape, dtype = target.outputs[nr] if a is None else (type(a), a.shape, a.dtype)
+            if type(g) is not kind or g.shape != shape or g.dtype != dtype or dtype.kind != "f":
+                g = _checked(node, edge, g, kind, shape, dtype)
+            if a is not None:
+                before, owned = leaves.get(id(target)), node is not None and node.op.kernel
+                new = (target, g, owned) if before is None else (target, before[1] + g, True)
+                leaves[id(target)] = new
+                continue
+            if target not in arrived:
+                arrived[target] = [None] * len(target.outputs)
+                heapq.heappush(queue, (-target.number, target))
+            slots = arrived[target]
+            slots[nr] = g if slots[nr] is None else slots[nr] + g
+        if not queue:
+            break
         node = heapq.heappop(queue)[1]
         received = arrived.pop(node)
-        for number, g in enumerate(received):
+        for number, g in enumerate(received if keep or node.hooks or node.retained else ()):
             if g is not None:
                 received[number] = g = _finish(g, node.hooks.get(number), node.retained.get(number))
                 if (id(node), number) in keep:
                     inner[id(node), number] = g
-        if node.number <= last:  # older than all wanted: nothing below it is
-            continue
-        for edge, g in zip(node.edges, _node_backward(node, received), strict=True):
-            if edge is not None and g is not None:
-                send(edge, g)
+        if node.number <= last:  # all that is wanted is found: the rest is older
+            break
+        edges, results = node.edges, _node_backward(node, received)
         if not retain_graph:
             node._release()
-    return [(t, _finish(g, t._hooks)) for t, g in leaves.values()], inner
+    for t, g, _ in [leaf for leaf in leaves.values() if leaf[0]._hooks]:
+        leaves[id(t)] = (t, _finish(g, t._hooks), False)
+    return [*leaves.values()], inner
 
 
 def _start(y: Tensor, gradient: Any) -> tuple[Edge, Array]:
@@ -479,7 +507,7 @@ def _start(y: Tensor, gradient: Any) -> tuple[Edge, Array]:
                 f"backward: the output has shape {y.shape}, not one element; reduce it first "
                 "(y.sum().backward()), or pass dL/dy as backward(gradient)"
             )
-        return edge, xp.ones_like(y.array)
+        return edge, xp.asarray(1, y.dtype).reshape(y.shape)
     g = gradient.array if isinstance(gradient, Tensor) else xp.asarray(gradient)
     if g.shape != y.shape or module_of(g) is not xp:
         found = f"{g.shape} on {device_of(g)}, but the output has {y.shape} on {device_of(y.array)}"
@@ -501,79 +529,53 @@ def _finish(g: Array, hooks: list[Callable] | None, retained: Any = None) -> Arr
     return g
 
 
-@np.errstate(all="ignore")
-def _accumulate(t: Tensor, g: Array) -> None:
-    """t.grad += g; the first time a copy, since g may be some other tensor's gradient too."""
+def _accumulate(t: Tensor, g: Array, owned: bool = False) -> None:
+    """t.grad += g; the first time a copy, unless g is in order and nobody else can have it."""
     if t.grad is None:
-        t.grad = Tensor(g.copy())
+        t.grad = Tensor(g if owned and getattr(g.flags, "carray", False) else g.copy())
     else:
         t.grad.array += g
         t.grad._counter[0] += 1
 
 
-def _node_backward(node: Context, received: list[Array | None]) -> list[Array | None]:
-    """Runs one op's backward, and holds what it returns against what it was given."""
+def _node_backward(node: Context, received: list[Array | None]) -> Sequence[Array | None]:
+    """Runs one op's backward: the gradients for its arguments, of which the last may be missing."""
     node._check_usable()
-    gradients = [
-        xp.zeros(shape, dtype) if g is None and is_floating(dtype) else _locked(g)
-        for g, (shape, dtype, xp) in zip(received, node.outputs, strict=True)
-    ]
-    result = node.op.backward(node, *gradients)
-    results = [*result] if isinstance(result, (tuple, list)) else [result]
-    if any(g is not None for g in results[len(node.edges) :]):
+    gradients = []
+    for g, (_, shape, dtype) in zip(received, node.outputs, strict=True):
+        if g is None and is_floating(dtype):
+            g = module_of(next(r for r in received if r is not None)).zeros(shape, dtype)
+        elif isinstance(g, np.ndarray):  # others may hold the same: a view that cannot be written
+            g = g.view()
+            g.flags.writeable = False
+        gradients.append(g)
+    results = node.op.backward(node, *gradients)
+    results = results if isinstance(results, (tuple, list)) else (results,)
+    if len(results) > len(node.edges) and any(g is not None for g in results[len(node.edges) :]):
         raise errors.GradientError(
             f"{node.op.__name__}: backward returned {len(results)} gradients, but forward has "
             f"{len(node.edges)} arguments; return one for each, None where there is none"
         )
-    results += [None] * (len(node.edges) - len(results))
-    for i, (g, edge) in enumerate(zip(results, node.edges, strict=False)):
-        results[i] = None if g is None or edge is None else _check_gradient(node.op, i, g, edge)
     if mode.anomaly:
-        _check_finite(node, "backward", results, gradients)
-    return results[: len(node.edges)]
+        sent = [g for g, e in zip(results, node.edges, strict=False) if e and is_array(g)]
+        arrays.check_finite(node, "backward", sent, gradients)
+    return results
 
 
-def _locked(g: Array | None) -> Array | None:
-    """A view of g that cannot be written: others may hold the same gradient."""
-    if isinstance(g, np.ndarray):
-        g = g.view()
-        g.flags.writeable = False
-    return g
-
-
-def _check_gradient(op: type[Function], i: int, g: Any, edge: Edge) -> Array:
-    """A gradient of argument i with the shape, type and device it must have; else an error."""
-    target, number = edge
-    if isinstance(target, Tensor):
-        shape, dtype, xp = target.shape, target.dtype, module_of(target.array)
-    else:
-        shape, dtype, xp = target.outputs[number]
+def _checked(node: Context, edge: Edge, g: Any, kind: type, shape: Shape, dtype: np.dtype) -> Array:
+    """A node's gradient for this edge as it must be, summed where its op broadcast; or an error."""
     if not is_array(g):
         problem = f"is a {type(g).__name__}; expected an array, or None"
     elif not is_floating(dtype):
         problem = f"is for a tensor of {dtype}, which can have none"
-    elif module_of(g) is not xp:
-        problem = f"is on {device_of(g)}; expected a {xp.__name__} array"
+    elif module_of(g).ndarray is not kind:
+        problem = f"is on {device_of(g)}; expected a {kind.__module__.partition('.')[0]} array"
     else:
-        g = sum_to(g, shape).astype(dtype, copy=False) if op.broadcasts else g
+        g = sum_to(g, shape).astype(dtype, copy=False) if node.op.broadcasts else g
         if g.shape == shape and g.dtype == dtype:
             return g
         problem = f"has shape {g.shape} and dtype {g.dtype}; expected {shape} and {dtype}"
-    names = list(inspect.signature(op.forward).parameters)[1:]
+    i = next(i for i, e in enumerate(node.edges) if e is edge)
+    names = list(inspect.signature(node.op.forward).parameters)[1:]
     what = f"argument {i} ({names[i]})" if i < len(names) else f"argument {i}"
-    raise errors.GradientError(f"{op.__name__}: backward's gradient for {what} {problem}")
-
-
-def _check_finite(node: Context, when: str, results: Sequence, inputs: Sequence) -> None:
-    """Raises AnomalyError where NaN or infinity comes out, saying whether it went in."""
-
-    def count(arrays: Sequence) -> int:
-        return sum(int((~module_of(a).isfinite(a)).sum()) for a in arrays if a is not None)
-
-    bad, already = count(results), count(inputs)
-    if bad:
-        where = f"  [{node.path}]" if node.path != errors.module_path() else ""
-        raise errors.AnomalyError(
-            f"{node.op.__name__}: {when} gave {bad} values that are NaN or infinite, "
-            f"{f'{already} were so in its inputs' if already else 'from finite ones'}{where}"
-        )
+    raise errors.GradientError(f"{node.op.__name__}: backward's gradient for {what} {problem}")

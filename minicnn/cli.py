@@ -202,6 +202,79 @@ def datasets() -> None:
     )
 
 
+@app.command()
+def bench(
+    against: Annotated[
+        str | None,
+        typer.Option(help="torch: run PyTorch too, as installed and tuned.", show_default=False),
+    ] = None,
+    models: Annotated[
+        str,
+        typer.Option(
+            help="Of lenet-sigmoid, lenet-colour, lenet, alexnet, with commas.",
+            show_default="all but alexnet",
+        ),
+    ] = "",
+    batch: Annotated[
+        str,
+        typer.Option(help="Batch sizes, with commas.", show_default="the model's, up to 1024"),
+    ] = "",
+    threads: Annotated[
+        str,
+        typer.Option(help="Numbers of threads, with commas.", show_default="1 and all cores"),
+    ] = "",
+    kernels: Annotated[
+        str | None, typer.Option(help="A name for minicnn.kernels.use.", show_default=False)
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only see that it works: one round of a few steps.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures for machines instead.")
+    ] = False,
+) -> None:
+    """Measure how fast models train and predict here, and their memory; beside PyTorch if asked.
+
+    Shares of the sgemm peak count multiply-adds of convolutions and linear layers.
+    """
+    import json
+
+    from .bench import measure, table
+
+    figures = measure(
+        [name for name in models.split(",") if name],
+        _whole_numbers(batch, "--batch"),
+        _whole_numbers(threads, "--threads"),
+        against=against, kernels=kernels, quick=quick,
+    )  # fmt: skip
+    say(json.dumps(figures, indent=2) if as_json else table(figures))
+
+
+def _whole_numbers(text: str, option: str) -> list[int]:
+    parts = [part for part in text.split(",") if part]
+    if not all(p.isdecimal() and int(p) > 0 for p in parts):
+        raise typer.BadParameter(f"{text!r} is not N,N,..., as in 1,64", param_hint=option)
+    return list(map(int, parts))
+
+
+@app.command()
+def warmup(
+    float64: Annotated[bool, typer.Option("--float64", help="Those for float64 too.")] = False,
+) -> None:
+    """Compile all CPU kernels ahead of time, so that no first step has to wait for it."""
+    import time
+
+    import numpy as np
+
+    from .kernels import numba_cpu
+
+    start, dtypes = time.perf_counter(), ["float32", "float64"] if float64 else ["float32"]
+    for dtype in dtypes:
+        numba_cpu.warm_up(np.dtype(dtype))
+    seconds = time.perf_counter() - start
+    say(f"kernels for {' and '.join(dtypes)}: ready in {seconds:.1f} s, {numba_cpu.cache_folder()}")
+
+
 def main() -> None:
     """Runs a command; an error is one line and exit code 1, wrong usage 2, a signal 128 + its own.
 

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -18,24 +19,25 @@ def describe(shape: Sequence[int]) -> str:
 
 def pair(op: str, argument: str, value: Any, least: int = 1) -> Pair:
     """An int or two of them as (height, width), each at least `least`."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(values) == 1:
-        values *= 2
+    if type(value) is int and value >= least:  # the usual, quickly: every layer of a step asks
+        return value, value
+    values = value if isinstance(value, (tuple, list)) else (value,)
     try:
-        height, width = (operator.index(v) for v in values)
+        height, width = map(operator.index, values if len(values) == 2 else values * 2)
     except (TypeError, ValueError):
         message = f"{op}: {argument} must be an int or a pair (height, width), not {value!r}"
         raise ArgumentError(message) from None
-    if min(height, width) < least:
+    if height < least or width < least:
         raise ArgumentError(f"{op}: {argument} must be at least {least}, not {value!r}")
     return height, width
 
 
 def axis(op: str, dim: int, ndim: int) -> int:
     """A dimension counted from the front; negative ones count from the end."""
-    if not -max(ndim, 1) <= dim < max(ndim, 1):
+    n = ndim or 1  # a single number has dims 0 and -1 too
+    if not -n <= dim < n:
         raise IndexError(f"{op}: dim {dim} is out of range for a tensor of {ndim} dimensions")
-    return dim % max(ndim, 1)
+    return dim % n
 
 
 def axes(op: str, dim: int | Sequence[int] | None, ndim: int) -> Shape:
@@ -53,7 +55,7 @@ def from_args(shape: tuple[Any, ...]) -> Shape:
     """`f(2, 3)`, `f((2, 3))` and `f([2, 3])` all mean the shape (2, 3)."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
-    return tuple(operator.index(n) for n in shape)
+    return tuple(map(operator.index, shape))
 
 
 def check_broadcast(op: str, shapes: Sequence[Shape]) -> None:
@@ -86,12 +88,8 @@ class Window(NamedTuple):
 
     def overhang(self, size: Pair) -> Pair:
         """Rows and columns wanted behind an input of this size, so that all windows fit."""
-        last = [
-            (o - 1) * s + r for o, s, r in zip(self.out, self.stride, self.reach(), strict=True)
-        ]
-        return max(last[0] - size[0] - self.padding[0], 0), max(
-            last[1] - size[1] - self.padding[1], 0
-        )
+        (oh, ow), (sh, sw), (rh, rw), (ph, pw) = self.out, self.stride, self.reach(), self.padding
+        return max((oh - 1) * sh + rh - size[0] - ph, 0), max((ow - 1) * sw + rw - size[1] - pw, 0)
 
 
 def window(
@@ -106,6 +104,11 @@ def window(
     kernel_size = pair(op, "kernel_size", kernel_size)
     stride = kernel_size if stride is None else pair(op, "stride", stride)
     padding, dilation = pair(op, "padding", padding, 0), pair(op, "dilation", dilation)
+    return _window(op, size, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+@lru_cache(1000)  # a layer's window is the same in every step
+def _window(op, size, kernel_size, stride, padding, dilation, ceil_mode) -> Window:
     found, out = Window(kernel_size, stride, padding, dilation, (0, 0)), []
     for n, r, s, p in zip(size, found.reach(), stride, padding, strict=True):
         room = n + 2 * p - r

@@ -81,6 +81,89 @@ def test_two_leaves_never_share_the_memory_of_a_gradient():
     assert y.grad.tolist() == [1.0]
 
 
+class KeepsItsSlope(Function):
+    """Returns an array that it saved, and holds in an attribute, as its gradient."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.slope = np.full_like(x, 3.0)
+        ctx.save_for_backward(ctx.slope)
+        return x * ctx.slope
+
+    @staticmethod
+    def backward(ctx, g):
+        return ctx.slope
+
+
+class SaysItIsAKernel(Function, kernel=True):
+    """Returns the gradient that it was given, against what kernel=True promises."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1.0
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
+def test_a_gradient_of_the_users_is_not_taken_over():
+    given = np.array([1.0, 2.0])
+    for f in (lambda x: x, lambda x: x + 0.0, SaysItIsAKernel.apply, lambda x: x.view(2)):
+        x = leaf(5.0, 6.0)
+        f(x).backward(given)
+        assert not np.shares_memory(x.grad.array, given)
+        x.grad.zero_()
+        assert given.tolist() == [1.0, 2.0]
+
+
+def test_a_gradient_that_an_op_keeps_is_not_taken_over():
+    x = leaf(1.0, 2.0)
+    y = KeepsItsSlope.apply(x).sum()
+    y.backward(retain_graph=True)
+    x.grad.zero_()
+    y.backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_a_kernels_gradient_is_taken_over_but_not_from_a_hook():
+    """The copy that is saved: what a hook has seen, and got twice, stays what it was."""
+    w, b = mc.ones(3, 2, requires_grad=True), mc.ones(3, requires_grad=True)
+    seen = []
+    b.register_hook(seen.append)
+    for _ in range(2):
+        nn.functional.linear(mc.ones(4, 2), w, b).sum().backward()
+    assert [g.tolist() for g in seen] == [[4.0] * 3] * 2
+    assert b.grad.tolist() == [8.0] * 3
+    assert w.grad.tolist() == [[8.0] * 2] * 3
+    first, second = mc.autograd.grad(nn.functional.linear(mc.ones(4, 2), w, b).sum(), [w, w])
+    first.zero_()
+    assert second.tolist() == [[4.0] * 2] * 3
+    assert b.grad.tolist() == [8.0] * 3
+
+
+def test_the_gradient_of_a_leaf_lies_in_order_and_can_be_written(rng):
+    x = mc.tensor(rng.standard_normal((2, 3, 5, 6)), requires_grad=True)
+    w = mc.tensor(rng.standard_normal((4, 3, 2, 2)), requires_grad=True)
+    nn.functional.conv2d(x, w, padding=1).sum().backward()
+    for t in (x, w):
+        assert t.grad.array.flags.c_contiguous
+        assert t.grad.array.flags.writeable
+
+
+def test_a_subclass_of_a_kernels_op_is_not_trusted_like_it():
+    class Mine(mc.ops.OPS["ReLU"]):
+        @staticmethod
+        def forward(ctx, x):
+            return x[...]
+
+    x = mc.ones(3)
+    y = Mine.apply(x)
+    assert y._counter is x._counter  # a view: changes in place are one another's
+    assert mc.ops.OPS["ReLU"].kernel
+    assert not Mine.kernel
+
+
 def test_a_graph_of_100_000_ops():
     x = leaf(1.0)
     y = x
@@ -458,6 +541,30 @@ def test_weights_that_a_kernel_saved_are_watched():
         w += 1
     with pytest.raises(InPlaceError, match="Conv2d"):
         y.backward()
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu"])
+def test_an_output_that_a_kernel_saved_is_watched(name):
+    y = getattr(leaf(1.0, 2.0), name)()
+    z = y.sum()
+    y.detach().mul_(2.0)
+    with pytest.raises(InPlaceError, match=r"an array that it saved.*1 time"):
+        z.backward()
+
+
+@pytest.mark.parametrize(("part", "noticed"), [(slice(1, 4), True), (slice(3, 6), False)])
+def test_an_overlap_is_watched_though_the_tensors_know_nothing_of_each_other(part, noticed):
+    memory = np.arange(6.0)
+    x, y = mc.from_numpy(memory[:3]).requires_grad_(), mc.from_numpy(memory[part])
+    z = (x * y).sum()  # saves y
+    with mc.no_grad():
+        x += 1.0
+    if noticed:
+        with pytest.raises(InPlaceError, match="Mul: an array that it saved"):
+            z.backward()
+    else:
+        z.backward()
+        assert x.grad.tolist() == [3.0, 4.0, 5.0]
 
 
 def test_in_place_results_have_the_right_gradient(rng):

@@ -649,3 +649,16 @@ def test_refusals_of_layers_made_of_others(call, error, message):
 )  # fmt: skip
 def test_layers_print_as_pytorchs(name, args):
     assert repr(getattr(nn, name)(*args)) == repr(getattr(torch.nn, name)(*args))
+
+
+def test_a_window_that_was_seen_before_is_checked_again():
+    """Windows are remembered by their numbers, and 2.0 == 2."""
+    x, w = mc.ones(1, 1, 4, 4), mc.ones(1, 1, 2, 2)
+    assert F.max_pool2d(x, (2, 2)).shape == F.conv2d(x, w, stride=(2, 2)).shape == (1, 1, 2, 2)
+    for wrong in (2.0, (2.0, 2), [2, 2.0], "2", (2, 2, 2), ()):
+        with pytest.raises(ArgumentError, match="kernel_size must be an int or a pair"):
+            F.max_pool2d(x, wrong)
+        with pytest.raises(ArgumentError, match="stride must be an int or a pair"):
+            F.conv2d(x, w, stride=wrong)
+    for right in (2, [2], [2, 2], (2,), np.int64(2), (np.int64(2), 2)):
+        assert F.max_pool2d(x, right).shape == F.conv2d(x, w, stride=right).shape == (1, 1, 2, 2)

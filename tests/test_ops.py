@@ -281,6 +281,45 @@ def test_gradient_is_the_numeric_one(op, sample):
         assert disagreement(gradient.ravel()[where], numeric) <= 1e-6
 
 
+# ---- what kernel=True promises ---------------------------------------------------------------
+
+
+def by_kernel(op, sample):
+    return op.kernel and differentiable(op, sample)
+
+
+def test_which_ops_are_a_kernels():
+    found = [name for name, op in OPS.items() if op.kernel]
+    assert found == [
+        "Linear", "Conv2d", "AvgPool2d", "MaxPool2d", "Subsample2d", "Sigmoid", "Tanh",
+        "ScaledTanh", "ReLU", "Dropout",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "sample"), cases(by_kernel))
+def test_what_a_kernels_op_returns_is_new_memory(op, sample):
+    """The engine takes such outputs for no views, and such gradients for its own to give away."""
+    args, kwargs = tensors(sample)
+    outputs = listed(op.apply(*args, **kwargs))
+    inputs = [a.array for a in args if isinstance(a, Tensor)]
+    above = [g if g is None else g.copy() for g in upstream(outputs)]
+    before = [g if g is None else g.copy() for g in above]
+    first = [g for g in op.backward(outputs[0].grad_fn, *above) if g is not None]
+    expected = [g.copy() for g in first]
+    new = [*(y.array for y in outputs), *first]
+    known = [*inputs, *(g for g in above if g is not None)]
+    assert first
+    for a, b in [*itertools.combinations(new, 2), *itertools.product(new, known)]:
+        assert not np.shares_memory(a, b)
+    for g in first:
+        g[...] = np.nan  # as an owner may: nothing that backward needs is in it
+    for g, h in zip(above, before, strict=True):
+        assert g is None or (g == h).all()
+    again = [g for g in op.backward(outputs[0].grad_fn, *above) if g is not None]
+    for g, h in zip(again, expected, strict=True):
+        np.testing.assert_array_equal(g, h)
+
+
 # ---- infinities, NaN and 0 -------------------------------------------------------------------
 
 

@@ -36,11 +36,13 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The dimensions start_dim .. end_dim as one."""
-    first, last = (shapes.axis("flatten", d, input.ndim) for d in (start_dim, end_dim))
+    shape = input.array.shape
+    first = shapes.axis("flatten", start_dim, len(shape))
+    last = shapes.axis("flatten", end_dim, len(shape))
     if first > last:
         raise ArgumentError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
-    middle = math.prod(input.shape[first : last + 1])
-    return reshape(input, (*input.shape[:first], middle, *input.shape[last + 1 :]))
+    middle = math.prod(shape[first : last + 1])
+    return OPS["Reshape"].apply(input, (*shape[:first], middle, *shape[last + 1 :]))
 
 
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:

@@ -29,7 +29,7 @@ class _Ordered(Module):
         return len(list(self._own_modules()))
 
     def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in self._own_modules())
+        return iter([value for value in vars(self).values() if isinstance(value, Module)])
 
     def __getitem__(self, index: int | slice) -> Any:
         found = list(self._own_modules())[index]

@@ -34,7 +34,7 @@ def _documented_by(op: type[Function]) -> Callable[[Callable], Callable]:
 
 def _on_image(op: type[Function], input: Tensor, *args: Any) -> Any:
     """Runs an op on (N, C, H, W), or on one (C, H, W) as a batch of one."""
-    if input.ndim != 3:
+    if input.array.ndim != 3:
         return op.apply(input, *args)
     out = op.apply(reshape(input, (1, *input.shape)), *args)
     if isinstance(out, tuple):

@@ -60,6 +60,7 @@ class Module:
     _forward_hooks: tuple[Callable, ...] | list[Callable] = ()
     _forward_pre_hooks: tuple[Callable, ...] | list[Callable] = ()
     _backward_hooks: tuple[Callable, ...] | list[Callable] = ()
+    _hooked: bool = False  # whether there ever was one: the quick way through __call__ is without
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses define it."""
@@ -68,6 +69,8 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         scope.modules.append(self)  # so that an error can say where it happened
         try:
+            if not self._hooked:
+                return self.forward(*args, **kwargs)
             for hook in tuple(self._forward_pre_hooks):
                 changed = hook(self, args)
                 if changed is not None:
@@ -99,6 +102,7 @@ class Module:
         return self._add_hook("_backward_hooks", hook)
 
     def _add_hook(self, kind: str, hook: Callable[..., Any]) -> RemovableHandle:
+        self._hooked = True
         if not getattr(self, kind):
             setattr(self, kind, [])
         return RemovableHandle(getattr(self, kind), hook)

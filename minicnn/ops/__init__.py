@@ -11,9 +11,5 @@ OPS: dict[str, type[Function]] = {}
 """The registry that tests and documents read: every op by its name, in reading order."""
 for _module in (arithmetic, reduction, shape, linear, conv, pool, activation, loss, norm):
     for _op in vars(_module).values():
-        if (
-            isinstance(_op, type)
-            and issubclass(_op, Function)
-            and _op.__module__ == _module.__name__
-        ):
+        if hasattr(_op, "apply") and _op.__module__ == _module.__name__:
             OPS[_op.__name__] = _op

@@ -6,7 +6,7 @@ from .. import kernels, shapes
 from ..arrays import Array, module_of
 from ..autograd import Elementwise, FloatElementwise, Function
 from ..errors import DtypeError
-from .arithmetic import check_types, no_bools, unary_samples
+from .arithmetic import backward_of, check_types, no_bools, unary_samples
 from .samples import Samples, on_kink, refused, sample
 
 
@@ -16,7 +16,7 @@ def _everywhere(rng: Any) -> Samples:
     yield sample(rng.uniform(-3, 3, (2, 3)) + [[-800.0], [800.0]])
 
 
-class Sigmoid(FloatElementwise):
+class Sigmoid(FloatElementwise, kernel=True):
     """y = 1 / (1 + e^-x).  VJP: g y (1 - y)."""
 
     @staticmethod
@@ -24,14 +24,12 @@ class Sigmoid(FloatElementwise):
         y, ctx.saved = kernels.forward("sigmoid", input)
         return y
 
-    @staticmethod
-    def backward(ctx, g):
-        return kernels.backward("sigmoid", g, ctx.saved, ctx.needs_input_grad)
+    backward = backward_of("sigmoid")
 
     samples = staticmethod(_everywhere)
 
 
-class Tanh(FloatElementwise):
+class Tanh(FloatElementwise, kernel=True):
     """y = tanh x.  VJP: g (1 - y^2)."""
 
     @staticmethod
@@ -39,14 +37,12 @@ class Tanh(FloatElementwise):
         y, ctx.saved = kernels.forward("tanh", input)
         return y
 
-    @staticmethod
-    def backward(ctx, g):
-        return kernels.backward("tanh", g, ctx.saved, ctx.needs_input_grad)
+    backward = backward_of("tanh")
 
     samples = staticmethod(_everywhere)
 
 
-class ScaledTanh(FloatElementwise):
+class ScaledTanh(FloatElementwise, kernel=True):
     """y = A tanh(S x), with A = 1.7159 and S = 2/3 so that f(1) = 1 and f(-1) = -1.
 
     VJP: g (S/A) (A - y) (A + y).  Source: LeCun et al. 1998, equation 6 and appendix A.
@@ -57,9 +53,7 @@ class ScaledTanh(FloatElementwise):
         y, ctx.saved = kernels.forward("scaled_tanh", input, amplitude, slope)
         return y
 
-    @staticmethod
-    def backward(ctx, g):
-        return kernels.backward("scaled_tanh", g, ctx.saved, ctx.needs_input_grad)
+    backward = backward_of("scaled_tanh")
 
     @staticmethod
     def samples(rng):
@@ -72,7 +66,7 @@ def _around_zero(rng: Any) -> Samples:
     yield on_kink(rng.uniform(-1, 1, (2, 3)) * [[0, 1, 1], [1, 0, 1]])
 
 
-class ReLU(Elementwise):
+class ReLU(Elementwise, kernel=True):
     """y = max(x, 0).  VJP: g where x > 0, else 0 (the slope at 0 is 0)."""
 
     @staticmethod
@@ -81,9 +75,7 @@ class ReLU(Elementwise):
         y, ctx.saved = kernels.forward("relu", input)
         return y
 
-    @staticmethod
-    def backward(ctx, g):
-        return kernels.backward("relu", g, ctx.saved, ctx.needs_input_grad)
+    backward = backward_of("relu")
 
     samples = staticmethod(_around_zero)
 

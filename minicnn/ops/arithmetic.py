@@ -4,7 +4,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ..arrays import Array, bool_, is_array, is_floating, module_of
+from .. import kernels
+from ..arrays import Array, bool_, is_array, module_of
 from ..autograd import Elementwise, FloatElementwise
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .samples import Samples, on_kink, refused, sample
@@ -39,16 +40,21 @@ def unary_samples(rng: Any, low: float = 0.5, high: float = 2.0) -> Samples:
 
 def check_types(op: str, **arrays: Array | None) -> None:
     """Refuses arrays that are not all of one floating type (None is skipped)."""
-    found = {name: a.dtype for name, a in arrays.items() if a is not None}
-    if len(set(found.values())) > 1 or not all(map(is_floating, found.values())):
-        listed = ", ".join(f"{name} is {dtype}" for name, dtype in found.items())
+    first, *others = [a.dtype for a in arrays.values() if a is not None]
+    if first.kind != "f" or others.count(first) < len(others):
+        listed = ", ".join(f"{name} is {a.dtype}" for name, a in arrays.items() if a is not None)
         raise DtypeError(f"{op}: needs one floating type for all, but {listed}; use .to(dtype)")
 
 
 def no_bools(op: str, *operands: Any) -> None:
     """Refuses masks, as PyTorch does; NumPy computes with them in types of its own choice."""
-    if any(is_array(x) and x.dtype == bool_ for x in operands):
+    if bool_ in [x.dtype for x in operands if is_array(x)]:
         raise DtypeError(f"{op}: does not work on bool tensors; convert with .to(dtype)")
+
+
+def backward_of(it: str) -> Any:
+    """The backward of an op whose forward is the kernel of this name: that kernel's."""
+    return staticmethod(lambda ctx, g, *_: kernels.backward(it, g, ctx.saved, ctx.needs_input_grad))
 
 
 class Add(Elementwise):

@@ -92,7 +92,7 @@ def _from_batch(cols: Array) -> Array:
     return cols.transpose(1, 2, 0).reshape(k, length * n)
 
 
-class Conv2d(Function):
+class Conv2d(Function, kernel=True):
     """y[n,o,i,j] = b[o] + sum_cuv w[o,c,u,v] x[n, c, i sh + u dh - ph, j sw + v dw - pw].
 
     (A cross-correlation: the kernel is not flipped.)  With groups, output channel o sees only the
@@ -109,21 +109,20 @@ class Conv2d(Function):
     @staticmethod
     def forward(ctx, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         _check_conv(input, weight, bias, groups)
-        kernel_size = weight.shape[2:]
-        before, after = _conv_padding(padding, kernel_size, stride, dilation)
-        ctx.cut = None  # what "same" padding adds behind only, for even kernels
-        if before != after:
-            ctx.cut = (after[0] - before[0], after[1] - before[1])
+        kernel_size, ctx.cut = weight.shape[2:], (0, 0)
+        if isinstance(padding, str):
+            padding, ctx.cut = _named_padding(padding, kernel_size, stride, dilation)
+        if ctx.cut != (0, 0):
             input = pad_or_crop(input, [(0, 0), (0, 0), (0, ctx.cut[0]), (0, ctx.cut[1])])
-        ctx.window = window("conv2d", input.shape[2:], kernel_size, stride, before, dilation)
-        y, ctx.saved = kernels.forward("conv2d", input, weight, bias, ctx.window, groups)
+        found = window("conv2d", input.shape[2:], kernel_size, stride, padding, dilation)
+        y, ctx.saved = kernels.forward("conv2d", input, weight, bias, found, groups)
         return y
 
     @staticmethod
     def backward(ctx, g):
         needs = (*ctx.needs_input_grad, False)[:3]
         dx, dw, db = kernels.backward("conv2d", g, ctx.saved, needs)
-        if dx is not None and ctx.cut is not None:
+        if dx is not None and ctx.cut != (0, 0):
             dx = dx[:, :, : dx.shape[2] - ctx.cut[0], : dx.shape[3] - ctx.cut[1]]
         return dx, dw, db
 
@@ -158,29 +157,25 @@ class Conv2d(Function):
 
 
 def _check_conv(input: Array, weight: Array, bias: Array | None, groups: int) -> None:
+    x, w = input.shape, weight.shape
     check_image("conv2d", input)
-    if weight.ndim != 4:
-        raise ShapeError(f"conv2d: weight must be (O, C/groups, kh, kw), not {weight.shape}")
-    if groups < 1 or weight.shape[0] % groups:
-        raise ArgumentError(f"conv2d: groups={groups} must divide out_channels={weight.shape[0]}")
-    if input.shape[1] != weight.shape[1] * groups:
-        expected = f"weight expects C_in={weight.shape[1] * groups}"
-        raise ShapeError(f"conv2d: {expected} but input is {describe(input.shape)}")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(f"conv2d: bias must be (O={weight.shape[0]},), not {bias.shape}")
+    if len(w) != 4:
+        raise ShapeError(f"conv2d: weight must be (O, C/groups, kh, kw), not {w}")
+    if groups < 1 or w[0] % groups:
+        raise ArgumentError(f"conv2d: groups={groups} must divide out_channels={w[0]}")
+    if x[1] != w[1] * groups:
+        raise ShapeError(f"conv2d: weight expects C_in={w[1] * groups} but input is {describe(x)}")
+    if bias is not None and bias.shape != w[:1]:
+        raise ShapeError(f"conv2d: bias must be (O={w[0]},), not {bias.shape}")
     check_types("conv2d", input=input, weight=weight, bias=bias)
 
 
-def _conv_padding(padding: Any, kernel: Pair, stride: Any, dilation: Any) -> tuple[Pair, Pair]:
-    """Rows and columns of zeros (before, after) the input."""
-    if padding == "same":
-        if pair("conv2d", "stride", stride) != (1, 1):
-            raise ArgumentError("conv2d: padding 'same' needs stride 1")
-        dh, dw = pair("conv2d", "dilation", dilation)
-        total = (dh * (kernel[0] - 1), dw * (kernel[1] - 1))
-        before = (total[0] // 2, total[1] // 2)
-        return before, (total[0] - before[0], total[1] - before[1])
-    if isinstance(padding, str) and padding != "valid":
+def _named_padding(padding: str, kernel: Pair, stride: Any, dilation: Any) -> tuple[Pair, Pair]:
+    """Rows and columns of zeros on both sides; and what "same" adds behind only, an odd total's."""
+    if padding not in ("same", "valid"):
         raise ArgumentError(f"conv2d: padding must be numbers, 'valid' or 'same', not {padding!r}")
-    both = pair("conv2d", "padding", 0 if padding == "valid" else padding, least=0)
-    return both, both
+    if padding == "same" and pair("conv2d", "stride", stride) != (1, 1):
+        raise ArgumentError("conv2d: padding 'same' needs stride 1")
+    dh, dw = pair("conv2d", "dilation", dilation) if padding == "same" else (0, 0)
+    total = (dh * (kernel[0] - 1), dw * (kernel[1] - 1))
+    return (total[0] // 2, total[1] // 2), (total[0] % 2, total[1] % 2)

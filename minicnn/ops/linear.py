@@ -3,7 +3,7 @@
 import math
 
 from .. import kernels
-from ..arrays import module_of, sum_to
+from ..arrays import Array, module_of, sum_to
 from ..autograd import Function
 from ..errors import DtypeError, ShapeError
 from ..shapes import check_broadcast
@@ -26,10 +26,8 @@ class MatMul(Function):
             raise DtypeError(f"matmul: dtypes {a.dtype} and {b.dtype} differ; use .to(dtype)")
         no_bools("matmul", a)
         if a.shape[-1] != b.shape[-2:][0]:
-            raise ShapeError(
-                f"matmul: {a.shape} @ {b.shape}: the first's last dimension, {a.shape[-1]}, must "
-                f"be the second's {'last but one' if b.ndim > 1 else 'only one'}"
-            )
+            which = "last but one" if b.ndim > 1 else "only one"
+            raise ShapeError(f"matmul: {a.shape} @ {b.shape}: last and {which} dimension differ")
         check_broadcast("matmul", [a.shape[:-2], b.shape[:-2]])
         ctx.save_for_backward(a, b)
         return a @ b
@@ -64,7 +62,12 @@ class MatMul(Function):
         yield refused(DtypeError, "differ", rng.random((2, 3)), rng.integers(0, 3, (3, 2)))
 
 
-class Linear(Function):
+def _rows(x: Array) -> Array:
+    """(..., n) -> (M, n)."""
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+class Linear(Function, kernel=True):
     """y = x W^T + b.  VJP: dx = g W,  dW = g^T x,  db = sum of g over all but its last dimension.
 
     Shapes: x (..., in_features), weight (out_features, in_features), bias (out_features),
@@ -81,16 +84,15 @@ class Linear(Function):
         if bias is not None and bias.shape != weight.shape[:1]:
             raise ShapeError(f"linear: bias must be {weight.shape[:1]}, not {bias.shape}")
         check_types("linear", input=input, weight=weight, bias=bias)
-        rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
-        y, ctx.saved = kernels.forward("linear", rows, weight, bias)
         ctx.shape = input.shape
-        return y.reshape(input.shape[:-1] + weight.shape[:1])
+        y, ctx.saved = kernels.forward("linear", _rows(input), weight, bias)
+        return y if input.ndim == 2 else y.reshape(input.shape[:-1] + weight.shape[:1])
 
     @staticmethod
     def backward(ctx, g):
-        rows = g.reshape(math.prod(g.shape[:-1]), g.shape[-1])
-        dx, dw, db = kernels.backward("linear", rows, ctx.saved, (*ctx.needs_input_grad, False))
-        return None if dx is None else dx.reshape(ctx.shape), dw, db
+        needs = (*ctx.needs_input_grad, False)
+        dx, dw, db = kernels.backward("linear", _rows(g), ctx.saved, needs)
+        return dx if dx is None or g.ndim == 2 else dx.reshape(ctx.shape), dw, db
 
     @staticmethod
     def samples(rng):

@@ -18,14 +18,16 @@ def check_reduction(op: str, reduction: str) -> None:
 
 def _rows(x: Array) -> Array:
     """(C), (N, C) or (N, C, d1, ...) -> (M, C): one row per prediction."""
+    if x.ndim == 2:
+        return x
     x = x[None] if x.ndim == 1 else module_of(x).moveaxis(x, 1, -1)
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _unrows(rows: Array, shape: tuple[int, ...]) -> Array:
     """The way back from _rows."""
-    if len(shape) == 1:
-        return rows[0]
+    if len(shape) <= 2:
+        return rows if len(shape) == 2 else rows[0]
     return module_of(rows).moveaxis(rows.reshape(shape[:1] + shape[2:] + shape[1:2]), -1, 1)
 
 
@@ -34,19 +36,26 @@ def _per_prediction(shape: tuple[int, ...]) -> tuple[int, ...]:
     return () if len(shape) == 1 else shape[:1] + shape[2:]
 
 
-def _check_classes(op: str, x: Array, target: Array, classes: int, ignore_index: int) -> None:
-    """Refuses class indices of the wrong type, shape or range."""
-    expected = _per_prediction(x.shape)
+def _one_hot(op: str, x: Array, target: Array, classes: int, ignore: int) -> tuple[Array, Any]:
+    """Class indices as rows of bools, (M, C), False where ignored; and which rows count, (M, 1).
+
+    Refuses indices of the wrong type, shape or range.
+    """
+    expected, xp = _per_prediction(x.shape), module_of(x)
     if target.dtype.kind not in "iu":
         raise DtypeError(f"{op}: class indices must be integers, not {target.dtype}; use .long()")
     if target.shape != expected:
         raise ShapeError(f"{op}: class indices must be {expected}, not {target.shape}")
-    wrong = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
+    labels = target.reshape(-1, 1)
+    q = labels == xp.arange(classes)
+    if xp.count_nonzero(q) == len(q) and not 0 <= ignore < classes:
+        return q, True  # each row has its class, as nearly always
+    counts = labels != ignore
+    wrong = labels[counts & ~q.any(axis=1, keepdims=True)]
     if wrong.size:
-        raise ArgumentError(
-            f"{op}: target {wrong[0]} is no class: there are {classes}, counted from 0 "
-            f"(ignore_index is {ignore_index})"
-        )
+        found = f"{op}: target {wrong[0]} is no class: there are {classes}, counted from 0"
+        raise ArgumentError(f"{found} (ignore_index is {ignore})")
+    return q & counts, counts
 
 
 def _distribution(
@@ -62,18 +71,12 @@ def _distribution(
     classes = x.shape[min(1, x.ndim - 1)]
     if weight is not None and weight.shape != (classes,):
         raise ShapeError(f"{op}: weight must be (C={classes},), not {weight.shape}")
-    scale = 1 if weight is None else weight
-    if soft:
-        q, counts = _rows(target), 1
-        divisor = float(len(q))
-    else:
-        _check_classes(op, x, target, classes, ignore)
-        labels = target.reshape(-1)[:, None]
-        counts = labels != ignore
-        q = (labels == module_of(x).arange(classes)) & counts  # one-hot
-        divisor = float((q * scale).sum())
-    q = ((1 - smoothing) * q + smoothing / classes * counts) * scale
-    return q.astype(x.dtype, copy=False), divisor
+    q, counts = (_rows(target), True) if soft else _one_hot(op, x, target, classes, ignore)
+    plain = soft or (counts is True and weight is None)
+    divisor = float(len(q)) if plain else float((q if weight is None else q * weight).sum())
+    q = (1 - smoothing) * q + smoothing / classes * counts if smoothing else q
+    q = q if weight is None else q * weight
+    return q.astype(x.dtype), divisor
 
 
 def _reduced(ctx: Any, losses: Array, reduction: str, divisor: float) -> Array:
@@ -92,7 +95,7 @@ def _per_row(ctx: Any, g: Array) -> Array:
     """
     if ctx.reduction == "none":
         return g.reshape(ctx.rows)
-    return module_of(g).broadcast_to(g / (ctx.divisor or math.inf), ctx.rows)
+    return module_of(g).full(ctx.rows, g / (ctx.divisor or math.inf))
 
 
 class CrossEntropy(Function):

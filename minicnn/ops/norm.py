@@ -6,7 +6,7 @@ from .. import kernels
 from ..arrays import Array, module_of
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .arithmetic import check_types
+from .arithmetic import backward_of, check_types
 from .samples import refused, sample
 
 
@@ -126,7 +126,7 @@ class LocalResponseNorm(Function):
         yield refused(ShapeError, r"must be \(N, C, ...\)", rng.standard_normal((2, 3)), 3)
 
 
-class Dropout(Function):
+class Dropout(Function, kernel=True):
     """y = x m / (1 - p), with m = 0 with probability p and else 1.  VJP: g m / (1 - p).
 
     m is a pure function of (seed, offset) and position, so any device makes the same mask.
@@ -141,9 +141,7 @@ class Dropout(Function):
         y, ctx.saved = kernels.forward("dropout", input, p, seed, offset)
         return y
 
-    @staticmethod
-    def backward(ctx, g):
-        return kernels.backward("dropout", g, ctx.saved, ctx.needs_input_grad)
+    backward = backward_of("dropout")
 
     @staticmethod
     def samples(rng):

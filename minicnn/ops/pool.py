@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import kernels
-from ..arrays import Array, module_of
+from ..arrays import Array, is_floating, module_of
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..shapes import Pair, Window, pair, window
-from .arithmetic import check_types
+from .arithmetic import backward_of, check_types
 from .conv import check_image
 from .samples import on_kink, refused, sample
 
@@ -17,13 +17,16 @@ from .samples import on_kink, refused, sample
 def pool_window(op: str, x: Array, kernel: Any, stride: Any, padding: Any, *more: Any) -> Window:
     """The Window of a pooling layer; padding must be at most half of its kernel_size."""
     check_image(op, x)
+    if not is_floating(x.dtype):  # asked here first: quicker, and every step comes by
+        check_types(op, input=x)
     found = window(op, x.shape[2:], kernel, stride, padding, *more)
-    if any(2 * p > k for p, k in zip(found.padding, found.kernel_size, strict=True)):
+    (ph, pw), (kh, kw) = found.padding, found.kernel_size
+    if 2 * ph > kh or 2 * pw > kw:
         raise ArgumentError(f"{op}: padding {padding} must be at most half of the window {kernel}")
     return found
 
 
-class AvgPool2d(Function):
+class AvgPool2d(Function, kernel=True):
     """Mean of each window: y[n,c,i,j] = 1/(kh kw) sum_uv x[n, c, i sh + u - ph, j sw + v - pw].
 
     VJP: every input element receives g/(kh kw) from each window that covers it.
@@ -38,7 +41,6 @@ class AvgPool2d(Function):
         ctx, input, kernel_size, stride=None, padding=0, ceil_mode=False,
         count_include_pad=True, divisor_override=None,
     ):  # fmt: skip
-        check_types("avg_pool2d", input=input)
         if divisor_override == 0:
             raise ArgumentError("avg_pool2d: divisor_override must not be 0")
         found = pool_window("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
@@ -46,9 +48,7 @@ class AvgPool2d(Function):
         y, ctx.saved = kernels.forward("avg_pool2d", input, found, *how)
         return y
 
-    @staticmethod
-    def backward(ctx, g):
-        return kernels.backward("avg_pool2d", g, ctx.saved, ctx.needs_input_grad)
+    backward = backward_of("avg_pool2d")
 
     @staticmethod
     def samples(rng):
@@ -80,7 +80,7 @@ def _pool_samples(rng: Any) -> Any:
     yield refused(DtypeError, "floating type", rng.integers(0, 5, (2, 3, 4, 6)), 2)
 
 
-class MaxPool2d(Function):
+class MaxPool2d(Function, kernel=True):
     """(y, indices): the maximum of each window, and where in its plane it was, h*W + w.
 
     y alone without return_indices, which saves their computation.
@@ -94,14 +94,11 @@ class MaxPool2d(Function):
         ctx, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
         return_indices=True,
     ):  # fmt: skip
-        check_types("max_pool2d", input=input)
         found = pool_window("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
         y, ctx.saved = kernels.forward("max_pool2d", input, found, return_indices)
         return y if return_indices else y[0]
 
-    @staticmethod
-    def backward(ctx, g, *_):
-        return kernels.backward("max_pool2d", g, ctx.saved, ctx.needs_input_grad)
+    backward = backward_of("max_pool2d")
 
     @staticmethod
     def samples(rng):
@@ -112,7 +109,7 @@ class MaxPool2d(Function):
         yield on_kink(rng.integers(0, 3, (2, 3, 7, 6)) * 1.0, 3, 2)
 
 
-class Subsample2d(Function):
+class Subsample2d(Function, kernel=True):
     """LeNet's trainable subsampling: y = coefficient_c * (sum of the window) + bias_c.
 
     One coefficient and one bias per map, both learnt.  VJP: dx spreads coefficient_c g over the
@@ -135,9 +132,7 @@ class Subsample2d(Function):
         y, ctx.saved = kernels.forward("subsample2d", input, coefficient, bias, found)
         return y
 
-    @staticmethod
-    def backward(ctx, g):
-        return kernels.backward("subsample2d", g, ctx.saved, ctx.needs_input_grad[:3])
+    backward = backward_of("subsample2d")
 
     @staticmethod
     def samples(rng):

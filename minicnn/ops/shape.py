@@ -23,7 +23,7 @@ class Reshape(Function):
     def forward(ctx, input, shape):
         ctx.shape = input.shape
         try:
-            return input.reshape([n if n >= -1 else "negative" for n in shape])
+            return input.reshape(shape if min(shape, default=0) >= -1 else "negative")
         except (TypeError, ValueError):
             found = f"{tuple(shape)} does not fit a tensor of {input.size} elements"
             raise ShapeError(f"reshape: shape {found}; one size may be -1") from None

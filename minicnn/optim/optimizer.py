@@ -131,12 +131,13 @@ class Optimizer:
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                if p.grad.shape != p.shape or p.grad.dtype != p.dtype:
+                g = p.grad.array
+                if g.shape != p.array.shape or g.dtype != p.array.dtype:
                     raise GradientError(
                         f"{self._name}.step: a parameter of shape {p.shape} and {p.dtype} has a "
-                        f"grad of shape {p.grad.shape} and {p.grad.dtype}; they must be the same"
+                        f"grad of shape {g.shape} and {g.dtype}; they must be the same"
                     )
-                self._update(p, p.grad.array, group)
+                self._update(p, g, group)
                 p._counter[0] += 1  # so that a backward through its old value is noticed
         return loss
 

@@ -70,9 +70,7 @@ class SGD(Optimizer):
             )
 
     def _update(self, p: Tensor, g: Array, group: dict[str, Any]) -> None:
-        lr, momentum, dampening, weight_decay = (
-            float(group[name]) for name in ("lr", "momentum", "dampening", "weight_decay")
-        )
+        momentum = float(group["momentum"])
         velocity, first = None, False
         if momentum:
             state = self.state[p]
@@ -82,5 +80,6 @@ class SGD(Optimizer):
             velocity = state["momentum_buffer"].array
         kernels.call(
             "sgd", p.array, g, velocity, first,
-            lr, momentum, dampening, weight_decay, bool(group["nesterov"]),
+            float(group["lr"]), momentum, float(group["dampening"]), float(group["weight_decay"]),
+            bool(group["nesterov"]),
         )  # fmt: skip

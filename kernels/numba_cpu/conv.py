@@ -1,0 +1,348 @@
+"""Convolution on batch-last images: every row of windows is one run of memory (see layout.py).
+
+    forward   y[o, i, (j n)]    = b[o] + sum_uvc w[o, c, u, v] x[c, i sh + u dh, (j n) + tap v]
+    dx        dx[c, h, (w n)]   = sum_uvo w[o, c, u, v] g[o, (h + ph - u dh) / sh, ...]
+    dW        dw[o, c, u, v]    = sum_i <g[o, i, :], x[c, i sh + u dh, : + tap v]>
+
+The first two are outer products, one number of w times a run of x or g; dW is inner products of two
+runs.  There is no im2col matrix: a window's element is an offset, and `Plan` holds their tables.
+
+      x, one channel             the run that tap (u, v) = (1, 2) meets for output row i = 0
+      . . . . . . .
+      . . [n n n|n n n|n n n]      = ow * N numbers, W row 1, from column 2 on
+      . . . . . . .
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from ..reference import Saved
+from ..threads import threads_for
+from .compiling import INT, array, entry, given, inner
+from .contraction import inner_products, outer
+from .layout import batch_last, given_batch_last, image_of, ordered, place
+from .parallel import parallel, share
+from .simd import BYTES, INNER_ROWS, at, pointer
+from .sums import total
+
+add_outer, add_inner = outer.call, inner_products.call
+BLOCK = 4096  # numbers of a run that dW takes at a time: ten such runs stay in the cache
+# Of more than WHOLE images PART at a time, copied together for the cache, where the sums are so
+# long, WORK terms, that it pays.
+PART, WHOLE, WORK = 64, 256, 256
+WEIGHTS = 100_000  # weights that forward and dx go through at a time: they stay in the second cache
+
+
+class Plan:
+    """The tables and strides of one convolution: pure integers, made once for each geometry.
+
+    The images may be a part of a batch of `pitch`, in whose memory y and dx lie.
+    """
+
+    def __init__(self, x_shape, w_shape, window, groups, itemsize, pitch, by_column=False):
+        self.geometry = x_shape, w_shape, window, groups, itemsize, pitch
+        (n, c, h, w), (o, cg, kh, kw) = x_shape, w_shape
+        _, (sh, sw), (ph, pw), (dh, dw), (oh, ow) = window
+        reach_h, reach_w = window.reach()
+        self.padding, self.phases = (ph, pw), sw
+        self.direct = ph == pw == 0 and sw == 1 and n == pitch  # x can be used as it lies
+        self.height, self.width = h, w
+        if not self.direct:
+            self.height = (oh - 1) * sh + reach_h
+            self.width = -(-((ow - 1) * sw + reach_w) // sw)
+        row = sw * self.width * n
+        plane, taps = self.height * row, kh * kw
+        self.y_shape, self.dx_shape = (o, oh, ow, pitch), (c, h, w, pitch)
+        self.macs = n * o * cg * taps * oh * ow
+        # Pairs of offsets, into w and into x, of each row and each column of the window.
+        self.us = _pairs((u * kw, u * dh * row) for u in range(kh))
+        phase = [divmod(v * dw, sw)[::-1] for v in range(kw)]
+        tap = [(p * self.width + q) * n for p, q in phase]
+        self.vs = _pairs(enumerate(tap))
+        columns, run = (1, ow * n) if n == pitch else (ow, n)
+        self.forward = np.array(
+            [
+                groups,
+                o // groups,
+                cg,
+                taps,
+                oh,
+                columns,
+                run,
+                plane,
+                sh * row,
+                n,
+                ow * pitch,
+                pitch,
+                _fitting(o // groups * taps),
+            ]
+        )
+        # Of each tap of the window its offset into x; then how much of a run dW takes at a time.
+        self.taps = np.array(
+            [
+                ci * plane + u * dh * row + tap[v]
+                for ci in range(cg)
+                for u in range(kh)
+                for v in range(kw)
+            ],
+            dtype=np.int64,
+        )
+        rows = max(1, min(BLOCK // max(ow * n, 1), oh))
+        self.dw = np.array([groups, o // groups, cg * taps, oh, ow * n, cg * plane, sh * row, rows])
+        # dx.  Where a vector never spans two columns each column has the taps that reach it; else
+        # all columns have all taps, and g zeros on both sides for those that reach too far.
+        whole_vectors = n * itemsize % BYTES == 0
+        self.by_column = by_column or whole_vectors or sw > 1 or reach_w == 1 or n < pitch
+        self.g_before = 0 if self.by_column else reach_w - 1 - pw
+        self.g_width = ow if self.by_column else w + reach_w - 1
+        rows_h = [
+            [(u * kw * o * cg, i * self.g_width * n) for u, i in _met(hi + ph, kh, dh, sh, oh)]
+            for hi in range(h)
+        ]
+        if self.by_column:
+            columns_w = [
+                [(v * o * cg, j * n) for v, j in _met(wi + pw, kw, dw, sw, ow)] for wi in range(w)
+            ]
+        else:
+            columns_w = [[(v * o * cg, (reach_w - 1 - v * dw) * n) for v in range(kw)]]
+        self.h_starts, self.h_taps = _ragged(rows_h)
+        self.w_starts, self.w_taps = _ragged(columns_w)
+        run = n if self.by_column else w * n
+        self.dx = np.array(
+            [
+                groups,
+                cg,
+                o // groups,
+                h,
+                len(columns_w),
+                run,
+                oh * self.g_width * n,
+                w * pitch,
+                pitch,
+                _fitting(cg * taps),
+            ]
+        )
+
+
+def _fitting(size):
+    """How many channels of so many weights each to take at a time."""
+    return max(1, WEIGHTS // max(size, 1))
+
+
+def _pairs(found):
+    return np.array([*found], dtype=np.int64).reshape(-1)
+
+
+def _met(place, taps, dilation, stride, out):
+    """(tap, window) for the taps that bring a window to this place of the padded input."""
+    for tap in range(taps):
+        i, rest = divmod(place - tap * dilation, stride)
+        if rest == 0 and 0 <= i < out:
+            yield tap, i
+
+
+def _ragged(lists):
+    """Lists of pairs as one array, and where in it each list starts, counted in pairs."""
+    starts = np.cumsum([0, *map(len, lists)], dtype=np.int64)
+    return starts, _pairs(pair for each in lists for pair in each)
+
+
+plan_of = lru_cache(maxsize=256)(Plan)
+
+
+# ---- forward ---------------------------------------------------------------------------------
+
+
+@inner
+def _forward_rows(thread, threads, x, weight, bias, bias_row, y, from_image, us, vs, sizes):
+    groups, o, c, taps, oh, columns, run, plane, row, column, y_row, pitch, some = sizes
+    first, last = share(thread, threads, groups * oh)
+    for task in range(first, last):
+        group, i = task // oh, task % oh
+        for k in range(0, max(c, 1), some):  # the sum over channels, some of them at a time
+            for j in range(columns):
+                add_outer(
+                    o, run,
+                    at(pointer(weight), (group * o * c + k) * taps), c * taps,
+                    at(pointer(x), (group * c + k) * plane + i * row + j * column),
+                    pointer(us), us.size // 2, pointer(vs), vs.size // 2, min(some, c - k), taps,
+                    plane, at(pointer(bias), group * o * bias_row), bias_row, k,
+                    at(pointer(y), (group * o * oh + i) * y_row + j * pitch + from_image),
+                    oh * y_row,
+                )  # fmt: skip
+
+
+@entry(
+    lambda t: (
+        array(t, 4), array(t, 4), array(t, 1), INT, array(t, 4), INT,
+        array(INT, 1), array(INT, 1), array(INT, 1), INT,
+    ),
+    uses=(outer,),
+)  # fmt: skip
+def _forward(x, weight, bias, bias_row, y, from_image, us, vs, s, threads):
+    sizes = to_fixed_tuple(s, 13)
+    parallel(threads, _forward_rows, (x, weight, bias, bias_row, y, from_image, us, vs, sizes))
+
+
+def _parts(n, terms):
+    """(first, behind the last) of the images taken at a time."""
+    if n <= WHOLE or terms < WORK:
+        return [(0, n)]
+    return [(first, min(first + PART, n)) for first in range(0, n, PART)]
+
+
+def conv2d(x, weight, bias, window, groups):
+    """As in the reference."""
+    (n, *size), kind = x.shape, x.dtype
+    lying = ordered(weight)
+    b, b_row = (np.zeros(1, kind), 0) if bias is None else (ordered(bias), 1)
+    y, parts = None, []
+    for first, last in _parts(n, weight[0].size if n > WHOLE else 0):
+        shape = (last - first, *size)
+        plan = plan_of(shape, weight.shape, window, groups, x.itemsize, n)
+        memory = batch_last(x) if plan.direct else place(
+            x[first:last], plan.height, plan.width, plan.padding, plan.phases
+        )  # fmt: skip
+        y = np.empty(plan.y_shape, kind) if y is None else y
+        tables = (plan.us, plan.vs, plan.forward, threads_for(plan.macs))
+        _forward[kind](memory, lying, b, b_row, y, first, *tables)
+        parts.append((first, last, plan, memory))
+    held = (x, weight) if plan.direct else (weight,)
+    return image_of(y), Saved(parts, lying, inputs=held)
+
+
+# ---- backward --------------------------------------------------------------------------------
+
+
+@entry(lambda t: (array(t, 4), array(t, 1)))
+def _taps_first(weight, out):
+    """(O, C, kh, kw) -> (kh * kw, O, C) memory, so that dx reads it in one go.
+
+    Behind them comes 0, or NaN if a weight (or their sum) is not finite.
+    """
+    o, c, kh, kw = weight.shape
+    for i in range(o):
+        for u in range(kh):
+            for v in range(kw):
+                for j in range(c):
+                    out[((u * kw + v) * o + i) * c + j] = weight[i, j, u, v]
+    out[weight.size] = total(out[: weight.size]) * 0
+
+
+@inner
+def _dx_rows(
+    thread, threads, g, weight, zero, dx, from_image, h_starts, h_taps, w_starts, w_taps, sizes
+):
+    groups, c, o, height, columns, run, plane, dx_row, pitch, some = sizes
+    first, last = share(thread, threads, groups * height)
+    for task in range(first, last):
+        group, h = task // height, task % height
+        us = at(pointer(h_taps), 2 * h_starts[h])
+        for k in range(0, max(o, 1), some):
+            for w in range(columns):
+                vs = at(pointer(w_taps), 2 * w_starts[w])
+                add_outer(
+                    c, run,
+                    at(pointer(weight), (group * o + k) * c), 1,
+                    at(pointer(g), (group * o + k) * plane),
+                    us, h_starts[h + 1] - h_starts[h], vs, w_starts[w + 1] - w_starts[w],
+                    min(some, o - k), c, plane, pointer(zero), 0, k,
+                    at(pointer(dx), (group * c * height + h) * dx_row + w * pitch + from_image),
+                    height * dx_row,
+                )  # fmt: skip
+
+
+@inner
+def _dw_tiles(thread, threads, x, g, offsets, dw, more, sizes):
+    groups, o, taps, oh, run, plane, step, rows = sizes
+    blocks = (o + INNER_ROWS - 1) // INNER_ROWS  # of output channels
+    first, last = share(thread, threads, groups * blocks * taps)
+    for i in range(0, oh, rows):
+        for start in range(0, max(run, 1), BLOCK):  # also for no images, whose sum is 0
+            task = first
+            while task < last:
+                group, block, tap = task // taps // blocks, task // taps % blocks, task % taps
+                o_first, o_last = share(block, blocks, o)
+                columns = min(taps - tap, last - task)
+                o_first += group * o
+                add_inner(
+                    o_last + group * o - o_first, columns,
+                    at(pointer(g), (o_first * oh + i) * run + start), oh * run, run,
+                    at(pointer(x), group * plane + i * step + start), at(pointer(offsets), tap),
+                    step, min(rows, oh - i), min(BLOCK, run - start), more + i + start,
+                    at(pointer(dw), o_first * taps + tap), taps, 1,
+                )  # fmt: skip
+                task += columns
+
+
+@inner
+def _sum_planes(thread, threads, g, db, more):
+    first, last = share(thread, threads, g.shape[0])
+    for channel in range(first, last):
+        found = total(g[channel].reshape(-1))
+        db[channel] = db[channel] + found if more else found
+
+
+@entry(
+    lambda t: (
+        array(t, 4), given(t, 4), array(INT, 1), array(t, 4), array(t, 1), INT, array(INT, 1), INT,
+    ),
+    uses=(inner_products,),
+)  # fmt: skip
+def _dw_and_db(x, g, offsets, dw, db, more, s, threads):
+    """Fills those of dw and db that have room for something; with `more` adds to them."""
+    if dw.size:
+        sizes = to_fixed_tuple(s, 8)
+        parallel(threads, _dw_tiles, (x, g, offsets, dw, more, sizes))
+    if db.size:
+        parallel(threads, _sum_planes, (g, db, more))
+
+
+@entry(
+    lambda t: (
+        given(t, 4), array(t, 1), array(t, 1), array(t, 4), INT,
+        array(INT, 1), array(INT, 1), array(INT, 1), array(INT, 1), array(INT, 1), INT,
+    ),
+    uses=(outer,),
+)  # fmt: skip
+def _dx(g, weight, zero, dx, from_image, h_starts, h_taps, w_starts, w_taps, s, threads):
+    sizes = to_fixed_tuple(s, 10)
+    tables = (h_starts, h_taps, w_starts, w_taps, sizes)
+    parallel(threads, _dx_rows, (g, weight, zero, dx, from_image, *tables))
+
+
+def _fill_dx(dx, g, lying, first, plan, turned):
+    """dx of the images from `first` on.
+
+    A weight that is not finite must meet no zero beside g: 0 times infinity is NaN.
+    """
+    if not plan.by_column and turned[-1] != 0:
+        plan = plan_of(*plan.geometry, True)
+    if not plan.by_column:
+        lying = place(g, g.shape[2], plan.g_width, (0, plan.g_before))
+    tables = (plan.h_starts, plan.h_taps, plan.w_starts, plan.w_taps, plan.dx)
+    zero = np.zeros(1, g.dtype)
+    _dx[g.dtype](lying, turned, zero, dx, first, *tables, threads_for(plan.macs))
+
+
+def conv2d_backward(g, saved, needs):
+    """As in the reference."""
+    parts, weight = saved.state
+    kind, whole, dx = g.dtype, len(parts) == 1, None
+    if needs[0]:
+        dx, turned = np.empty(parts[0][2].dx_shape, kind), np.empty(weight.size + 1, kind)
+        _taps_first[kind](weight, turned)
+    dw = np.empty(weight.shape if needs[1] else (0, 0, 0, 0), kind)
+    db = np.empty(weight.shape[0] if needs[2] else 0, kind)
+    for first, last, plan, memory in parts:
+        lying = given_batch_last(g) if whole else place(g[first:last], *g.shape[2:])
+        if needs[0]:
+            _fill_dx(dx, g, lying, first, plan, turned)
+        if needs[1] or needs[2]:
+            threads = threads_for(plan.macs)
+            _dw_and_db[kind](memory, lying, plan.taps, dw, db, first, plan.dw, threads)
+    return (
+        None if dx is None else image_of(dx), dw if needs[1] else None, db if needs[2] else None
+    )  # fmt: skip

@@ -1,0 +1,187 @@
+"""The linear layer: three matrix products, each in the form in which memory is read along its rows.
+
+Images come batch-last out of a convolution, so after flattening x is (in, M) in memory, M being the
+batch; and so is everything here, where the batch fills a vector:
+
+    y  (out, M) = W (out, in) x  (in, M)      outer products, lanes along the batch
+    dx (in, M)  = W^T         g  (out, M)     outer products, W read down its columns
+    dW (out, in) = g (out, M) x^T (M, in)     outer products, lanes along in: wants x row by row
+
+A smaller batch would leave lanes empty.  Then x is wanted row by row (M, in) in all three, and y is
+made of inner products, lanes along in.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from ..reference import Saved
+from ..threads import threads_for
+from .compiling import INT, array, entry, given, inner
+from .contraction import inner_products, outer
+from .layout import ordered, turned
+from .parallel import parallel, share
+from .simd import BYTES, at, pointer
+from .sums import total
+
+add_outer, add_inner = outer.call, inner_products.call
+NO_OFFSET = np.zeros(2, np.int64)
+BLOCK = 64  # columns that a thread takes at once where threads share columns
+
+
+def columns_of(x):
+    """The memory (in, M) of x (M, in): its own if it lies so, else a copy."""
+    return x.T if x.T.flags.carray else turned(x)
+
+
+@lru_cache(maxsize=256)
+def _rows_apart(rows, width):
+    return np.arange(rows, dtype=np.int64) * width
+
+
+# ---- forward ---------------------------------------------------------------------------------
+
+
+@inner
+def _wide(thread, threads, x, weight, bias, bias_row, y, none):
+    (features, m), width = x.shape, weight.shape[1]
+    first, last = share(thread, threads, weight.shape[0])
+    add_outer(
+        last - first, m,
+        at(pointer(weight), first * width), width,
+        pointer(x), pointer(none), 1, pointer(none), 1, features, 1, m,
+        at(pointer(bias), first * bias_row), bias_row, 0,
+        at(pointer(y), first * m), m,
+    )  # fmt: skip
+
+
+@entry(
+    lambda t: (array(t, 2), array(t, 2), array(t, 1), INT, array(t, 2), array(INT, 1), INT),
+    uses=(outer,),
+)
+def _forward_wide(x, weight, bias, bias_row, y, none, threads):
+    parallel(threads, _wide, (x, weight, bias, bias_row, y, none))
+
+
+@inner
+def _narrow(thread, threads, x, weight, bias, bias_row, y, offsets):
+    m, width = x.shape
+    first, last = share(thread, threads, weight.shape[0])
+    for o in range(first, last):
+        for i in range(m):
+            y[o, i] = bias[o * bias_row]
+    add_inner(
+        last - first, m,
+        at(pointer(weight), first * width), width, 0,
+        pointer(x), pointer(offsets), 0, 1, width, 1,
+        at(pointer(y), first * m), m, 1,
+    )  # fmt: skip
+
+
+@entry(
+    lambda t: (array(t, 2), array(t, 2), array(t, 1), INT, array(t, 2), array(INT, 1), INT),
+    uses=(inner_products,),
+)
+def _forward_narrow(x, weight, bias, bias_row, y, offsets, threads):
+    parallel(threads, _narrow, (x, weight, bias, bias_row, y, offsets))
+
+
+def linear(x, weight, bias):
+    """As in the reference."""
+    (m, width), kind = x.shape, x.dtype
+    kept_x, kept_weight = x, weight
+    weight = ordered(weight)
+    b, b_row = (np.zeros(1, kind), 0) if bias is None else (ordered(bias), 1)
+    y, threads = np.empty((weight.shape[0], m), kind), threads_for(x.size * weight.shape[0])
+    if m * kind.itemsize >= BYTES:
+        x = columns_of(x)
+        _forward_wide[kind](x, weight, b, b_row, y, NO_OFFSET, threads)
+        x = x.T
+    else:
+        x = ordered(x)
+        offsets = _rows_apart(m, width)
+        _forward_narrow[kind](x, weight, b, b_row, y, offsets, threads)
+    return y.T, Saved(x, weight, inputs=(kept_x, kept_weight))
+
+
+# ---- backward --------------------------------------------------------------------------------
+
+
+@inner
+def _dx_wide_rows(thread, threads, g, weight, zero, dx, none):
+    (o, m), width = g.shape, weight.shape[1]
+    first, last = share(thread, threads, width)
+    add_outer(
+        last - first, m,
+        at(pointer(weight), first), 1,
+        pointer(g), pointer(none), 1, pointer(none), 1, o, width, m,
+        pointer(zero), 0, 0,
+        at(pointer(dx), first * m), m,
+    )  # fmt: skip
+
+
+@inner
+def _dx_narrow_columns(thread, threads, g, weight, zero, dx, none):
+    (o, m), width = g.shape, weight.shape[1]
+    first, last = share(thread, threads, (width + BLOCK - 1) // BLOCK)
+    first, last = first * BLOCK, min(last * BLOCK, width)
+    add_outer(
+        m, last - first,
+        pointer(g), 1,
+        at(pointer(weight), first), pointer(none), 1, pointer(none), 1, o, m, width,
+        pointer(zero), 0, 0,
+        at(pointer(dx), first), width,
+    )  # fmt: skip
+
+
+@inner
+def _dw_rows(thread, threads, g, x, zero, dw, none):
+    (o, m), width = g.shape, x.shape[1]
+    first, last = share(thread, threads, o)
+    add_outer(
+        last - first, width,
+        at(pointer(g), first * m), m,
+        pointer(x), pointer(none), 1, pointer(none), 1, m, 1, width,
+        pointer(zero), 0, 0,
+        at(pointer(dw), first * width), width,
+    )  # fmt: skip
+
+
+@entry(
+    lambda t: (
+        given(t, 2), array(t, 2), array(t, 2), array(t, 1),
+        array(t, 2), array(t, 2), array(t, 1), INT, array(INT, 1), INT,
+    ),
+    uses=(outer,),
+)  # fmt: skip
+def _backward(g, x, weight, zero, dx, dw, db, wide, none, threads):
+    """Fills those of dx, dw and db that have room for something."""
+    if dx.size and wide:
+        parallel(threads, _dx_wide_rows, (g, weight, zero, dx, none))
+    elif dx.size:
+        parallel(threads, _dx_narrow_columns, (g, weight, zero, dx, none))
+    if dw.size:
+        parallel(threads, _dw_rows, (g, x, zero, dw, none))
+    for o in range(db.size):
+        db[o] = total(g[o])
+
+
+def linear_backward(g, saved, needs):
+    """As in the reference."""
+    x, weight = saved.state
+    (m, width), kind = x.shape, g.dtype
+    lying, wide = g.T, int(m * kind.itemsize >= BYTES)
+    if not (lying.flags.c_contiguous and lying.flags.aligned):
+        lying = turned(g)
+    dx = np.empty(((width, m) if wide else (m, width)) if needs[0] else (0, 0), kind)
+    dw = np.empty(weight.shape if needs[1] else (0, 0), kind)
+    db = np.empty(weight.shape[0] if needs[2] else 0, kind)
+    if needs[1] and not x.flags.carray:
+        x = turned(x.T)
+    threads, zero = threads_for(m * weight.size), np.zeros(1, kind)
+    rows = x if needs[1] else dw
+    _backward[kind](lying, rows, weight, zero, dx, dw, db, wide, NO_OFFSET, threads)
+    dx = dx.T if wide else dx
+    return (
+        dx if needs[0] else None, dw if needs[1] else None, db if needs[2] else None
+    )  # fmt: skip

@@ -1,0 +1,445 @@
+"""Pooling on batch-last images: average, maximum, and LeNet's trainable subsampling.
+
+The sum of every window is a linear map of the image, rows and columns apart:
+
+    y[c, i, j] = sum over h in window i, w in window j of  R[i, h] S[j, w] x[c, h, w]
+
+R and S are sparse, their numbers 1, or 1 over the window's height and width for an average.
+Backward is the transposed map, so one kernel with two pairs of tables does both.  It first adds up
+rows, which are runs of W * N numbers, and then columns, runs of N:
+
+      x, 4 x 6        rows added        columns added
+      1 1 1 1 1 1
+      2 2 2 2 2 2     3 3 3 3 3 3       6  6  6            window 2 x 2, every number is
+      3 3 3 3 3 3     7 7 7 7 7 7      14 14 14            N of them, of N images
+      4 4 4 4 4 4
+
+Where 2 x 2 windows tile the image, as in all LeNets, other loops keep the four in registers: with
+a batch of one a column is a single number, and what matters is that the loop runs along the row.
+A maximum remembers its winner's place inside the window, u * kw + v, and sends g back there.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numba import types
+
+from ..reference import Saved, window_sizes
+from ..threads import threads_for
+from .compiling import INT, array, entry, given, inner
+from .layout import batch_last, given_batch_last, image_of, ordered
+from .parallel import parallel, share
+from .simd import at, pointer
+from .sums import total, total_of_products
+
+GRAIN = 60_000  # numbers of the image per thread
+
+
+class Plan:
+    """The tables of one pooling: made once for each geometry and number type."""
+
+    def __init__(self, x_shape, window, count_include_pad, divisor, dtype):
+        (n, c, *size), (kernel, stride, padding, dilation, out) = x_shape, window
+        self.x_shape, self.y_shape = (c, *size, n), (c, *out, n)
+        self.work = n * c * size[0] * size[1]
+        self.tiled = kernel == stride == (2, 2) and size == [2 * o for o in out]
+        self.one = np.ones(1, dtype)
+        self.place = np.dtype(np.uint8 if kernel[0] * kernel[1] < 256 else np.uint32)
+        weights = _weights(size, window, count_include_pad, divisor)
+        self.factor = np.array([weights[0][0] * weights[1][0]], dtype)  # of all windows, if tiled
+        self.sums, self.spread = [], []
+        for axis in 0, 1:
+            pairs = [
+                (i, h, weights[axis][i])
+                for i in range(out[axis])
+                for h in _elements(i, size[axis], *(pair[axis] for pair in window[:4]))
+            ]
+            self.sums += _sparse(pairs, out[axis], dtype)
+            self.spread += _sparse([(h, i, x) for i, h, x in pairs], size[axis], dtype)
+        self.geometry = np.array([*kernel, *stride, *padding, *dilation])
+        # Where in an image's plane, h * W + w, each window begins, and from there each element is.
+        rows, columns = (np.arange(out[i]) * stride[i] - padding[i] for i in (0, 1))
+        self.corners = np.add.outer(rows * size[1], columns)[:, :, None]
+        rows, columns = (np.arange(kernel[i]) * dilation[i] for i in (0, 1))
+        self.steps = np.add.outer(rows * size[1], columns).ravel()
+        self.taps = self.steps * n
+
+
+def _elements(i, size, kernel, stride, padding, dilation):
+    """The places of window i's elements along one axis that are inside the image."""
+    first = i * stride - padding
+    return [h for h in range(first, first + kernel * dilation, dilation) if 0 <= h < size]
+
+
+def _weights(size, window, count_padding, divisor):
+    """Of each row and of each column of windows what its elements are multiplied by."""
+    sizes = window_sizes(size, window, count_padding)  # the outer product of heights and widths
+    if divisor:
+        sizes = np.full(sizes.shape, divisor)
+    with np.errstate(all="ignore"):  # windows of nothing, over an image of nothing
+        return 1 / sizes[:, 0], sizes[0, 0] / sizes[0]
+
+
+def _sparse(triples, rows, dtype):
+    """A sparse matrix of (row, column, value): each row's start, and the columns and values."""
+    triples = sorted(triples)
+    starts = np.searchsorted([row for row, _, _ in triples], np.arange(rows + 1))
+    columns = np.array([column for _, column, _ in triples], np.int64)
+    return starts.astype(np.int64), columns, np.array([value for *_, value in triples], dtype)
+
+
+_plan_of = lru_cache(maxsize=256)(Plan)
+
+
+# ---- sums of windows -------------------------------------------------------------------------
+
+
+@inner
+def _map_rows(thread, threads, x, y, factor, h_table, w_table):
+    """y[c, a, b] = factor_c * sum over h, w of R[a, h] S[b, w] x[c, h, w]."""
+    channels, height, width, n = y.shape
+    run = x.shape[2] * n
+    (h_starts, hs, h_values), (w_starts, ws, w_values) = h_table, w_table
+    row = np.empty(run, x.dtype)
+    first, last = share(thread, threads, channels * height)
+    for task in range(first, last):
+        c, a = task // height, task % height
+        for k in range(run):
+            row[k] = 0
+        for h in range(h_starts[a], h_starts[a + 1]):
+            source, value = at(pointer(x), (c * x.shape[1] + hs[h]) * run), h_values[h]
+            value *= factor[c % factor.size]
+            for k in range(run):
+                row[k] += value * source[k]
+        for b in range(width):
+            target = at(pointer(y), (task * width + b) * n)
+            for k in range(n):
+                target[k] = 0
+            for w in range(w_starts[b], w_starts[b + 1]):
+                source, value = at(pointer(row), ws[w] * n), w_values[w]
+                for k in range(n):
+                    target[k] += value * source[k]
+
+
+def _table(t):
+    return array(INT, 1), array(INT, 1), array(t, 1)
+
+
+@entry(lambda t: (given(t, 4), array(t, 4), array(t, 1), *_table(t), *_table(t), INT))
+def _map(x, y, factor, h_starts, hs, h_values, w_starts, ws, w_values, threads):
+    tables = (h_starts, hs, h_values), (w_starts, ws, w_values)
+    parallel(threads, _map_rows, (x, y, factor, *tables))
+
+
+@inner
+def _tile_sums_rows(thread, threads, x, y, factor):
+    channels, oh, ow, n = y.shape
+    first, last = share(thread, threads, channels * oh)
+    for row in range(first, last):
+        top, out = at(pointer(x), row * 4 * ow * n), at(pointer(y), row * ow * n)
+        bottom, f = at(top, 2 * ow * n), factor[row // oh % factor.size]
+        if n == 1:
+            for j in range(ow):
+                out[j] = f * (top[2 * j] + top[2 * j + 1] + (bottom[2 * j] + bottom[2 * j + 1]))
+        else:
+            for _ in range(ow):
+                for k in range(n):
+                    out[k] = f * (top[k] + top[n + k] + (bottom[k] + bottom[n + k]))
+                top, bottom, out = at(top, 2 * n), at(bottom, 2 * n), at(out, n)
+
+
+@entry(lambda t: (array(t, 4), array(t, 4), array(t, 1), INT))
+def _tile_sums(x, y, factor, threads):
+    parallel(threads, _tile_sums_rows, (x, y, factor))
+
+
+@inner
+def _tile_spread_rows(thread, threads, g, dx, factor):
+    channels, oh, ow, n = g.shape
+    first, last = share(thread, threads, channels * oh)
+    for row in range(first, last):
+        source, top = at(pointer(g), row * ow * n), at(pointer(dx), row * 4 * ow * n)
+        f, bottom = factor[row // oh % factor.size], at(top, 2 * ow * n)
+        if n == 1:
+            for j in range(ow):
+                top[2 * j] = top[2 * j + 1] = f * source[j]
+        else:
+            for j in range(2 * ow):
+                part, out = at(source, j // 2 * n), at(top, j * n)
+                for k in range(n):
+                    out[k] = f * part[k]
+        for k in range(2 * ow * n):
+            bottom[k] = top[k]
+
+
+@entry(lambda t: (given(t, 4), array(t, 4), array(t, 1), INT))
+def _tile_spread(g, dx, factor, threads):
+    parallel(threads, _tile_spread_rows, (g, dx, factor))
+
+
+def _window_sums(x, plan):
+    y, threads = np.empty(plan.y_shape, x.dtype), threads_for(plan.work, GRAIN)
+    if plan.tiled:
+        _tile_sums[x.dtype](batch_last(x), y, plan.factor, threads)
+    else:
+        _map[x.dtype](batch_last(x), y, plan.one, *plan.sums, threads)
+    return y
+
+
+def _spread(g, plan, factor):
+    """The adjoint of _window_sums; with a factor for each channel."""
+    dx, threads = np.empty(plan.x_shape, g.dtype), threads_for(plan.work, GRAIN)
+    if plan.tiled:
+        _tile_spread[g.dtype](g, dx, factor, threads)
+    else:
+        _map[g.dtype](g, dx, factor, *plan.spread, threads)
+    return image_of(dx)
+
+
+def avg_pool2d(x, window, count_include_pad, divisor_override):
+    """As in the reference."""
+    plan = _plan_of(x.shape, window, count_include_pad, divisor_override, x.dtype)
+    return image_of(_window_sums(x, plan)), Saved(plan)
+
+
+def avg_pool2d_backward(g, saved, needs):
+    """As in the reference."""
+    (plan,) = saved.state
+    return (_spread(given_batch_last(g), plan, plan.factor if plan.tiled else plan.one),)
+
+
+# ---- trainable subsampling -------------------------------------------------------------------
+
+
+@inner
+def _scale_planes(thread, threads, x, coefficient, bias, y):
+    first, last = share(thread, threads, x.shape[0])
+    for c in range(first, last):
+        source, target, f, b = x[c].reshape(-1), y[c].reshape(-1), coefficient[c], bias[c]
+        for k in range(source.size):
+            target[k] = f * source[k] + b
+
+
+@entry(lambda t: (array(t, 4), array(t, 1), array(t, 1), array(t, 4), INT))
+def _scale(x, coefficient, bias, y, threads):
+    parallel(threads, _scale_planes, (x, coefficient, bias, y))
+
+
+@inner
+def _sum_planes(thread, threads, g, sums, dcoefficient, dbias):
+    first, last = share(thread, threads, g.shape[0])
+    for c in range(first, last):
+        plane = g[c].reshape(-1)
+        dcoefficient[c] = total_of_products(plane, sums[c].reshape(-1))
+        dbias[c] = total(plane)
+
+
+@entry(lambda t: (given(t, 4), array(t, 4), array(t, 1), array(t, 1), INT))
+def _sums(g, sums, dcoefficient, dbias, threads):
+    parallel(threads, _sum_planes, (g, sums, dcoefficient, dbias))
+
+
+def subsample2d(x, coefficient, bias, window):
+    """As in the reference."""
+    plan = _plan_of(x.shape, window, True, 1, x.dtype)
+    coefficient = ordered(coefficient)
+    sums, y = _window_sums(x, plan), np.empty(plan.y_shape, x.dtype)
+    _scale[x.dtype](sums, coefficient, ordered(bias), y, threads_for(y.size, GRAIN))
+    return image_of(y), Saved(sums, coefficient, plan, inputs=(coefficient,))
+
+
+def subsample2d_backward(g, saved, needs):
+    """As in the reference."""
+    sums, coefficient, plan = saved.state
+    g = given_batch_last(g)
+    dx = dcoefficient = dbias = None
+    if needs[0]:
+        dx = _spread(g, plan, coefficient)
+    if needs[1] or needs[2]:
+        dcoefficient, dbias = np.empty_like(coefficient), np.empty_like(coefficient)
+        _sums[g.dtype](g, sums, dcoefficient, dbias, threads_for(g.size, GRAIN))
+    return dx, dcoefficient if needs[1] else None, dbias if needs[2] else None
+
+
+# ---- maximum ---------------------------------------------------------------------------------
+
+
+@inner
+def _beats(x, best):
+    """Whether x is the new maximum: the first of equal ones stays, and NaN beats everything."""
+    return x > best or x != x
+
+
+@inner
+def _max_rows(thread, threads, x, y, which, geometry):
+    channels, oh, ow, n = y.shape
+    height, width = x.shape[1], x.shape[2]
+    kh, kw, sh, sw, ph, pw, dh, dw = geometry
+    first, last = share(thread, threads, channels * oh)
+    for task in range(first, last):
+        best, place = at(pointer(y), task * ow * n), at(pointer(which), task * ow * n)
+        top = task % oh * sh - ph
+        first_u = max(
+            0, -(top // dh)
+        )  # the first that is inside the image, as its windows' first_v
+        for j in range(ow):
+            first_v = max(0, -((j * sw - pw) // dw))
+            for k in range(j * n, j * n + n):
+                best[k], place[k] = -np.inf, first_u * kw + first_v
+        for u in range(first_u, kh):
+            h = top + u * dh
+            if h >= height:
+                break
+            for v in range(kw):
+                shift, tap = v * dw - pw, u * kw + v  # from the first window's column
+                j_first = max(0, -(shift // sw))
+                j_last = min(ow, (width - 1 - shift) // sw + 1)
+                source = at(pointer(x), ((task // oh * height + h) * width + shift) * n)
+                if n == 1:
+                    for j in range(j_first, j_last):
+                        if _beats(source[j * sw], best[j]):
+                            best[j], place[j] = source[j * sw], tap
+                else:
+                    for j in range(j_first, j_last):
+                        x_j, best_j = at(source, j * sw * n), at(best, j * n)
+                        place_j = at(place, j * n)
+                        for k in range(n):
+                            if _beats(x_j[k], best_j[k]):
+                                best_j[k], place_j[k] = x_j[k], tap
+
+
+@inner
+def _max_tile_rows(thread, threads, x, y, which):
+    channels, oh, ow, n = y.shape
+    first, last = share(thread, threads, channels * oh)
+    for row in range(first, last):
+        top, best = at(pointer(x), row * 4 * ow * n), at(pointer(y), row * ow * n)
+        bottom, place = at(top, 2 * ow * n), at(pointer(which), row * ow * n)
+        if n == 1:
+            for j in range(ow):
+                best[j], place[j] = _best_of(
+                    top[2 * j], top[2 * j + 1], bottom[2 * j], bottom[2 * j + 1]
+                )
+        else:
+            for _ in range(ow):
+                for k in range(n):
+                    best[k], place[k] = _best_of(top[k], top[n + k], bottom[k], bottom[n + k])
+                top, bottom = at(top, 2 * n), at(bottom, 2 * n)
+                best, place = at(best, n), at(place, n)
+
+
+@inner
+def _best_of(a, b, c, d):
+    """The maximum of a 2 x 2 window and its place."""
+    best, place = a, 0
+    if _beats(b, best):
+        best, place = b, 1
+    if _beats(c, best):
+        best, place = c, 2
+    if _beats(d, best):
+        best, place = d, 3
+    return best, place
+
+
+@entry(lambda t: (array(t, 4), array(t, 4), array(types.uint8, 4), INT))
+def _max_tiles(x, y, which, threads):
+    parallel(threads, _max_tile_rows, (x, y, which))
+
+
+@inner
+def _max_tile_spread_rows(thread, threads, g, which, dx):
+    channels, oh, ow, n = g.shape
+    first, last = share(thread, threads, channels * oh)
+    for row in range(first, last):
+        source, top = at(pointer(g), row * ow * n), at(pointer(dx), row * 4 * ow * n)
+        place, zero = at(pointer(which), row * ow * n), dx.dtype.type(0)
+        if n == 1:
+            for u in range(2):
+                for j in range(ow):
+                    top[2 * j] = source[j] if place[j] == 2 * u else zero
+                    top[2 * j + 1] = source[j] if place[j] == 2 * u + 1 else zero
+                top = at(top, 2 * ow)
+        else:
+            for u in range(2):
+                for j in range(2 * ow):
+                    g_j, place_j, tap = at(source, j // 2 * n), at(place, j // 2 * n), 2 * u + j % 2
+                    for k in range(n):
+                        top[k] = g_j[k] if place_j[k] == tap else zero
+                    top = at(top, n)
+
+
+@entry(lambda t: (given(t, 4), array(types.uint8, 4), array(t, 4), INT))
+def _max_tile_spread(g, which, dx, threads):
+    parallel(threads, _max_tile_spread_rows, (g, which, dx))
+
+
+def _max_types(place):
+    return lambda t: (array(t, 4), array(t, 4), array(place, 4), array(INT, 1), INT)
+
+
+def _max_windows(x, y, which, s, threads):
+    geometry = (s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])
+    parallel(threads, _max_rows, (x, y, which, geometry))
+
+
+@inner
+def _max_spread_planes(thread, threads, g, which, dx, geometry, taps):
+    channels, oh, ow, n = g.shape
+    _, _, sh, sw, ph, pw, _, _ = geometry
+    plane = dx.shape[1] * dx.shape[2] * n
+    first, last = share(thread, threads, channels)
+    for c in range(first, last):
+        out = at(pointer(dx), c * plane)
+        for k in range(plane):
+            out[k] = 0
+        for i in range(oh):
+            for j in range(ow):
+                window = at(out, ((i * sh - ph) * dx.shape[2] + j * sw - pw) * n)
+                place = at(pointer(which), ((c * oh + i) * ow + j) * n)
+                source = at(pointer(g), ((c * oh + i) * ow + j) * n)
+                for k in range(n):
+                    window[taps[place[k]] + k] += source[k]
+
+
+def _max_spread_types(place):
+    return lambda t: (
+        given(t, 4), array(place, 4), array(t, 4), array(INT, 1), array(INT, 1), INT,
+    )  # fmt: skip
+
+
+def _max_windows_spread(g, which, dx, s, taps, threads):
+    geometry = (s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])
+    parallel(threads, _max_spread_planes, (g, which, dx, geometry, taps))
+
+
+# By the type of a place: a byte, but for windows of more than 255 elements.
+PLACES = {np.dtype(np.uint8): types.uint8, np.dtype(np.uint32): types.uint32}
+_max = {place: entry(_max_types(kind))(_max_windows) for place, kind in PLACES.items()}
+_max_spread = {
+    place: entry(_max_spread_types(kind))(_max_windows_spread) for place, kind in PLACES.items()
+}
+
+
+def max_pool2d(x, window, indices=True):
+    """As in the reference."""
+    plan = _plan_of(x.shape, window, True, 1, x.dtype)
+    y, which = np.empty(plan.y_shape, x.dtype), np.empty(plan.y_shape, plan.place)
+    threads = threads_for(plan.work, GRAIN)
+    if plan.tiled:
+        _max_tiles[x.dtype](batch_last(x), y, which, threads)
+    else:
+        _max[plan.place][x.dtype](batch_last(x), y, which, plan.geometry, threads)
+    positions = image_of(plan.steps[which] + plan.corners) if indices else None
+    return (image_of(y), positions), Saved(which, plan)
+
+
+def max_pool2d_backward(g, saved, needs):
+    """As in the reference."""
+    which, plan = saved.state
+    g, dx = given_batch_last(g), np.empty(plan.x_shape, g.dtype)
+    threads = threads_for(plan.work, GRAIN)
+    if plan.tiled:
+        _max_tile_spread[g.dtype](g, which, dx, threads)
+    else:
+        _max_spread[plan.place][g.dtype](g, which, dx, plan.geometry, plan.taps, threads)
+    return (image_of(dx),)

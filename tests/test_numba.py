@@ -1,0 +1,314 @@
+"""What only the compiled kernels have: threads, a cache of machine code, another CPU's code path.
+
+That they compute what the reference does is tested in test_kernels.py, on every recorded call.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import minicnn as mc
+from minicnn import kernels, nn
+from minicnn.errors import MinicnnError
+from minicnn.kernels import numba_cpu, reference
+from minicnn.kernels import threads as thread_count
+from minicnn.kernels.numba_cpu import compiling
+from minicnn.models import make
+from minicnn.shapes import window
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    before = mc.get_num_threads()
+    monkeypatch.setattr(kernels, "_chosen", kernels._chosen)
+    yield
+    mc.set_num_threads(before)
+
+
+def run(code, **environment):
+    """Runs Python code in a new process; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# ---- who serves ------------------------------------------------------------------------------
+
+
+def test_numba_serves_float32_and_float64_on_the_cpu_by_default():
+    for dtype in (np.float32, np.float64):
+        x = np.empty(1, dtype)
+        assert {kernels.which(name, x) for name in kernels.CONTRACT} == {"numba"}
+    for dtype in (np.float16, np.int64, ">f4"):
+        assert kernels.which("relu", np.empty(1, dtype)) == "reference"
+    kernels.use("reference")
+    assert kernels.which("conv2d") == "reference"
+
+
+def test_no_kernel_no_numba():
+    """Importing minicnn, and using what needs no kernel, leaves numba alone."""
+    code = "import sys, minicnn as mc; (mc.ones(2) + 1).sum(); print('numba' in sys.modules)"
+    assert run(code).strip() == "False"
+
+
+# ---- threads ---------------------------------------------------------------------------------
+
+
+def step(name, batch, dtype=np.float32):
+    """Loss and gradients of one training step."""
+    mc.manual_seed(0)
+    model = make(name).to(dtype)
+    rng = np.random.default_rng(0)
+    x = mc.tensor(rng.standard_normal((batch, *model.input_shape)).astype(dtype))
+    loss = nn.functional.cross_entropy(model(x), mc.tensor(rng.integers(0, 10, batch)))
+    loss.backward()
+    return [loss.array, *(p.grad.array for p in model.parameters())]
+
+
+@pytest.mark.parametrize("batch", [1, 37, 64])
+@pytest.mark.parametrize("name", ["lenet", "lenet5", "lenet-sigmoid"])
+def test_same_bits_at_any_number_of_threads(name, batch, monkeypatch):
+    monkeypatch.setattr(thread_count, "threads_for", lambda *_: mc.get_num_threads())
+    found = []
+    for n in (1, 2, 3, 7):
+        mc.set_num_threads(n)
+        found.append(step(name, batch))
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_user_threads_may_call_at_once():
+    mc.set_num_threads(2)
+    expected, results = step("lenet", 64), []
+    workers = [threading.Thread(target=lambda: results.append(forward())) for _ in range(4)]
+
+    def forward():
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((64, 1, 28, 28)).astype(np.float32)
+        w = rng.standard_normal((6, 1, 5, 5)).astype(np.float32)
+        return [kernels.forward("conv2d", x, w, None, WINDOW, 1)[0] for _ in range(20)]
+
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(results) == 4
+    first = results[0][0]
+    assert all((y == first).all() for result in results for y in result)
+    assert expected
+
+
+WINDOW = window("test", (28, 28), 5, 1, 2, 1)
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", True])
+def test_set_num_threads_refuses(n):
+    with pytest.raises(ValueError, match="whole number of at least 1, not "):
+        mc.set_num_threads(n)
+
+
+def test_number_of_threads_from_the_environment():
+    code = "import minicnn as mc; print(mc.get_num_threads())"
+    assert run(code, MINICNN_NUM_THREADS="3", OMP_NUM_THREADS="5").strip() == "3"
+    assert run(code, MINICNN_NUM_THREADS="", OMP_NUM_THREADS="5").strip() == "5"
+    cores = len(os.sched_getaffinity(0))
+    assert run(code, MINICNN_NUM_THREADS="no", OMP_NUM_THREADS="0").strip() == str(cores)
+
+
+def test_a_forked_child_works_on_one_thread():
+    """OpenMP's threads are not there after a fork: using them would hang."""
+    code = """
+import os, sys, numpy as np, minicnn as mc
+from minicnn import kernels
+from minicnn.shapes import window
+mc.set_num_threads(2)
+x, w = np.ones((64, 1, 28, 28), "f4"), np.ones((6, 1, 5, 5), "f4")
+run = lambda: kernels.forward("conv2d", x, w, None, window("t", (28, 28), 5, 1, 2, 1), 1)[0].sum()
+before = run()
+child = os.fork()
+if child == 0:
+    mc.set_num_threads(2)
+    os._exit(0 if run() == before and mc.get_num_threads() == 1 else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), mc.get_num_threads())
+"""
+    assert run(code).split() == ["0", "2"]
+
+
+def test_without_openmp_one_thread(monkeypatch):
+    code = """
+import ctypes
+real = ctypes.CDLL
+def missing(name, *args, **kwargs):
+    if name and "omp" in str(name):
+        raise OSError("not found")
+    return real(name, *args, **kwargs)
+ctypes.CDLL = missing
+import numpy as np, minicnn as mc
+from minicnn import nn
+mc.set_num_threads(2)
+y = nn.Conv2d(1, 6, 5)(mc.ones(64, 1, 28, 28))
+print(tuple(y.shape), mc.get_num_threads())
+"""
+    assert run(code).strip() == "(64, 6, 24, 24) 1"
+
+
+# ---- compiled code on disk -------------------------------------------------------------------
+
+TRAIN = """
+import minicnn as mc
+from minicnn import nn
+layer = nn.ReLU()
+layer(mc.ones(3, requires_grad=True)).sum().backward()
+"""
+
+
+def test_compiled_code_is_kept_and_the_line_is_printed_once(tmp_path):
+    def errors():
+        done = subprocess.run(
+            [sys.executable, "-c", TRAIN], capture_output=True, text=True, check=True,
+            env={**os.environ, "MINICNN_CACHE_DIR": str(tmp_path)},
+        )  # fmt: skip
+        return done.stderr
+
+    assert "compiling kernels for this CPU, once" in errors()
+    (folder,) = tmp_path.iterdir()
+    stamps = {p: p.stat().st_mtime_ns for p in folder.rglob("*.nbc")}
+    assert stamps
+    assert errors() == ""
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.nbc")} == stamps
+
+
+def test_folder_s_name_follows_sources_cpu_and_versions(monkeypatch, tmp_path):
+    before = compiling._key()
+    assert before == compiling._key()
+    for module, name, value in [
+        (compiling.config, "CPU_FEATURES", "+avx2"), (compiling.config, "OPT", 1),
+        (compiling.numba, "__version__", "0"), (compiling.llvmlite, "__version__", "0"),
+    ]:  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, value)
+            assert compiling._key() != before
+    here = Path(compiling.__file__).parent
+    for path in here.glob("*.py"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compiling.py"))
+    assert compiling._key() == before
+    (tmp_path / "simd.py").write_text("# changed")
+    assert compiling._key() != before
+
+
+def test_unwritable_folder_falls_back(monkeypatch, tmp_path):
+    """Without rights in the user's cache compiled code goes to the temporary folder."""
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file, where a folder should be")
+    monkeypatch.delenv("MINICNN_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    monkeypatch.setattr(compiling.tempfile, "gettempdir", lambda: str(tmp_path))
+    compiling.cache_folder.cache_clear()
+    try:
+        assert compiling.cache_folder().parent.parent == tmp_path
+        monkeypatch.setattr(compiling.tempfile, "gettempdir", lambda: str(blocked))
+        compiling.cache_folder.cache_clear()
+        assert compiling.cache_folder() is None
+    finally:
+        compiling.cache_folder.cache_clear()
+
+
+# ---- other CPUs ------------------------------------------------------------------------------
+
+CHECK = """
+import numpy as np
+from minicnn.kernels import numba_cpu, reference
+from minicnn.kernels.numba_cpu import simd
+from minicnn.shapes import window
+rng = np.random.default_rng(0)
+worst = 0.0
+for dtype in ("f4", "f8"):
+    for n, o in (1, 7), (5, 16), (16, 9):
+        w = window("t", (9, 8), (3, 2), (1, 1), (1, 0), (1, 2))
+        x, k = rng.standard_normal((n, 3, 9, 8)), rng.standard_normal((o, 3, 3, 2))
+        args = (x.astype(dtype), k.astype(dtype), rng.standard_normal(o).astype(dtype), w, 1)
+        m = (rng.standard_normal((n, 37)).astype(dtype), rng.standard_normal((o, 37)).astype(dtype))
+        for name, a in (("conv2d", args), ("linear", (*m, args[2]))):
+            y, saved = getattr(numba_cpu, name)(*a)
+            expected, beside = getattr(reference, name)(*a)
+            g = rng.standard_normal(y.shape).astype(dtype)
+            pairs = [(y, expected)]
+            needs = (True, True, True)
+            pairs += zip(
+                getattr(numba_cpu, name + "_backward")(g, saved, needs),
+                getattr(reference, name + "_backward")(g, beside, needs),
+            )
+            for a, b in pairs:
+                tolerance = 1e-4 if dtype == "f4" else 1e-9
+                worst = max(worst, np.abs(a - b).max() / max(1e-3, np.abs(b).max()) / tolerance)
+print(simd.BYTES, worst < 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("features", "width"), [("+avx2,+fma,+avx,+sse2", 32), ("+sse2", 16)], ids=["avx2", "sse2"]
+)
+def test_other_cpus_code_gives_the_same(features, width, tmp_path):
+    found = run(
+        CHECK, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features, MINICNN_CACHE_DIR=str(tmp_path)
+    )
+    assert found.split() == [str(width), "True"]
+
+
+# ---- crosscheck ------------------------------------------------------------------------------
+
+
+def test_crosscheck_passes_a_training_step():
+    kernels.use("crosscheck")
+    step("lenet5", 3)
+    step("lenet", 3, np.float64)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "wrong", "where"),
+    [
+        ("conv2d", lambda y, saved: (y * 1.001, saved), r"conv2d: y\b.*\[LeNet.features.0\]"),
+        ("conv2d_backward", lambda dx, dw, db: (dx, dw * 1.001, db), r"conv2d_backward: .*\[1\]"),
+        ("linear", lambda y, saved: (y[:, ::-1].copy(), saved), "linear: y"),
+    ],
+)  # fmt: skip
+def test_crosscheck_names_the_first_kernel_that_differs(kernel, wrong, where, monkeypatch):
+    real = getattr(numba_cpu, kernel)
+    monkeypatch.setattr(numba_cpu, kernel, lambda *args: wrong(*real(*args)))
+    kernels.use("crosscheck")
+    with pytest.raises(MinicnnError, match=f"crosscheck: {where}"):
+        step("lenet", 2)
+
+
+# ---- against PyTorch in float64 --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 16, 33])
+def test_float32_gradients_are_close_to_torch_in_float64(batch):
+    """The design asks 1e-4 and calls 5e-6 typical; here on LeNet's own second convolution."""
+    rng = np.random.default_rng(1)
+    x, w = rng.standard_normal((batch, 6, 14, 14)), rng.standard_normal((16, 6, 5, 5))
+    g = rng.standard_normal((batch, 16, 10, 10))
+    t, tw = torch.tensor(x, requires_grad=True), torch.tensor(w, requires_grad=True)
+    torch.nn.functional.conv2d(t, tw).backward(torch.tensor(g))
+    x, w, g = (a.astype(np.float32) for a in (x, w, g))
+    _, saved = numba_cpu.conv2d(x, w, None, window("test", (14, 14), 5, 1, 0, 1), 1)
+    dx, dw, _ = numba_cpu.conv2d_backward(g, saved, (True, True, False))
+    for found, expected in ((dx, t.grad.numpy()), (dw, tw.grad.numpy())):
+        assert np.abs(found - expected).max() <= 5e-6 * np.abs(expected).max()
+
+
+def test_reference_is_untouched_by_the_choice():
+    """The oracle never calls compiled code, or comparing would mean nothing."""
+    assert "numba" not in Path(reference.__file__).read_text()
