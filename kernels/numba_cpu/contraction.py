@@ -64,24 +64,22 @@ def _outer_tile(rows, columns, count, operands):
 
 
 @inner
-def _outer_rows(height, columns, count, operands):
-    """The tile of this height: LLVM wants each height as a constant."""
-    if height == 8 and OUTER_ROWS >= 8:
+def _outer_rows(rows, columns, count, operands):
+    """As high a tile as `rows` fill; returns its height.  LLVM wants each height as a constant."""
+    if rows >= 8 and OUTER_ROWS >= 8:
         _outer_tile(8, columns, count, operands)
-    elif height == 7 and OUTER_ROWS >= 7:
-        _outer_tile(7, columns, count, operands)
-    elif height == 6:
+        return 8
+    elif rows >= 6:
         _outer_tile(6, columns, count, operands)
-    elif height == 5:
-        _outer_tile(5, columns, count, operands)
-    elif height == 4:
+        return 6
+    elif rows >= 4:
         _outer_tile(4, columns, count, operands)
-    elif height == 3:
-        _outer_tile(3, columns, count, operands)
-    elif height == 2:
+        return 4
+    elif rows >= 2:
         _outer_tile(2, columns, count, operands)
-    else:
-        _outer_tile(1, columns, count, operands)
+        return 2
+    _outer_tile(1, columns, count, operands)
+    return 1
 
 
 def _outer_types(kind):
@@ -119,30 +117,16 @@ def outer(
     """
     lanes = lanes_of(a)
     for first in range(0, run, 2 * lanes):
-        left, a_m, start_m, c_m = rows, a, start, at(c, first)
-        for blocks in range((rows + OUTER_ROWS - 1) // OUTER_ROWS, 0, -1):
-            height = left // blocks  # nearly equal ones
+        left, a_m, start_m, c_m, b_l = rows, a, start, at(c, first), at(b, first)
+        while left > 0:
             operands = (
-                a_m,
-                a_row,
-                at(b, first),
-                us,
-                n_u,
-                vs,
-                n_v,
-                n_k,
-                a_k,
-                b_k,
-                start_m,
-                start_row,
-                more,
-                c_m,
-                c_row,
-            )
+                a_m, a_row, b_l, us, n_u, vs, n_v, n_k, a_k, b_k,
+                start_m, start_row, more, c_m, c_row,
+            )  # fmt: skip
             if run - first > lanes:
-                _outer_rows(height, 2, min(run - first - lanes, lanes), operands)
+                height = _outer_rows(left, 2, min(run - first - lanes, lanes), operands)
             else:
-                _outer_rows(height, 1, run - first, operands)
+                height = _outer_rows(left, 1, run - first, operands)
             left -= height
             a_m, start_m = at(a_m, height * a_row), at(start_m, height * start_row)
             c_m = at(c_m, height * c_row)
@@ -169,19 +153,19 @@ def _inner_tile(rows, columns, operands):
 
 
 @inner
-def _inner_rows(height, columns, operands):
-    if height == 6 and INNER_ROWS >= 6:
+def _inner_rows(rows, columns, operands):
+    """As high a tile as `rows` fill; returns its height."""
+    if rows >= 6 and INNER_ROWS >= 6:
         _inner_tile(6, columns, operands)
-    elif height == 5 and INNER_ROWS >= 5:
-        _inner_tile(5, columns, operands)
-    elif height == 4 and INNER_ROWS >= 4:
+        return 6
+    elif rows >= 4 and INNER_ROWS >= 4:
         _inner_tile(4, columns, operands)
-    elif height == 3 and INNER_ROWS >= 3:
-        _inner_tile(3, columns, operands)
-    elif height == 2:
+        return 4
+    elif rows >= 2:
         _inner_tile(2, columns, operands)
-    else:
-        _inner_tile(1, columns, operands)
+        return 2
+    _inner_tile(1, columns, operands)
+    return 1
 
 
 def _inner_types(kind):
@@ -199,15 +183,13 @@ def inner_products(
     at c + m c_row + n c_column; with `more` c itself is added to.
     """
     while rows > 0:
-        height = rows // ((rows + INNER_ROWS - 1) // INNER_ROWS)
-        left, c_n, places = columns, c, offsets
+        left, c_n, places, height = columns, c, offsets, 1
         while left > 0:
             operands = (a, a_row, a_i, b, places, b_i, n_i, run, more, c_n, c_row, c_column)
-            if left >= INNER_COLUMNS:
-                _inner_rows(height, INNER_COLUMNS, operands)
-                step = INNER_COLUMNS
+            step = INNER_COLUMNS if left >= INNER_COLUMNS else 1
+            if step > 1:
+                height = _inner_rows(rows, INNER_COLUMNS, operands)
             else:
-                _inner_rows(height, 1, operands)
-                step = 1
+                height = _inner_rows(rows, 1, operands)
             left, c_n, places = left - step, at(c_n, step * c_column), at(places, step)
         rows, a, c = rows - height, at(a, height * a_row), at(c, height * c_row)

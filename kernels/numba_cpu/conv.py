@@ -264,11 +264,10 @@ def _dw_tiles(thread, threads, x, g, offsets, dw, more, sizes):
             task = first
             while task < last:
                 group, block, tap = task // taps // blocks, task // taps % blocks, task % taps
-                o_first, o_last = share(block, blocks, o)
+                o_first = group * o + block * INNER_ROWS
                 columns = min(taps - tap, last - task)
-                o_first += group * o
                 add_inner(
-                    o_last + group * o - o_first, columns,
+                    min(INNER_ROWS, group * o + o - o_first), columns,
                     at(pointer(g), (o_first * oh + i) * run + start), oh * run, run,
                     at(pointer(x), group * plane + i * step + start), at(pointer(offsets), tap),
                     step, min(rows, oh - i), min(BLOCK, run - start), more + i + start,
