@@ -171,7 +171,8 @@ def test_a_long_name_in_an_npz_file_is_cut(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("x" * 60_000, b"")
     content = (tmp_path / "x.npz").read_bytes()
-    (tmp_path / "x.npz").write_bytes(content.replace(b"x", b"y", 1))
+    other = content.replace(b"x" * 9, b"y" * 9, 1)  # nine: a single x may be in the time of day
+    (tmp_path / "x.npz").write_bytes(other)
     refused(minicnn.load, tmp_path / "x.npz", message="File name in directory 'x+")
 
 
