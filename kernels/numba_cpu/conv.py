@@ -44,86 +44,73 @@ class Plan:
     def __init__(self, x_shape, w_shape, window, groups, itemsize, pitch, by_column=False):
         self.geometry = x_shape, w_shape, window, groups, itemsize, pitch
         (n, c, h, w), (o, cg, kh, kw) = x_shape, w_shape
-        _, (sh, sw), (ph, pw), (dh, dw), (oh, ow) = window
-        reach_h, reach_w = window.reach()
-        self.padding, self.phases = (ph, pw), sw
-        self.direct = ph == pw == 0 and sw == 1 and n == pitch  # x can be used as it lies
+        _, (sh, sw), padding, _, (oh, ow) = window
+        self.padding, self.phases = padding, sw
+        self.y_shape, self.dx_shape = (o, oh, ow, pitch), (c, h, w, pitch)
+        self.macs = n * o * cg * kh * kw * oh * ow
+        self.direct = padding == (0, 0) and sw == 1 and n == pitch  # x can be used as it lies
         self.height, self.width = h, w
         if not self.direct:
+            reach_h, reach_w = window.reach()
             self.height = (oh - 1) * sh + reach_h
             self.width = -(-((ow - 1) * sw + reach_w) // sw)
+        # Where a vector never spans two columns of dx, each column has its own taps.
+        whole_vectors = n * itemsize % BYTES == 0
+        self.by_column = by_column or whole_vectors or sw > 1 or kw == 1 or n < pitch
+        self._plan_forward_and_dw()
+        self._plan_dx()
+
+    def _plan_forward_and_dw(self):
+        (n, *_), (o, cg, kh, kw), window, groups, _, pitch = self.geometry
+        _, (sh, sw), _, (dh, dw), (oh, ow) = window
         row = sw * self.width * n
         plane, taps = self.height * row, kh * kw
-        self.y_shape, self.dx_shape = (o, oh, ow, pitch), (c, h, w, pitch)
-        self.macs = n * o * cg * taps * oh * ow
-        # Pairs of offsets, into w and into x, of each row and each column of the window.
-        self.us = _pairs((u * kw, u * dh * row) for u in range(kh))
-        phase = [divmod(v * dw, sw)[::-1] for v in range(kw)]
-        tap = [(p * self.width + q) * n for p, q in phase]
-        self.vs = _pairs(enumerate(tap))
+        # Of each row and each column of the window its offset into w, and into x.
+        down = [u * dh * row for u in range(kh)]
+        along = [(v * dw % sw * self.width + v * dw // sw) * n for v in range(kw)]
+        self.us, self.vs = _pairs((u * kw, x) for u, x in enumerate(down)), _pairs(enumerate(along))
+        terms, w_step, x_step = cg, taps, plane  # the innermost sum goes over channels ...
+        if cg == sw == 1:  # ... or, where there is one only, over the window's columns
+            terms, w_step, x_step, self.vs = kw, 1, dw * n, _integers(0, 0)
         columns, run = (1, ow * n) if n == pitch else (ow, n)
-        self.forward = np.array(
-            [
-                groups,
-                o // groups,
-                cg,
-                taps,
-                oh,
-                columns,
-                run,
-                plane,
-                sh * row,
-                n,
-                ow * pitch,
-                pitch,
-                _fitting(o // groups * taps),
-            ]
-        )
-        # Of each tap of the window its offset into x; then how much of a run dW takes at a time.
-        self.taps = np.array(
-            [
-                ci * plane + u * dh * row + tap[v]
-                for ci in range(cg)
-                for u in range(kh)
-                for v in range(kw)
-            ],
-            dtype=np.int64,
-        )
+        self.forward = _integers(
+            groups, o // groups, cg * taps, cg * plane, terms, w_step, x_step, oh, columns, run,
+            sh * row, n, ow * pitch, pitch, _fitting(o // groups * taps),
+        )  # fmt: skip
+        # Of each tap its offset into x; and how many rows dW takes at a time.
+        self.taps = _integers(*(c * plane + u + v for c in range(cg) for u in down for v in along))
         rows = max(1, min(BLOCK // max(ow * n, 1), oh))
-        self.dw = np.array([groups, o // groups, cg * taps, oh, ow * n, cg * plane, sh * row, rows])
-        # dx.  Where a vector never spans two columns each column has the taps that reach it; else
-        # all columns have all taps, and g zeros on both sides for those that reach too far.
-        whole_vectors = n * itemsize % BYTES == 0
-        self.by_column = by_column or whole_vectors or sw > 1 or reach_w == 1 or n < pitch
-        self.g_before = 0 if self.by_column else reach_w - 1 - pw
-        self.g_width = ow if self.by_column else w + reach_w - 1
-        rows_h = [
-            [(u * kw * o * cg, i * self.g_width * n) for u, i in _met(hi + ph, kh, dh, sh, oh)]
-            for hi in range(h)
+        self.dw = _integers(groups, o // groups, cg * taps, oh, ow * n, cg * plane, sh * row, rows)
+
+    def _plan_dx(self):
+        """By column or not: else all columns have all taps, and g zeros for those beside it."""
+        (n, _, h, w), (o, cg, kh, kw), window, groups, _, pitch = self.geometry
+        _, (sh, sw), (ph, pw), (dh, dw), (oh, ow) = window
+        beside = window.reach()[1] - 1
+        self.g_before = 0 if self.by_column else beside - pw
+        self.g_width = ow if self.by_column else w + beside
+        row, size = self.g_width * n, o * cg  # of g; and how many weights a tap has
+        down = [
+            [(u * kw * size, i * row) for u, i in _met(place + ph, kh, dh, sh, oh)]
+            for place in range(h)
         ]
+        along = [[(v * size, (beside - v * dw) * n) for v in range(kw)]]
         if self.by_column:
-            columns_w = [
-                [(v * o * cg, j * n) for v, j in _met(wi + pw, kw, dw, sw, ow)] for wi in range(w)
+            along = [
+                [(v * size, j * n) for v, j in _met(place + pw, kw, dw, sw, ow)]
+                for place in range(w)
             ]
-        else:
-            columns_w = [[(v * o * cg, (reach_w - 1 - v * dw) * n) for v in range(kw)]]
-        self.h_starts, self.h_taps = _ragged(rows_h)
-        self.w_starts, self.w_taps = _ragged(columns_w)
+        self.h_starts, self.h_taps = _ragged(down)
+        self.w_starts, self.w_taps = _ragged(along)
         run = n if self.by_column else w * n
-        self.dx = np.array(
-            [
-                groups,
-                cg,
-                o // groups,
-                h,
-                len(columns_w),
-                run,
-                oh * self.g_width * n,
-                w * pitch,
-                pitch,
-                _fitting(cg * taps),
-            ]
-        )
+        self.dx = _integers(
+            groups, cg, o // groups, h, len(along), run, oh * row,
+            w * pitch, pitch, _fitting(cg * kh * kw),
+        )  # fmt: skip
+
+
+def _integers(*values):
+    return np.array(values, dtype=np.int64)
 
 
 def _fitting(size):
@@ -157,18 +144,19 @@ plan_of = lru_cache(maxsize=256)(Plan)
 
 @inner
 def _forward_rows(thread, threads, x, weight, bias, bias_row, y, from_image, us, vs, sizes):
-    groups, o, c, taps, oh, columns, run, plane, row, column, y_row, pitch, some = sizes
+    groups, o, w_row, planes, terms, w_step, x_step, oh = sizes[:8]
+    columns, run, row, column, y_row, pitch, some = sizes[8:]
     first, last = share(thread, threads, groups * oh)
     for task in range(first, last):
         group, i = task // oh, task % oh
-        for k in range(0, max(c, 1), some):  # the sum over channels, some of them at a time
+        for k in range(0, max(terms, 1), some):  # the sum over channels, some of them at a time
             for j in range(columns):
                 add_outer(
                     o, run,
-                    at(pointer(weight), (group * o * c + k) * taps), c * taps,
-                    at(pointer(x), (group * c + k) * plane + i * row + j * column),
-                    pointer(us), us.size // 2, pointer(vs), vs.size // 2, min(some, c - k), taps,
-                    plane, at(pointer(bias), group * o * bias_row), bias_row, k,
+                    at(pointer(weight), group * o * w_row + k * w_step), w_row,
+                    at(pointer(x), group * planes + k * x_step + i * row + j * column),
+                    pointer(us), us.size // 2, pointer(vs), vs.size // 2, min(some, terms - k),
+                    w_step, x_step, at(pointer(bias), group * o * bias_row), bias_row, k,
                     at(pointer(y), (group * o * oh + i) * y_row + j * pitch + from_image),
                     oh * y_row,
                 )  # fmt: skip
@@ -182,7 +170,7 @@ def _forward_rows(thread, threads, x, weight, bias, bias_row, y, from_image, us,
     uses=(outer,),
 )  # fmt: skip
 def _forward(x, weight, bias, bias_row, y, from_image, us, vs, s, threads):
-    sizes = to_fixed_tuple(s, 13)
+    sizes = to_fixed_tuple(s, 15)
     parallel(threads, _forward_rows, (x, weight, bias, bias_row, y, from_image, us, vs, sizes))
 
 
