@@ -17,7 +17,6 @@ import minicnn as mc
 from minicnn import kernels, nn
 from minicnn.errors import MinicnnError
 from minicnn.kernels import numba_cpu, reference
-from minicnn.kernels import threads as thread_count
 from minicnn.kernels.numba_cpu import compiling
 from minicnn.models import make
 from minicnn.shapes import window
@@ -74,14 +73,44 @@ def step(name, batch, dtype=np.float32):
     return [loss.array, *(p.grad.array for p in model.parameters())]
 
 
+def in_all_kernels(monkeypatch, name, value):
+    """Replaces a name in every module of the kernels: each has imported it for itself."""
+    for module in [m for key, m in sys.modules.items() if ".kernels.numba_cpu." in key]:
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, value)
+
+
 @pytest.mark.parametrize("batch", [1, 37, 64])
 @pytest.mark.parametrize("name", ["lenet", "lenet5", "lenet-sigmoid"])
 def test_same_bits_at_any_number_of_threads(name, batch, monkeypatch):
-    monkeypatch.setattr(thread_count, "threads_for", lambda *_: mc.get_num_threads())
+    in_all_kernels(monkeypatch, "threads_for", lambda *_: mc.get_num_threads())
     found = []
     for n in (1, 2, 3, 7):
         mc.set_num_threads(n)
         found.append(step(name, batch))
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_same_bits_of_numbers_shared_among_threads(dtype, monkeypatch):
+    """What vectors leave over at the end of a thread's share may be rounded another way."""
+    in_all_kernels(monkeypatch, "threads_for", lambda *_: mc.get_num_threads())
+    rng = np.random.default_rng(0)
+    x, soft = (rng.standard_normal((607, 10)).astype(dtype) for _ in range(2))
+    soft = np.abs(soft)
+    found = []
+    for n in (1, 2, 3, 5):
+        mc.set_num_threads(n)
+        t = mc.tensor(x.copy(), requires_grad=True)
+        F = nn.functional
+        loss = F.cross_entropy(t, mc.tensor(soft), reduction="none")
+        (loss.sum() + F.scaled_tanh(t).sum() + t.sigmoid().sum() + t.tanh().sum()).backward()
+        weight = mc.tensor(x.copy(), requires_grad=True)
+        weight.grad = mc.tensor(soft)
+        mc.optim.Adam([weight]).step()
+        found.append((loss.array, t.grad.array, weight.array))
     for other in found[1:]:
         for a, b in zip(found[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -186,6 +215,48 @@ def test_compiled_code_is_kept_and_the_line_is_printed_once(tmp_path):
     assert stamps
     assert errors() == ""
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.nbc")} == stamps
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", None], ids=["empty", "garbage", "half"])
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_damaged_cache_is_thrown_away(kind, damage, tmp_path):
+    run(TRAIN, MINICNN_CACHE_DIR=str(tmp_path))
+    for path in tmp_path.rglob(f"*.{kind}"):
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2] if damage is None else damage)
+    for _ in range(2):
+        run(TRAIN, MINICNN_CACHE_DIR=str(tmp_path))
+
+
+def test_old_code_is_removed_and_nothing_else(tmp_path):
+    old, mine, new = (tmp_path / f"kernels-{x}" for x in ("0123456789abcdef", "cuda", "f" * 16))
+    for folder in (old, mine, new):
+        folder.mkdir()
+    for folder in (old, mine):
+        os.utime(folder, (0, 0))
+    compiling._remove_old(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {mine.name, new.name}
+
+
+def test_threads_may_be_the_first_to_compile(tmp_path):
+    code = """
+import threading, numpy as np, minicnn as mc
+from minicnn import nn
+from minicnn.kernels.numba_cpu.compiling import config
+before = config.CACHE_DIR
+def work():
+    nn.Linear(3, 4)(mc.ones(20, 3)).relu().sum().backward()
+threads = [threading.Thread(target=work) for _ in range(6)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(config.CACHE_DIR == before)
+"""
+    assert run(code, MINICNN_CACHE_DIR=str(tmp_path)).strip() == "True"
+
+
+def test_without_compilation_the_reference_serves():
+    code = "import minicnn as mc; print(mc.ones(2).sigmoid().sum().item() > 1.4)"
+    assert run(code, NUMBA_DISABLE_JIT="1").strip() == "True"
 
 
 def test_folder_s_name_follows_sources_cpu_and_versions(monkeypatch, tmp_path):
@@ -307,6 +378,52 @@ def test_float32_gradients_are_close_to_torch_in_float64(batch):
     dx, dw, _ = numba_cpu.conv2d_backward(g, saved, (True, True, False))
     for found, expected in ((dx, t.grad.numpy()), (dw, tw.grad.numpy())):
         assert np.abs(found - expected).max() <= 5e-6 * np.abs(expected).max()
+
+
+GEOMETRIES = [  # kernel_size, stride, padding, dilation, ceil_mode: windows of padding only, gaps
+    (2, 1, 1, 2, False), (2, 2, 1, 2, False), (2, 2, 0, 2, True), (2, 2, 1, 3, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (6, 4), (5, 3)], ids=str)
+@pytest.mark.parametrize("batch", [1, 5])
+def test_max_pooling_where_windows_miss_the_image(geometry, size, batch):
+    x = np.random.default_rng(0).standard_normal((batch, 2, *size))
+    ours, theirs = mc.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    kernel, stride, padding, dilation, ceil = geometry
+    arguments = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil}
+    if min(size) + 2 * padding < dilation * (kernel - 1) + 1:
+        return  # no window fits
+    y = nn.functional.max_pool2d(ours, kernel, **arguments)
+    expected = torch.nn.functional.max_pool2d(theirs, kernel, **arguments)
+    np.testing.assert_array_equal(y.array, expected.detach().numpy())
+    g = np.random.default_rng(1).standard_normal(y.shape)
+    y.backward(g)
+    expected.backward(torch.tensor(g))
+    # Where the one pixel is between the elements of every window, PyTorch writes into other planes.
+    dx = np.zeros_like(x) if size == (1, 1) else theirs.grad.numpy()
+    np.testing.assert_allclose(ours.grad.array, dx, rtol=0, atol=1e-12)
+
+
+def test_adam_after_a_change_of_type():
+    model = nn.Linear(2, 2)
+    optimizer = mc.optim.Adam(model.parameters())
+    for dtype in (mc.float32, mc.float64):
+        model.to(dtype)
+        model(mc.ones(1, 2, dtype=dtype)).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_long_rows_are_planned_quickly():
+    """A million columns; the tables are NumPy's work, not Python's."""
+    x = np.ones((1, 1, 1, 1_000_000), np.float32)
+    w = window("test", (1, 1_000_000), (1, 7), (1, 3), 0, 1)
+    y, saved = numba_cpu.conv2d(x, np.ones((1, 1, 1, 7), np.float32), None, w, 1)
+    dx, _, _ = numba_cpu.conv2d_backward(np.ones_like(y), saved, (True, False, False))
+    assert (y == 7).all()
+    assert dx.sum() == y.size * 7
 
 
 def test_reference_is_untouched_by_the_choice():

@@ -8,6 +8,7 @@ come from, compiling.py how and when things are compiled, parallel.py how thread
 from typing import Any
 
 import numpy as np
+from numba import config
 
 from .activation import (
     relu,
@@ -47,4 +48,4 @@ __all__ = [
 
 def serves(x: Any) -> bool:
     """Whether these kernels take such arrays: NumPy's, of float32 or float64."""
-    return type(x) is np.ndarray and x.dtype in TYPES
+    return type(x) is np.ndarray and x.dtype in TYPES and not config.DISABLE_JIT

@@ -14,7 +14,7 @@ from ..threads import threads_for
 from .compiling import FLOAT, INT, array, entry, given, inner
 from .maths import exp
 from .maths import tanh as tanh_of
-from .parallel import parallel, share
+from .parallel import parallel, share_numbers
 from .simd import at, pointer
 
 GRAIN = 60_000  # numbers per thread
@@ -57,7 +57,7 @@ def _each(function):
 
     @inner
     def body(thread, threads, x, y, numbers):
-        first, last = share(thread, threads, x.size)
+        first, last = share_numbers(thread, threads, x.size)
         x, y = at(pointer(x), first), at(pointer(y), first)
         for i in range(last - first):
             y[i] = of_one(x[i], numbers)
@@ -71,7 +71,7 @@ def _each_backward(function):
 
     @inner
     def body(thread, threads, g, y, dx, numbers):
-        first, last = share(thread, threads, y.size)
+        first, last = share_numbers(thread, threads, y.size)
         g, y, dx = at(pointer(g), first), at(pointer(y), first), at(pointer(dx), first)
         for i in range(last - first):
             dx[i] = of_one(g[i], y[i], numbers)

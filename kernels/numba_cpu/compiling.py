@@ -11,12 +11,14 @@ another CPU feature or optimisation level.  So the cache folder's name is a hash
 import hashlib
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,11 +63,12 @@ class Entry(dict):
 
     def __missing__(self, dtype: np.dtype) -> Callable:
         kind = TYPES[dtype]
-        for symbol in self.uses:
-            symbol.ready(kind)
-        with _cached() as kept:
-            signature = types.void(*self.signature(kind))
-            self[dtype] = njit(signature, cache=kept, nogil=True, **OPTIONS)(self.function)
+        with _lock:
+            for symbol in self.uses:
+                symbol.ready(kind)
+            if dtype not in self:
+                signature = types.void(*self.signature(kind))
+                self[dtype] = _kept(njit, self.function, signature, nogil=True)
         return self[dtype]
 
 
@@ -87,11 +90,11 @@ class Shared:
 
     def ready(self, kind: Any) -> None:
         """Compiles the function, or loads it, and makes its symbol known to LLVM."""
-        if kind not in self.compiled:
-            with _cached() as kept:
-                signature = types.void(*self.signature(kind))
-                self.compiled[kind] = cfunc(signature, cache=kept, **OPTIONS)(self.function)
-            binding.add_symbol(self._symbol(kind), self.compiled[kind].address)
+        with _lock:
+            if kind not in self.compiled:
+                made = _kept(cfunc, self.function, types.void(*self.signature(kind)))
+                binding.add_symbol(self._symbol(kind), made.address)
+                self.compiled[kind] = made
 
     def _call(self) -> Any:
         @intrinsic
@@ -132,32 +135,63 @@ def warm_up(dtype: np.dtype) -> None:
 # ---- the cache -------------------------------------------------------------------------------
 
 
+_lock = threading.RLock()  # one thread compiles at a time: Numba's settings are global
+
+
+def _kept(compiler: Callable, function: Callable, signature: Any, **options: Any) -> Any:
+    """The compiled function, from the cache if it is there; a damaged cache is thrown away."""
+    folder = cache_folder()
+    if folder is not None:
+        os.utime(folder)  # in use
+        for _ in range(2):
+            try:
+                with _cached_in(folder):
+                    return compiler(signature, cache=True, **options, **OPTIONS)(function)
+            except Exception:  # what a damaged file raises: EOFError, UnpicklingError, ...
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(mode=0o700, exist_ok=True)
+    return compiler(signature, **options, **OPTIONS)(function)
+
+
 @contextmanager
-def _cached() -> Iterator[bool]:
-    """While in here, Numba's cache is in our folder; False where no folder can be written."""
-    folder, before = cache_folder(), config.CACHE_DIR
-    config.CACHE_DIR = "" if folder is None else str(folder)
+def _cached_in(folder: Path) -> Iterator[None]:
+    """While in here, Numba's cache is in this folder."""
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
-        yield folder is not None
+        yield
     finally:
         config.CACHE_DIR = before
 
 
+def _bases() -> Iterator[Path]:
+    """MINICNN_CACHE_DIR; else the user's cache, and one in the temporary folder."""
+    if own := os.environ.get("MINICNN_CACHE_DIR"):
+        yield Path(own)
+        return
+    with suppress(RuntimeError):  # no home
+        user = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        yield (user if user.is_absolute() else Path.home() / ".cache") / "minicnn"
+    with suppress(OSError):  # no temporary folder
+        yield Path(tempfile.gettempdir()) / f"minicnn-{_user()}"
+
+
+def _user() -> int:
+    return getattr(os, "getuid", int)()
+
+
 @cache
 def cache_folder() -> Path | None:
-    """Where compiled code is kept: MINICNN_CACHE_DIR, else the user's cache, else one in /tmp."""
-    own = os.environ.get("MINICNN_CACHE_DIR")
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    temporary = Path(tempfile.gettempdir()) / f"minicnn-{getattr(os, 'getuid', int)()}"
-    for base in [Path(own)] if own else [Path(user) / "minicnn", temporary]:
+    """Where compiled code is kept; None where no folder can be written."""
+    for base in _bases():
         folder = base / f"kernels-{_key()}"
         try:
             new = not folder.exists()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if folder.stat().st_uid != getattr(os, "getuid", int)() or not os.access(
-                folder, os.W_OK
-            ):
-                continue  # compiled code is run, so it must be our own
+            # Compiled code is run: nobody else may have put it there.
+            mine = (folder,) if os.environ.get("MINICNN_CACHE_DIR") else (base, folder)
+            owners = {path.stat().st_uid for path in mine}
+            if owners != {_user()} or not os.access(folder, os.W_OK):
+                continue
         except OSError:
             continue
         if new:
@@ -185,6 +219,7 @@ def _key() -> str:
 
 def _remove_old(base: Path, days: int = 30) -> None:
     """Removes the code of versions and CPUs that were not used for a month."""
-    for folder in base.glob("kernels-*"):
-        if time.time() - folder.stat().st_mtime > days * 86400:
+    for folder in base.iterdir():
+        ours = re.fullmatch(r"kernels-[0-9a-f]{16}", folder.name)
+        if ours and time.time() - folder.stat().st_mtime > days * 86400:
             shutil.rmtree(folder, ignore_errors=True)

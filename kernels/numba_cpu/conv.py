@@ -90,21 +90,14 @@ class Plan:
         self.g_before = 0 if self.by_column else beside - pw
         self.g_width = ow if self.by_column else w + beside
         row, size = self.g_width * n, o * cg  # of g; and how many weights a tap has
-        down = [
-            [(u * kw * size, i * row) for u, i in _met(place + ph, kh, dh, sh, oh)]
-            for place in range(h)
-        ]
-        along = [[(v * size, (beside - v * dw) * n) for v in range(kw)]]
-        if self.by_column:
-            along = [
-                [(v * size, j * n) for v, j in _met(place + pw, kw, dw, sw, ow)]
-                for place in range(w)
-            ]
-        self.h_starts, self.h_taps = _ragged(down)
-        self.w_starts, self.w_taps = _ragged(along)
+        self.h_starts, self.h_taps = _met(h, ph, (kh, dh, sh, oh), kw * size, row)
+        self.w_starts, self.w_taps = _met(w, pw, (kw, dw, sw, ow), size, n)
+        if not self.by_column:
+            self.w_starts = _integers(0, kw)
+            self.w_taps = _pairs((v * size, (beside - v * dw) * n) for v in range(kw))
         run = n if self.by_column else w * n
         self.dx = _integers(
-            groups, cg, o // groups, h, len(along), run, oh * row,
+            groups, cg, o // groups, h, len(self.w_starts) - 1, run, oh * row,
             w * pitch, pitch, _fitting(cg * kh * kw),
         )  # fmt: skip
 
@@ -122,18 +115,18 @@ def _pairs(found):
     return np.array([*found], dtype=np.int64).reshape(-1)
 
 
-def _met(place, taps, dilation, stride, out):
-    """(tap, window) for the taps that bring a window to this place of the padded input."""
-    for tap in range(taps):
-        i, rest = divmod(place - tap * dilation, stride)
-        if rest == 0 and 0 <= i < out:
-            yield tap, i
+def _met(size, before, axis, w_step, g_step):
+    """Which windows each place along one axis of the image is in, and at which tap.
 
-
-def _ragged(lists):
-    """Lists of pairs as one array, and where in it each list starts, counted in pairs."""
-    starts = np.cumsum([0, *map(len, lists)], dtype=np.int64)
-    return starts, _pairs(pair for each in lists for pair in each)
+    Returns where each place's pairs start, counted in pairs, and the pairs of offsets into w and g.
+    """
+    taps, dilation, stride, out = axis
+    from_first = np.arange(size)[:, None] + before - np.arange(taps) * dilation
+    window, rest = np.divmod(from_first, stride)
+    met = (rest == 0) & (window >= 0) & (window < out)  # (place, tap)
+    starts = np.concatenate([[0], met.sum(axis=1).cumsum()])
+    pairs = np.stack([np.nonzero(met)[1] * w_step, window[met] * g_step], axis=1)
+    return starts.astype(np.int64), pairs.astype(np.int64).reshape(-1)
 
 
 plan_of = lru_cache(maxsize=256)(Plan)

@@ -17,7 +17,7 @@ from ..threads import threads_for
 from .compiling import INT, array, entry, inner
 from .layout import ordered, turned
 from .maths import exp
-from .parallel import parallel, share
+from .parallel import parallel, share_numbers
 from .simd import at, pointer
 
 BLOCK = 512  # predictions at a time, so that their logits stay in the cache
@@ -27,7 +27,7 @@ GRAIN = 20_000  # logits per thread
 @inner
 def _losses_part(thread, threads, z, q, log_p, losses):
     classes, rows = z.shape
-    first, last = share(thread, threads, rows)
+    first, last = share_numbers(thread, threads, rows)
     shift, zero = np.empty(BLOCK, z.dtype), z.dtype.type(0)
     for start in range(first, last, BLOCK):
         count, loss = min(BLOCK, last - start), at(pointer(losses), start)
@@ -74,7 +74,7 @@ def softmax_cross_entropy(logits, q):
 def _dz_part(thread, threads, g, log_p, q, dz):
     """dz = g (softmax(z) sum(q) - q)."""
     classes, rows = dz.shape
-    first, last = share(thread, threads, rows)
+    first, last = share_numbers(thread, threads, rows)
     q_sum, g = np.empty(BLOCK, dz.dtype), at(pointer(g), 0)
     for start in range(first, last, BLOCK):
         count = min(BLOCK, last - start)
@@ -100,7 +100,7 @@ def _dz(g, log_p, q, dz, threads):
 @inner
 def _dq_part(thread, threads, g, log_p, dq):
     """dq = -g log softmax(z)."""
-    first, last = share(thread, threads, dq.shape[0])
+    first, last = share_numbers(thread, threads, dq.shape[0])
     for c in range(first, last):
         source, target = log_p[c], dq[c]
         for m in range(g.size):

@@ -19,7 +19,7 @@ from ..threads import threads_for
 from .activation import flat, like
 from .compiling import FLOAT, INT, array, entry, given, inner
 from .layout import batch_last, given_batch_last, ordered
-from .parallel import parallel, share
+from .parallel import parallel, share, share_numbers
 from .simd import at, pointer
 from .sums import total, total_of_products, total_of_squares
 
@@ -83,6 +83,7 @@ def batch_norm(x, weight, bias, mean, var, eps):
     b = np.zeros(1, kind) if bias is None else ordered(bias)
     if own:
         mean, var = np.empty(channels, kind), np.empty(channels, kind)
+    mean, var = mean.astype(kind, copy=False), var.astype(kind, copy=False)
     x_hat, y, inv_std = np.empty_like(memory), np.empty_like(memory), np.empty(channels, kind)
     threads = threads_for(x.size, GRAIN)
     _norm[kind](
@@ -168,7 +169,7 @@ def _byte(word, threshold, place):
 @inner
 def _keep_part(thread, threads, keep, offset, k0, k1, threshold):
     """Byte k of keep[i] says whether word k of counter offset + i reaches the threshold."""
-    first, last = share(thread, threads, keep.size)
+    first, last = share_numbers(thread, threads, keep.size)
     words = np.empty((4, BLOCK), np.uint64)
     c0, c1, c2, c3 = words[0], words[1], words[2], words[3]
     for start in range(first, last, BLOCK):
@@ -200,7 +201,7 @@ def _mask(shape, size, dtype, p, seed, offset, threads):
 
 @inner
 def _masked_part(thread, threads, x, keep, y, factor):
-    first, last = share(thread, threads, x.size)
+    first, last = share_numbers(thread, threads, x.size)
     x, keep, y = at(pointer(x), first), at(pointer(keep), first), at(pointer(y), first)
     for i in range(last - first):
         y[i] = x[i] * (

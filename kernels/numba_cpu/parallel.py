@@ -57,6 +57,17 @@ def share(thread, threads, total):
     return thread * total // threads, (thread + 1) * total // threads
 
 
+@inner
+def share_numbers(thread, threads, total):
+    """As `share`, of numbers in a loop that LLVM turns into vectors: shares begin at whole blocks.
+
+    What vectors leave over at the end of a loop may be rounded another way; so the end must be the
+    same numbers, however many threads there are.
+    """
+    first, last = share(thread, threads, (total + 63) // 64)
+    return min(64 * first, total), min(64 * last, total)
+
+
 @intrinsic
 def parallel(typing, threads, body, args):
     """Runs body(thread, threads, *args) in each of so many threads."""

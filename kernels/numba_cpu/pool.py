@@ -42,7 +42,8 @@ class Plan:
         (n, c, *size), (kernel, stride, padding, dilation, out) = x_shape, window
         self.x_shape, self.y_shape = (c, *size, n), (c, *out, n)
         self.work = n * c * size[0] * size[1]
-        self.tiled = kernel == stride == (2, 2) and size == [2 * o for o in out]
+        plain = padding == (0, 0) and dilation == (1, 1)
+        self.tiled = plain and kernel == stride == (2, 2) and size == [2 * o for o in out]
         self.one = np.ones(1, dtype)
         self.place = np.dtype(np.uint8 if kernel[0] * kernel[1] < 256 else np.uint32)
         weights = _weights(size, window, count_include_pad, divisor)
@@ -383,7 +384,7 @@ def _max_windows(x, y, which, s, threads):
 
 
 @inner
-def _max_spread_planes(thread, threads, g, which, dx, geometry, taps):
+def _max_spread_planes(thread, threads, g, which, dx, geometry, taps, h_starts, w_starts):
     channels, oh, ow, n = g.shape
     _, _, sh, sw, ph, pw, _, _ = geometry
     plane = dx.shape[1] * dx.shape[2] * n
@@ -394,6 +395,8 @@ def _max_spread_planes(thread, threads, g, which, dx, geometry, taps):
             out[k] = 0
         for i in range(oh):
             for j in range(ow):
+                if h_starts[i] == h_starts[i + 1] or w_starts[j] == w_starts[j + 1]:
+                    continue  # a window of nothing but padding: its winner is outside the image
                 window = at(out, ((i * sh - ph) * dx.shape[2] + j * sw - pw) * n)
                 place = at(pointer(which), ((c * oh + i) * ow + j) * n)
                 source = at(pointer(g), ((c * oh + i) * ow + j) * n)
@@ -403,13 +406,13 @@ def _max_spread_planes(thread, threads, g, which, dx, geometry, taps):
 
 def _max_spread_types(place):
     return lambda t: (
-        given(t, 4), array(place, 4), array(t, 4), array(INT, 1), array(INT, 1), INT,
+        given(t, 4), array(place, 4), array(t, 4), *[array(INT, 1)] * 4, INT,
     )  # fmt: skip
 
 
-def _max_windows_spread(g, which, dx, s, taps, threads):
+def _max_windows_spread(g, which, dx, s, taps, h_starts, w_starts, threads):
     geometry = (s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])
-    parallel(threads, _max_spread_planes, (g, which, dx, geometry, taps))
+    parallel(threads, _max_spread_planes, (g, which, dx, geometry, taps, h_starts, w_starts))
 
 
 # By the type of a place: a byte, but for windows of more than 255 elements.
@@ -441,5 +444,6 @@ def max_pool2d_backward(g, saved, needs):
     if plan.tiled:
         _max_tile_spread[g.dtype](g, which, dx, threads)
     else:
-        _max_spread[plan.place][g.dtype](g, which, dx, plan.geometry, plan.taps, threads)
+        tables = plan.geometry, plan.taps, plan.sums[0], plan.sums[3]  # where each window starts
+        _max_spread[plan.place][g.dtype](g, which, dx, *tables, threads)
     return (image_of(dx),)

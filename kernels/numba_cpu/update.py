@@ -16,7 +16,7 @@ from .. import reference
 from ..threads import threads_for
 from .compiling import FLOAT, INT, array, entry, inner
 from .layout import ordered
-from .parallel import parallel, share
+from .parallel import parallel, share_numbers
 from .simd import at, pointer
 
 BOOL = types.boolean
@@ -33,7 +33,7 @@ def _decayed(g, p, weight_decay):
 
 @inner
 def _plain_part(thread, threads, p, g, lr, weight_decay):
-    first, last = share(thread, threads, p.size)
+    first, last = share_numbers(thread, threads, p.size)
     p, g = at(pointer(p), first), at(pointer(g), first)
     for i in range(last - first):
         p[i] -= lr * _decayed(g[i], p[i], weight_decay)
@@ -48,7 +48,7 @@ def _plain(p, g, lr, weight_decay, threads):
 @inner
 def _momentum_part(thread, threads, p, g, velocity, numbers, begins, nesterov):
     lr, momentum, fresh, weight_decay = numbers
-    first, last = share(thread, threads, p.size)
+    first, last = share_numbers(thread, threads, p.size)
     p, g, velocity = at(pointer(p), first), at(pointer(g), first), at(pointer(velocity), first)
     for i in range(last - first):
         d = _decayed(g[i], p[i], weight_decay)
@@ -90,7 +90,7 @@ def sgd(p, g, velocity, first, lr, momentum, dampening, weight_decay, nesterov):
 @inner
 def _adam_part(thread, threads, p, g, m, v, numbers):
     keep, weight_decay, new_m, beta2, new_v, root, eps, rate = numbers
-    first, last = share(thread, threads, p.size)
+    first, last = share_numbers(thread, threads, p.size)
     p, g, m, v = (
         at(pointer(p), first),
         at(pointer(g), first),
@@ -118,7 +118,8 @@ def _adam(p, g, m, v, keep, weight_decay, new_m, beta2, new_v, root, eps, rate, 
 def adam(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, decoupled):
     """As in the reference."""
     kind = p.dtype
-    if not (p.flags.carray and m.flags.carray and v.flags.carray and g.dtype == kind):
+    ours = p.flags.carray and m.flags.carray and v.flags.carray
+    if not (ours and g.dtype == m.dtype == v.dtype == kind):
         reference.adam(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, decoupled)
         return
     keep, weight_decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
