@@ -400,9 +400,10 @@ def test_max_pooling_where_windows_miss_the_image(geometry, size, batch):
     np.testing.assert_array_equal(y.array, expected.detach().numpy())
     g = np.random.default_rng(1).standard_normal(y.shape)
     y.backward(g)
-    expected.backward(torch.tensor(g))
-    # Where the one pixel is between the elements of every window, PyTorch writes into other planes.
-    dx = np.zeros_like(x) if size == (1, 1) else theirs.grad.numpy()
+    dx = np.zeros_like(x)  # of one pixel, which is between the elements of every window:
+    if size != (1, 1):  # there PyTorch 2.13 writes outside its memory
+        expected.backward(torch.tensor(g))
+        dx = theirs.grad.numpy()
     np.testing.assert_allclose(ours.grad.array, dx, rtol=0, atol=1e-12)
 
 
