@@ -1,7 +1,8 @@
-"""Prints two figures that the README quotes: the time of the import, and a step's overhead.
+"""Prints figures that the README quotes: the import's time, the first step's, a step's overhead.
 
     python tests/measure.py            (5 s: import minicnn beside import numpy, run in turn)
     python tests/measure.py overhead   (5 s: the time of a training step outside the kernels)
+    python tests/measure.py first      (15 s: import to the end of LeNet's first training step)
 
 Speed and memory, beside PyTorch's, are `minicnn bench --against torch`.
 """
@@ -10,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 BATCH = 64
@@ -20,6 +22,26 @@ def seconds(code):
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, env=cached)
     return time.perf_counter() - start
+
+
+FIRST = """
+import minicnn as mc
+from minicnn.models import make
+model = make("lenet")
+optimizer = mc.optim.SGD(model.parameters(), lr=0.1)
+loss = mc.nn.CrossEntropyLoss()(model(mc.rand(64, 1, 28, 28)), mc.randint(0, 10, (64,)))
+loss.backward()
+optimizer.step()
+"""
+
+
+def first_step(warm_runs=5):
+    """Of whole processes: one that compiles the kernels, then some that load them."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MINICNN_CACHE_DIR"] = folder
+        print(f"first training step: {seconds(FIRST):.1f} s with an empty cache of kernels")
+        warm = statistics.median(seconds(FIRST) for _ in range(warm_runs))
+        print(f"first training step: {warm:.2f} s after that (median of {warm_runs})")
 
 
 def import_time(runs=10):
@@ -107,5 +129,7 @@ def overhead(name="lenet", epochs=3):
 if __name__ == "__main__":
     if sys.argv[1:] == ["overhead"]:
         overhead()
+    elif sys.argv[1:] == ["first"]:
+        first_step()
     else:
         import_time()

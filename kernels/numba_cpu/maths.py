@@ -73,12 +73,12 @@ def _tanh32(x):
 
 def exp(x):
     """e^x, in kernels."""
-    raise NotImplementedError
+    raise NotImplementedError("exp: for compiled code only; see _exp")
 
 
 def tanh(x):
     """The hyperbolic tangent, in kernels."""
-    raise NotImplementedError
+    raise NotImplementedError("tanh: for compiled code only; see _tanh")
 
 
 @overload(exp, jit_options=OPTIONS)
