@@ -87,14 +87,14 @@ get_rng_state, set_rng_state = default_generator.get_state, default_generator.se
 initial_seed = default_generator.initial_seed
 vars(autograd).update(
     Variable=creation.variable,
-    gradcheck=gradcheck.gradcheck,
+    gradcheck=lambda *args, **how: gradcheck.gradcheck(*args, **how),
     detect_anomaly=lambda: autograd.set_detect_anomaly(True),
 )
 
 
 def __getattr__(name: str) -> Any:
     """Imports what takes longer to import, and is needed by fewer, when it is first asked for."""
-    if name in ("datasets", "models", "training", "transforms"):
+    if name in ("datasets", "exercises", "models", "training", "transforms"):
         return import_module(f".{name}", __name__)
     if name == "summary":
         return import_module(".summary_table", __name__).summary

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .errors import ArgumentError, MinicnnError
+from .exercises.program import app as exercises
 from .training.views import say
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
     help="minicnn: a deep-learning engine to read, and to train LeNet with.",
     epilog="--debug, anywhere, shows the traceback of an error.",
 )  # fmt: skip
+app.add_typer(exercises, name="exercises")
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
@@ -273,6 +275,48 @@ def warmup(
         numba_cpu.warm_up(np.dtype(dtype))
     seconds = time.perf_counter() - start
     say(f"kernels for {' and '.join(dtypes)}: ready in {seconds:.1f} s, {numba_cpu.cache_folder()}")
+
+
+@app.command()
+def gradcheck(
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE.py:NAME", help="A function or class.", show_default=False),
+    ] = None,
+    op: Annotated[
+        str | None, typer.Option(help="What it is meant to be; alone: the engine's own.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of inputs and upstream gradient.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="The report for machines.")] = False,
+) -> None:
+    """Check a gradient against differences, and say what is wrong with it.
+
+    FILE.py has NAME(*inputs), NAME_backward(g, *inputs) and NAME_inputs(rng); or a class.
+    """
+    from .gradcheck import program
+
+    if target is None and op is None:
+        raise typer.BadParameter("give FILE.py:NAME, or --op for one of the engine's own")
+    if target is None:
+        ok, text = program.check_engine(str(op), seed)
+    else:
+        report = program.check_file(target, op, seed)
+        ok, text = report.ok, report.to_json() if as_json else str(report)
+    say(text)
+    raise typer.Exit(0 if ok else 1)
+
+
+@app.command()
+def bugs(
+    code: Annotated[
+        str | None,
+        typer.Argument(metavar="CODE", help="As GB044; without one, the list.", show_default=False),
+    ] = None,
+) -> None:
+    """Show the catalogue of gradient bugs, or one: wrong line, right line, an example."""
+    from .gradcheck.bugs import pages
+
+    say(pages.page(code) if code else pages.listing())
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The gradient checker: it passes right derivatives, and fails wrong ones with the place."""
+"""gradcheck, check_module and check_model: derivatives of the engine's tensors and modules."""
 
 import re
 
@@ -8,8 +8,9 @@ import pytest
 import minicnn as mc
 from minicnn import nn
 from minicnn.autograd import Function
-from minicnn.errors import DtypeError, GradientError
-from minicnn.gradcheck import gradcheck, numeric_gradient
+from minicnn.errors import ArgumentError, DtypeError, GradientError
+from minicnn.gradcheck import check_model, check_module, gradcheck, numeric_gradient
+from minicnn.gradcheck.bugs import graph
 from minicnn.nn import functional as F
 
 
@@ -105,7 +106,7 @@ def test_inputs_are_put_back_when_f_fails():
 
 def test_right_gradients_pass(rng):
     x, y = leaf(rng.standard_normal((2, 3))), leaf(rng.uniform(0.5, 2, (3,)))
-    assert gradcheck(lambda x: x.exp() * x, x) is True
+    assert gradcheck(lambda x: x.exp() * x, x).ok is True
     assert gradcheck(lambda x, y: x / y + y.log(), [x, y])
     assert gradcheck(lambda x, y: (x * y).sum(), (x, y))
     assert gradcheck(lambda x: x.T.reshape(2, 3) @ x.T, x)
@@ -202,7 +203,7 @@ def test_wrong_gradients_fail(kind, rng):
 
     with pytest.raises(GradientError, match="gradcheck: the gradient of input 0"):
         gradcheck(f, x)
-    assert gradcheck(f, x, raise_exception=False) is False
+    assert gradcheck(f, x, raise_exception=False).ok is False
     assert gradcheck(lambda x: Wrong.apply(x * 3, lambda g: g), x)
 
 
@@ -216,7 +217,7 @@ def test_the_message_names_the_input_the_worst_entry_and_both_values():
     upstream = np.random.default_rng(3).standard_normal()
     pattern = (
         r"gradcheck: the gradient of input 1, shape \(2, 3\), is wrong in 3 of 6 entries; "
-        r"worst at \(1, 2\): analytic (\S+), numeric (\S+)$"
+        r"worst at \(1, 2\): analytic (\S+), numeric (\S+)"
     )
     analytic, numeric = map(float, re.match(pattern, str(caught.value)).groups())
     assert analytic == pytest.approx(2 * upstream - 7, abs=1e-6)
@@ -313,12 +314,36 @@ def test_a_random_upstream_gradient_sees_what_ones_cannot(op, rng):
 # ---- what it refuses -------------------------------------------------------------------------
 
 
-def test_float32_is_refused():
-    x = mc.ones(2, requires_grad=True)
-    with pytest.raises(DtypeError, match=r"inputs must be float64, not float32; use x\.double\(\)"):
+def test_float32_leaves_are_checked_as_float64(rng):
+    """Differences in float32 would have 2 or 3 digits; the tensors are untouched afterwards."""
+    x = mc.tensor(rng.standard_normal((2, 3)).astype("f4"), requires_grad=True)
+    before = x.array
+    report = gradcheck(lambda x: x.exp() * x, x)
+    assert report.ok
+    assert report.inputs[0].error < 1e-8
+    assert x.array is before
+    assert not gradcheck(
+        lambda x: Wrong.apply(x, lambda g: g * (1 + 1e-6)), x, raise_exception=False
+    )
+
+
+def test_float32_that_fn_insists_on_is_checked_more_coarsely(rng):
+    x = mc.tensor(rng.standard_normal((2, 3)).astype("f4"), requires_grad=True)
+    weight = mc.tensor(rng.standard_normal((4, 3)).astype("f4"))
+    report = gradcheck(lambda x: F.linear(x, weight), x)
+    assert report.ok
+    assert "GB010" in str(report)
+    wrong = gradcheck(
+        lambda x: Wrong.apply(F.linear(x, weight), lambda g: g * np.float32(1.1)), x,
+        raise_exception=False,
+    )  # fmt: skip
+    assert not wrong
+
+
+def test_float32_that_is_no_leaf_is_refused():
+    x = mc.ones(2, requires_grad=True) * 2
+    with pytest.raises(DtypeError, match=r"float32 in a tensor that is no leaf; use x\.double\(\)"):
         gradcheck(lambda x: x * 2, x)
-    with pytest.raises(DtypeError, match="must be float64"):
-        gradcheck(lambda x, y: x.double() * y, [x, leaf([1.0, 2.0])])
 
 
 def test_inputs_without_gradient_are_refused():
@@ -349,4 +374,115 @@ def test_integer_outputs_are_ignored(rng):
     wrong = gradcheck(
         lambda x: (x.argmax(1), Wrong.apply(x, np.negative)), x, raise_exception=False
     )
-    assert wrong is False
+    assert wrong.ok is False
+
+
+# ---- what the report says ----------------------------------------------------------------------
+
+
+def test_the_report_is_returned_and_names_the_mistake(rng):
+    def f(x):
+        return Wrong.apply(x.exp(), lambda g: g / 3)
+
+    report = gradcheck(f, leaf(rng.standard_normal((3, 4))), raise_exception=False)
+    assert not report.ok
+    assert not report
+    assert report.diagnosis[0].code == "GB018"
+    assert "exactly 1/3 of what it should be" in report.diagnosis[0].evidence
+    assert "3 is the batch size" in report.diagnosis[0].evidence
+    with pytest.raises(
+        GradientError, match=r"worst at .*\[GB018 mean over the batch added: dinput 0"
+    ):
+        gradcheck(f, leaf(rng.standard_normal((3, 4))))
+
+
+@pytest.mark.parametrize("case", graph.CASES, ids=lambda c: f"{c.code} {c.name}")
+def test_mistakes_of_the_graph_are_named(case, rng):
+    function, inputs = case.make(rng)
+    report = gradcheck(function, inputs, raise_exception=False)
+    assert not report.ok
+    assert report.diagnosis[0].code == case.code
+
+
+def test_a_cut_graph_is_severed(rng):
+    report = gradcheck(lambda x: x.detach(), leaf(rng.standard_normal(3)), raise_exception=False)
+    assert [d.code for d in report.diagnosis] == ["GB003"]
+    partly = gradcheck(
+        lambda x, w: x * w.detach(), [leaf([1.0, 2]), leaf([3.0, 4])], raise_exception=False
+    )
+    assert [r.ok for r in partly.inputs] == [True, False]
+    assert partly.diagnosis[0].code == "GB003"
+    assert partly.inputs[1].problem == "backward returned None for it"
+
+
+# ---- modules and models ------------------------------------------------------------------------
+
+
+class Decayed(nn.Module):
+    """A linear layer whose weight's gradient is changed by a hook."""
+
+    def __init__(self, hook):
+        super().__init__()
+        self.layer = nn.Linear(3, 4)
+        self.layer.weight.register_hook(hook)
+
+    def forward(self, x):
+        return self.layer(x).tanh()
+
+
+def test_every_parameter_of_a_module_is_checked(rng):
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten())
+    report = check_module(net, mc.tensor(rng.standard_normal((4, 2, 5, 4)).astype("f4")))
+    assert report.ok, str(report)
+    assert [r.name for r in report.inputs] == [
+        "input", "0.weight", "0.bias", "1.weight", "1.bias",
+    ]  # fmt: skip
+    assert report.inputs[0].error < 1e-6
+
+
+def test_a_module_is_put_back_as_it_was(rng):
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+    before = {name: (t, t.clone()) for name, t in net.state_dict().items()}
+    arrays = [p.array for p in net.parameters()]
+    report = check_module(net, mc.randn(5, 3))
+    assert report.ok
+    assert report.notes == ["dropout was switched off for the check"]
+    assert all(p.array is a for p, a in zip(net.parameters(), arrays, strict=True))
+    assert all(p.grad is None for p in net.parameters())
+    for name, t in net.state_dict().items():
+        assert (t == before[name][1]).all()
+    assert net[2].training
+
+
+def test_a_wrong_parameter_of_a_module_is_named(rng):
+    net = Decayed(lambda g: g * 2)
+    report = check_module(net, mc.randn(5, 3))
+    assert [r.name for r in report.inputs if not r.ok] == ["layer.weight"]
+    assert report.diagnosis[0].code == "GB005"
+    net = Decayed(lambda g: g + 0.25 * net.layer.weight.detach())
+    report = check_module(net, mc.randn(5, 3))
+    assert report.diagnosis[0].code == "GB015"
+    assert "off by 0.25 times layer.weight itself" in report.diagnosis[0].evidence
+
+
+def test_a_loss_can_be_differentiated(rng):
+    target = mc.tensor([1, 0, 3, 2, 1])
+    net = nn.Linear(3, 4)
+    report = check_module(net, mc.randn(5, 3), loss=lambda y: F.cross_entropy(y, target))
+    assert report.ok, str(report)
+
+
+def test_a_model_is_checked_by_samples_and_printed(capsys):
+    from minicnn.models import LeNet5
+
+    report = check_model(LeNet5(), entries=4)
+    assert report.ok
+    printed = capsys.readouterr().out
+    assert printed.startswith("gradient check of LeNet5: right")
+    assert re.search(r"dc3\.weight +\(16, 6, 5, 5\) +right +4 of 2400 sampled, error \d", printed)
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_a_model_without_a_known_input_is_refused():
+    with pytest.raises(ArgumentError, match="Linear has no input_shape; give input"):
+        check_model(nn.Linear(3, 4))

@@ -23,6 +23,7 @@ FLOORS = {
     "minicnn.serialization": 4, "minicnn.untrusted": 4,
     "minicnn.models": 5, "minicnn.training": 5, "minicnn.cli": 5, "minicnn.__main__": 5,
     "minicnn.allocator": 5, "minicnn.bench": 5, "minicnn.summary_table": 5,
+    "minicnn.exercises": 5,
     "minicnn.accelerator": 5, "minicnn.backends": 5, "minicnn.cuda": 5, "minicnn.utils": 5,
     "minicnn": 5,
 }  # fmt: skip

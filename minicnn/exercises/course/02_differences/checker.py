@@ -1,0 +1,129 @@
+"""Checks the four functions on functions whose derivatives are known."""
+
+import numpy as np
+
+from minicnn.exercises.checking import Finding, Wrong, compare, same, sizes
+
+ALLOW = ("differences",)  # they are what the learner is to write
+ROUGH = 1e-6  # of numeric_gradient, relative to the largest entry
+
+
+def check(learner, rng):
+    """The two quotients, the step, then the gradient."""
+    return (
+        _quotients(learner, rng)
+        or _step(learner, rng)
+        or _gradient(learner, rng)
+        or _whole_numbers(learner, rng)
+    )
+
+
+def _quotients(learner, rng):
+    """On cubics with large h, where forward, backward and central differ plainly."""
+    p = rng.uniform(0.5, 2.0, 3)
+    x, h = float(rng.uniform(0.5, 2.0)), float(rng.uniform(0.1, 0.3))
+
+    def f(x):
+        return float(p[0] * x**3 - p[1] * x**2 + p[2] * x)
+
+    at = f"(f, {x:.3g}, {h:.3g})"
+    forward, backward = (f(x + h) - f(x)) / h, (f(x) - f(x - h)) / h
+    central = (f(x + h) - f(x - h)) / (2 * h)
+    wrong = [
+        Wrong("GB002", "the wrong sign", -forward, "f(x + h) comes first"),
+        Wrong("backward-difference", "the slope behind x", backward, "f(x + h) - f(x)"),
+        Wrong("not-divided", "not divided by h", forward * h, "a slope is a quotient"),
+        Wrong("two-sided", "this is the central difference", central, "from x to x + h"),
+    ]
+    findings = compare(
+        f"forward_difference{at}", learner.forward_difference(f, x, h), forward,
+        wrong=wrong, where="forward_difference",
+    )  # fmt: skip
+    wrong = [
+        Wrong("GB002", "the wrong sign", -central, "f(x + h) comes first"),
+        Wrong("one-sided", "this is the forward difference", forward, "f(x - h) too"),
+        Wrong("one-sided", "this is the backward difference", backward, "f(x + h) too"),
+        Wrong("half-missing", "divided by h, not by 2 h", 2 * central,
+              "x + h and x - h are 2 h apart"),
+        Wrong("not-divided", "not divided by 2 h", 2 * h * central, "a slope is a quotient"),
+        Wrong("half-missing", "times h in place of divided", central * h * h,
+              "/ 2 * h divides by 2 and multiplies by h: write / (2 * h)"),
+    ]  # fmt: skip
+    return findings or compare(
+        f"central_difference{at}", learner.central_difference(f, x, h), central,
+        wrong=wrong, where="central_difference",
+    )  # fmt: skip
+
+
+def _step(learner, rng):
+    """best_h within a factor of 20 of the step derived, in proportion to a large x."""
+    ideal = np.finfo(float).eps ** (1 / 3)
+    for x in (float(rng.uniform(-1, 1)), 0.0, float(rng.uniform(2e4, 9e4)), -3e6):
+        found = learner.best_h(x)
+        scale = max(1.0, abs(x))
+        expected = f"about {ideal * scale:.1e}, within a factor of 20"
+        if not isinstance(found, float | int | np.floating):
+            return [Finding("type", "best_h returns no number", expected, type(found).__name__)]
+        if not found > 0:
+            return [Finding("GB002", f"best_h({x:.4g}) is not positive", expected, f"{found:.2g}",
+                            "max(1, |x|), with the absolute value")]  # fmt: skip
+        ratio = found / (ideal * scale)
+        if 1 / 20 < ratio < 20:
+            continue
+        if scale > 1 and 1 / 20 < found / ideal < 20:
+            code, title = "h-not-scaled", "the step does not grow with x"
+        elif ratio > 1:
+            code, title = "h-too-large", "the step is too large: h^2/6 is what is left"
+        else:
+            code, title = "h-too-small", "the step is too small: rounding, eps/h, takes over"
+        where = "eps^(1/3) * max(1, |x|); the picture in the text has the two errors"
+        return [Finding(code, title, f"best_h({x:.4g}) {expected}", f"{found:.2e}", where)]
+    return []
+
+
+def _gradient(learner, rng):
+    """On a smooth function of an array whose gradient is known; x must come back as it was."""
+    shape = tuple(sizes(rng, 2, 2, 4))
+    x, p = rng.uniform(0.5, 1.5, shape), rng.uniform(0.5, 1.5, shape)
+    calls = []
+
+    def f(at):
+        calls.append(np.array(at))
+        return float((p * np.sin(at)).sum() + at.sum() ** 2)
+
+    found = learner.numeric_gradient(f, x)
+    expected = p * np.cos(x) + 2 * x.sum()
+    h = np.finfo(float).eps ** (1 / 3)
+    left_over = [np.count_nonzero(np.abs(at - x) > h / 10) for at in calls]
+    where = "numeric_gradient: x[i] = before, when the entry is done"
+    wrong = [
+        Wrong("half-missing", "divided by h, not by 2 h", 2 * expected, "2 h"),
+        Wrong("GB002", "the wrong sign", -expected, "above - below"),
+        Wrong("all-at-once", "all entries are moved at once",
+              np.full(shape, expected.sum()), "one entry at a time: x[i], not x"),
+    ]  # fmt: skip
+    findings = compare(
+        "numeric_gradient(f, x)", found, expected, wrong=wrong, axes="x", tolerance=ROUGH,
+        where="numeric_gradient",
+    )  # fmt: skip
+    moved = len(left_over) > 0 and max(left_over) > 1
+    if moved and (not findings or findings[0].code == "value"):
+        return [
+            Finding("not-put-back", "entries stay moved while others are measured",
+                    "f called with one entry moved", f"up to {max(left_over)} moved", where)
+        ]  # fmt: skip
+    return findings
+
+
+def _whole_numbers(learner, rng):
+    """An integer array, whose step would be rounded away."""
+    x = rng.permutation(np.arange(1, 5)).reshape(2, 2)
+    found, expected = learner.numeric_gradient(lambda x: float((x * x).sum()), x), 2.0 * x
+    if same(found, expected, ROUGH):
+        return []
+    return [
+        Finding(
+            "GB011", "an integer x rounds the step away", f"{expected.tolist()} at {x.tolist()}",
+            f"{np.asarray(found).tolist()}", "x = np.array(x, dtype=float), before x[i] + h",
+        )
+    ]  # fmt: skip

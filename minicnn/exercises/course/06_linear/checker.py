@@ -1,0 +1,44 @@
+"""Checks linear_forward and linear_backward against the reference kernels."""
+
+from minicnn.exercises.checking import Wrong, compare, gradients, sizes
+from minicnn.kernels import reference
+
+
+def check(learner, rng):
+    """Square weights first, where a transposed product runs too; then three different sizes."""
+    n, i, o = sizes(rng, 3)
+    for samples, features, outputs in ((n, i, i), (n, i, o)):
+        x = rng.standard_normal((samples, features))  # (N, I)
+        weight = rng.standard_normal((outputs, features))  # (O, I)
+        bias = rng.standard_normal(outputs)  # (O,)
+        findings = _forward(learner, x, weight, bias) or gradients(
+            learner, "linear_backward", _reference, [x, weight, bias], _true, rng, op="linear"
+        )
+        if findings:
+            return findings
+    return []
+
+
+def _reference(x, weight, bias):
+    return reference.linear(x, weight, bias)[0]
+
+
+def _true(g, x, weight, bias):
+    saved = reference.linear(x, weight, bias)[1]
+    return reference.linear_backward(g, saved, (True, True, True))
+
+
+def _forward(learner, x, weight, bias):
+    y = learner.linear_forward(x, weight, bias)
+    wrong = [
+        Wrong("weight-not-transposed", "x weight instead of x weightᵀ",
+              lambda: x @ weight + bias, "weight is (O, I): row o has the weights of output o"),
+        Wrong("bias-missing", "the bias is not added", x @ weight.T, "+ bias, once per sample"),
+        Wrong("bias-subtracted", "the bias is subtracted", x @ weight.T - bias, "the sign"),
+        Wrong("bias-per-sample", "the bias is added along the wrong axis",
+              lambda: x @ weight.T + bias[:, None], "bias[o] belongs to column o of y"),
+    ]  # fmt: skip
+    return compare(
+        "linear_forward(x, weight, bias)", y, _reference(x, weight, bias),
+        wrong=wrong, axes="(N, O)", where="linear_forward",
+    )  # fmt: skip

@@ -1,0 +1,54 @@
+"""Checks the gradients of reshape and of permuted axes, by the numbers' places and by name."""
+
+import numpy as np
+
+from minicnn.exercises.checking import gradients, sizes
+
+
+def check(learner, rng):
+    """Equal sizes first, where wrong permutations run too; then all different ones."""
+    a, b, c, d = sizes(rng, 4, 2, 5)
+    for old, new in (((b, b), (b, b)), ((a, a * b), (b * a, a)), ((a, b), (b, a)),
+                     ((a, b, c), (c, -1)), ((a, b), (-1,))):  # fmt: skip
+        x = rng.standard_normal(old)
+
+        def forward(x, new=new):
+            return x.reshape(new)
+
+        def call(g, x, new=new):
+            return learner.reshape_backward(g, x, new)
+
+        def true(g, x):
+            return g.ravel()[np.arange(x.size).reshape(x.shape)]
+
+        findings = gradients(learner, "reshape_backward", forward, [x], true, rng, call=call,
+                             op="reshape", params={"shape": new})  # fmt: skip
+        if findings:
+            return findings
+    return _permute(learner, rng, a, b, c, d)
+
+
+def _permute(learner, rng, a, b, c, d):
+    cycle = (1, 2, 0) if rng.random() < 0.5 else (2, 0, 1)
+    cases = [((b, b, b), cycle), ((a, b, c), cycle), ((b, b), (1, 0)), ((a, b), (1, 0)),
+             ((a, b, c, d), (0, 2, 3, 1)), ((a, b, c, d), (0, 3, 1, 2)),
+             ((a, b, c), (-1, 0, -2)), ((a, b, c), (0, 1, 2))]  # fmt: skip
+    for shape, dims in cases:
+        x = rng.standard_normal(shape)
+
+        def forward(x, dims=dims):
+            return np.transpose(x, dims)
+
+        def call(g, x, dims=dims):
+            return learner.permute_backward(g, x, dims=dims)
+
+        def true(g, x, dims=dims):
+            dx = np.empty(x.shape)
+            np.transpose(dx, dims)[...] = g  # written through a view of dx
+            return dx
+
+        findings = gradients(learner, "permute_backward", forward, [x], true, rng, call=call,
+                             op="permute", params={"dims": dims})  # fmt: skip
+        if findings:
+            return findings
+    return []

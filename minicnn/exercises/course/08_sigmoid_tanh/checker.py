@@ -1,0 +1,96 @@
+"""Checks sigmoid, tanh and scaled tanh, at large |x| too, and their backward passes."""
+
+import warnings
+
+import numpy as np
+
+from minicnn.exercises.checking import Finding, Wrong, compare, gradients, sizes
+from minicnn.kernels import reference
+
+LENET = {"amplitude": 1.7159, "slope": 2 / 3}
+
+
+def check(learner, rng):
+    """Function after function: values, large numbers, gradients."""
+    rows, columns, depth = sizes(rng, 3, 3, 5)
+    flat = 1.5 * rng.standard_normal((rows, columns))
+    deep = 1.5 * rng.standard_normal((2, depth, rows))
+    other = {"amplitude": rng.uniform(1.8, 2.2), "slope": rng.uniform(0.7, 0.9)}
+    for op, x, params in (
+        ("sigmoid", flat, {}), ("sigmoid", deep, {}), ("tanh", flat, {}), ("tanh", deep, {}),
+        ("scaled_tanh", flat, {}), ("scaled_tanh", deep, other),
+    ):  # fmt: skip
+        findings = (
+            _forward(learner, op, x, params)
+            or _large(learner, op)
+            or _backward(learner, op, x, params, rng)
+        )
+        if findings:
+            return findings
+    return []
+
+
+def _right(op, x, params):
+    constants = LENET | params if op == "scaled_tanh" else {}
+    return getattr(reference, op)(x, **constants)
+
+
+def _forward(learner, op, x, params):
+    given = "".join(f", {name}={value:.3f}" for name, value in params.items())
+    return compare(
+        f"{op}_forward(x{given})", getattr(learner, f"{op}_forward")(x, **params),
+        _right(op, x, params)[0], wrong=_mistakes(op, x, params), where=f"{op}_forward",
+    )  # fmt: skip
+
+
+def _mistakes(op, x, params):
+    a, s = (LENET | params).values()
+    known = {
+        "sigmoid": [
+            Wrong("GB014", "a falling curve, that of sigmoid(−x)", 1 / (1 + np.exp(x)),
+                  "the sign in the exponent, and which case is for x ≥ 0"),
+        ],
+        "tanh": [],
+        "scaled_tanh": [
+            Wrong("constants-fixed", "amplitude and slope are not used as given",
+                  LENET["amplitude"] * np.tanh(LENET["slope"] * x),
+                  "the parameters, not their default values"),
+            Wrong("slope-missing", "S is missing", a * np.tanh(x), "A tanh(S x)"),
+            Wrong("amplitude-missing", "A is missing", np.tanh(s * x), "A tanh(S x)"),
+            Wrong("slope-outside", "S outside of tanh", a * s * np.tanh(x), "A tanh(S x)"),
+        ],
+    }  # fmt: skip
+    return known[op]
+
+
+def _large(learner, op):
+    """Where exp overflows: the right values, and no warning on the way to them."""
+    name, x = f"{op}_forward", np.array([-1000.0, 1000.0])
+    expected = _right(op, x, {})[0]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = np.asarray(getattr(learner, name)(x))
+    said = [str(warning.message) for warning in caught]
+    if said or not np.isfinite(found).all():
+        where = "an exponent that is positive: take −|x|; np.where computes both of its branches"
+        return [Finding(
+            "overflow", f"{name} overflows at large |x|",
+            f"{name}({x}) = {expected}, no warning", "; ".join([str(found), *said]), where,
+        )]  # fmt: skip
+    return compare(f"{name}({x})", found, expected, where=name)
+
+
+def _backward(learner, op, x, params, rng):
+    def forward(x):
+        return _right(op, x, params)[0]
+
+    def true(g, x):
+        saved = _right(op, x, params)[1]
+        return getattr(reference, f"{op}_backward")(g, saved, (True,))[0]
+
+    def call(g, x):
+        return getattr(learner, f"{op}_backward")(g, x, **params)
+
+    return gradients(
+        learner, f"{op}_backward", forward, [x], true, rng, op=op, params=params, call=call
+    )

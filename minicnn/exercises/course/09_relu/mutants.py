@@ -1,0 +1,47 @@
+"""Mistakes that the checker of this exercise must name."""
+
+from minicnn.exercises.mutants import Mutant, from_catalogue
+
+RELU = "np.maximum(x, 0)"
+LEAKY = "np.where(x > 0, x, negative_slope * x)"
+BACK = "g * (x > 0)"
+LEAKY_BACK = "np.where(x > 0, g, negative_slope * g)"
+NEAR = "np.abs(x) < h"
+
+BY_LIBRARY = """
+import minicnn as mc
+def relu_forward(x):
+    return mc.nn.functional.relu(mc.tensor(x)).numpy()
+"""
+
+BY_DIFFERENCES = """
+def relu_backward(g, x, h=%s):
+    return g * (relu_forward(x + %s) - relu_forward(x - %s)) / (%s)
+"""
+
+MUTANTS = [
+    Mutant("mask-returned", RELU, "(x > 0) * 1.0"),
+    Mutant("other-side", RELU, "np.minimum(x, 0)"),
+    Mutant("absolute-value", RELU, "np.abs(x)"),
+    Mutant("value", RELU, "np.maximum(x, 1)"),
+    Mutant("shape", RELU, "x[x > 0]"),
+    Mutant("GB009", RELU, "np.maximum(x, 0, out=x)"),
+    Mutant("negative-side-missing", LEAKY, "np.maximum(x, 0)"),
+    Mutant("slope-fixed", LEAKY, "np.where(x > 0, x, 0.01 * x)"),
+    Mutant("constant-below", LEAKY, "np.where(x > 0, x, negative_slope)"),
+    Mutant("slope-at-zero", BACK, "g * (x >= 0)"),
+    Mutant("slope-at-zero", BACK, "g * (np.sign(x) + 1) / 2"),
+    Mutant("slope-at-zero", LEAKY_BACK, "np.where(x >= 0, g, negative_slope * g)"),
+    Mutant("slope-at-zero", LEAKY_BACK, "g * ((x > 0) + negative_slope * (x < 0))"),
+    Mutant("ends-counted", NEAR, "np.abs(x) <= h"),
+    Mutant("one-side", NEAR, "x < h"),
+    Mutant("one-side", NEAR, "(x >= 0) & (x < h)"),
+    Mutant("not-inverted", NEAR, "np.abs(x) >= h"),
+    Mutant("library", new=BY_LIBRARY),
+    Mutant("differences", new=BY_DIFFERENCES % ("1e-6", "h", "h", "2 * h")),
+    Mutant("differences", new=BY_DIFFERENCES % ("2**-5", "h", "h", "2 * h")),
+    Mutant("differences", new=BY_DIFFERENCES % ("2**-5", "h", "0", "h")),
+    Mutant("differences", new=BY_DIFFERENCES % ("2**-5", "0", "h", "h")),
+    *from_catalogue("relu", "relu_backward"),
+    *from_catalogue("leaky_relu", "leaky_relu_backward"),
+]

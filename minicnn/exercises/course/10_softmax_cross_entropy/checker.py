@@ -1,0 +1,137 @@
+"""Checks softmax, the cross-entropy at usual and at large logits, and the gradient."""
+
+import numpy as np
+
+from minicnn.exercises.checking import Finding, Wrong, compare, gradients, sizes
+from minicnn.kernels import reference
+
+
+def check(learner, rng):
+    """As many samples as classes first, where a wrong axis runs; then fewer, or more."""
+    samples, classes = sizes(rng, 2, 3, 6)
+    for n, c in ((classes, classes), (samples, classes)):
+        x, target = rng.standard_normal((n, c)), rng.integers(0, c, n)
+        target[1:3] = (target[0] + 1) % c, target[0]  # two labels, and one of them twice
+        findings = (
+            _softmax(learner, x)
+            or _forward(learner, x, target)
+            or _large(learner, x, target)
+            or _backward(learner, x, target, rng)
+        )
+        if findings:
+            return findings
+    return []
+
+
+def _right(x, target):
+    """(losses of the samples, log p, what backward needs), by the reference."""
+    one_hot = np.eye(x.shape[1])[target]
+    losses, saved = reference.softmax_cross_entropy(x, one_hot)
+    return losses, saved.state[0], saved
+
+
+def _softmax(learner, x):
+    e = np.exp(x)
+    wrong = [
+        Wrong("GB039", "softmax along the batch", e / e.sum(axis=0), "a row is a sample: axis=1"),
+        Wrong("normalised-together", "one sum for the whole batch", e / e.sum(),
+              "every row sums to 1: axis=1, keepdims=True"),
+        Wrong("sum-transposed", "each row is divided by another row's sum",
+              lambda: e / e.sum(axis=1), "keepdims=True, so that the sums are (N, 1)"),
+        Wrong("not-normalised", "exp(x) is not divided by its sum", e, "exp(x)/s"),
+        Wrong("log-returned", "the logarithm of softmax", np.log(e / e.sum(axis=1, keepdims=True)),
+              "exp of it"),
+    ]  # fmt: skip
+    p = e / e.sum(axis=1, keepdims=True)
+    return compare("softmax(x)", learner.softmax(x), p, wrong=wrong, axes="(N, C)", where="softmax")
+
+
+def _forward(learner, x, target):
+    losses, log_p, _ = _right(x, target)
+    n, c = x.shape
+    rows, name = np.arange(n), "softmax_cross_entropy_forward"
+    twice = _right(np.exp(log_p), target)[0]
+    wrong = [
+        Wrong("GB014", "the sum of the losses, not their mean", losses.sum(), "the mean over n"),
+        Wrong("not-averaged", "a loss per sample, not their mean", losses, "the mean over n"),
+        Wrong("mean-over-classes", "divided by N C", losses.sum() / (n * c), "the mean over n"),
+        Wrong("all-classes", "the mean over all classes", -log_p.mean(), "the true class alone"),
+        Wrong("sign-missing", "the sign is missing", -losses.mean(), "−log p"),
+        Wrong("log-missing", "p in place of log p", -np.exp(-losses).mean(), "−log p"),
+        Wrong("GB037", "whole columns in place of one entry a row", -log_p[:, target].mean(),
+              "p[np.arange(N), target]"),
+        Wrong("GB038", "the label is off by one", -log_p[rows, target - 1].mean(),
+              "classes are counted from 0"),
+        Wrong("GB040", "softmax twice", twice.mean(), "x are logits; softmax comes once"),
+    ]  # fmt: skip
+    found = getattr(learner, name)(x, target)
+    return compare(f"{name}(x, target)", found, losses.mean(), wrong=wrong, where=name)
+
+
+def _large(learner, x, target):
+    """Logits at which exp overflows, one row is far above another, or p becomes 0."""
+    steps = x + 2000 * np.arange(len(x))[:, None]
+    overflow = "overflow", "softmax overflows", "z = x − the largest logit of each row"
+    for_all = (
+        "one-shift-for-all", "the same number is subtracted from all rows",
+        "the largest logit of each row; here each row is 2000 above the row before",
+    )  # fmt: skip
+    for (code, title, where), large in (
+        (overflow, x + 1000),
+        (for_all, steps),
+        (overflow, 1e4 * x / abs(x).max()),
+    ):
+        shown = "[" + " ".join(f"{v:.0f}" for v in large[0]) + "]"
+        p = learner.softmax(large)
+        if not np.allclose(np.sum(p, axis=1), 1):  # nan and inf among them
+            return [Finding(code, title, "rows that sum to 1", f"{p[0]} for logits {shown}", where)]
+        findings = compare(
+            f"softmax(x) for x[0] = {shown}", p, np.exp(_right(large, target)[1]), axes="(N, C)",
+            where="softmax",
+        ) or _large_loss(learner, large, target, shown)  # fmt: skip
+        if findings:
+            return findings
+    return []
+
+
+def _large_loss(learner, x, target, shown):
+    name, where = "softmax_cross_entropy_forward", "log p = z − log Σ exp(z), not log of p"
+    found = getattr(learner, name)(x, target)
+    expected = _right(x, target)[0].mean()
+    if np.isinf(found):
+        told = f"{expected:.6g} for logits like {shown}", f"{found}"
+        return [Finding("log-of-zero", "the logarithm of a p that is 0", *told, where)]
+    # finite, right at usual logits and wrong here: log(p + 1e-12), or p clipped
+    wrong = [Wrong("log-clipped", "p is kept away from 0 by a small number", found, where)]
+    return compare(f"{name} for x[0] = {shown}", found, expected, wrong=wrong, where=where)
+
+
+def _backward(learner, x, target, rng):
+    name = "softmax_cross_entropy_backward"
+
+    def forward(x, target):
+        return _right(x, target)[0].mean()
+
+    def true(g, x, target):
+        each = np.full(len(x), g / len(x))
+        saved = _right(x, target)[2]
+        return reference.softmax_cross_entropy_backward(each, saved, (True, False))
+
+    def call(g, x, target):
+        dx = getattr(learner, name)(g, x, target)
+        return dx if isinstance(dx, tuple) else (dx, None)  # (dx, None) is right too
+
+    return gradients(
+        learner, name, forward, [x, target], true, rng, op="softmax_cross_entropy", call=call
+    ) or _large_backward(learner, name, x, target)
+
+
+def _large_backward(learner, name, x, target):
+    large = 1e4 * x / abs(x).max()
+    dx = getattr(learner, name)(1.0, large, target)
+    dx = dx[0] if isinstance(dx, tuple) else dx
+    if not np.isfinite(dx).all():
+        where = f"{name}: softmax without overflow, here as well"
+        return [Finding("overflow", f"{name} overflows", "finite numbers", str(dx[0]), where)]
+    expected = (np.exp(_right(large, target)[1]) - np.eye(x.shape[1])[target]) / len(x)
+    return compare(f"{name} at large logits", dx, expected, axes="(N, C)", where=name)

@@ -1,0 +1,62 @@
+"""Mistakes that the checker of this exercise must name."""
+
+from minicnn.exercises.mutants import Mutant, from_catalogue
+
+P = "return np.exp(log_softmax(x))"
+LOSS = "-log_softmax(x)[rows, target].mean()"
+SHIFT = "x - x.max(axis=1, keepdims=True)"
+DX = "return g * p / len(x)"
+
+BY_LIBRARY = """
+import minicnn as mc
+def softmax_cross_entropy_forward(x, target):
+    return mc.nn.functional.cross_entropy(mc.tensor(x), mc.tensor(target)).item()
+"""
+
+BY_DIFFERENCES = """
+def softmax_cross_entropy_backward(g, x, target, h=1e-5):
+    dx = np.zeros(x.shape)
+    for i in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[i] += h
+        down[i] -= h
+        slope = softmax_cross_entropy_forward(up, target)
+        dx[i] = g * (slope - softmax_cross_entropy_forward(down, target)) / (2 * h)
+    return dx
+"""
+
+OWN_SOFTMAX = """
+def softmax_cross_entropy_backward(g, x, target):
+    p = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    return g * (p - np.eye(x.shape[1])[target]) / len(x)
+"""
+
+MUTANTS = [
+    Mutant("GB039", P, "e = np.exp(x - x.max()); return e / e.sum(axis=0)"),
+    Mutant("normalised-together", P, "e = np.exp(x - x.max()); return e / e.sum()"),
+    Mutant("sum-transposed", P, "e = np.exp(x); return e / e.sum(axis=1)"),
+    Mutant("not-normalised", P, "return np.exp(x)"),
+    Mutant("log-returned", P, "return log_softmax(x)"),
+    Mutant("value", P, "e = np.exp(x - 1); return e / (1 + e.sum(axis=1, keepdims=True))"),
+    Mutant("overflow", SHIFT, "x"),
+    Mutant("overflow", SHIFT, "x - x.mean(axis=1, keepdims=True)"),
+    Mutant("one-shift-for-all", SHIFT, "x - x.max()"),
+    Mutant("GB009", SHIFT, "np.subtract(x, x.max(axis=1, keepdims=True), out=x)"),
+    Mutant("log-of-zero", LOSS, "-np.log(softmax(x)[rows, target]).mean()"),
+    Mutant("log-clipped", LOSS, "-np.log(softmax(x)[rows, target] + 1e-12).mean()"),
+    Mutant("log-clipped", LOSS, "-np.log(softmax(x).clip(1e-15, 1)[rows, target]).mean()"),
+    Mutant("GB014", LOSS, "-log_softmax(x)[rows, target].sum()"),
+    Mutant("not-averaged", LOSS, "-log_softmax(x)[rows, target]"),
+    Mutant("mean-over-classes", LOSS, "-log_softmax(x)[rows, target].sum() / x.size"),
+    Mutant("all-classes", LOSS, "-log_softmax(x).mean()"),
+    Mutant("sign-missing", LOSS, "log_softmax(x)[rows, target].mean()"),
+    Mutant("log-missing", LOSS, "-softmax(x)[rows, target].mean()"),
+    Mutant("GB037", LOSS, "-log_softmax(x)[:, target].mean()"),
+    Mutant("GB038", LOSS, "-log_softmax(x)[rows, target - 1].mean()"),
+    Mutant("GB040", LOSS, "-log_softmax(softmax(x))[rows, target].mean()"),
+    Mutant("overflow", new=OWN_SOFTMAX),
+    Mutant("GB003", DX, "g * p / len(x)"),
+    Mutant("library", new=BY_LIBRARY),
+    Mutant("differences", new=BY_DIFFERENCES),
+    *from_catalogue("softmax_cross_entropy", "softmax_cross_entropy_backward"),
+]

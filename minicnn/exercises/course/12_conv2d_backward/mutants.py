@@ -1,0 +1,49 @@
+"""Mistakes that the checker of this exercise must name."""
+
+from minicnn.exercises.mutants import Mutant, from_catalogue
+
+DX = "dxp[n, :, rows, columns] += g[n, o, i, j] * weight[o]"
+DW = "dweight[o] += g[n, o, i, j] * window"
+
+BY_LIBRARY = """
+import minicnn as mc
+def conv2d_backward(g, x, weight, bias, **how):
+    inputs = [mc.tensor(a, requires_grad=True) for a in (x, weight, bias)]
+    mc.nn.functional.conv2d(*inputs, **how).backward(mc.tensor(g))
+    return tuple(a.grad.numpy() for a in inputs)
+"""
+
+BY_DIFFERENCES = """
+def conv2d_backward(g, x, weight, bias, stride=1, padding=0):
+    inputs, gradients = (x, weight, bias), []
+    for a in inputs:
+        da = np.zeros(a.shape)
+        for k in np.ndindex(a.shape):
+            up = a.copy()
+            up[k] += 1
+            moved = [up if b is a else b for b in inputs]
+            da[k] = (g * (conv2d(*moved) - conv2d(*inputs))).sum()
+        gradients.append(da)
+    return gradients
+
+def conv2d(x, weight, bias):
+    return np.zeros(1)
+"""
+
+MUTANTS = [
+    Mutant("GB044", DX, "dxp[n, :, rows, columns] = g[n, o, i, j] * weight[o]"),
+    Mutant("GB044", DW, "dweight[o] = g[n, o, i, j] * window"),
+    Mutant("GB045", DX, "dxp[n, :, rows, columns] += g[n, o, i, j] * weight[o, :, ::-1, ::-1]"),
+    Mutant("GB001", DX, "dxp[n, :, rows, columns] += weight[o]"),
+    Mutant("GB050", "rows = slice(i * sh, i * sh + kh)", "rows = slice(i, i + kh)"),
+    Mutant("GB050", "columns = slice(j * sw, j * sw + kw)", "columns = slice(j, j + kw)"),
+    Mutant("GB050", "= pair(stride), pair(padding)", "= (1, 1), pair(padding)"),
+    Mutant("GB009", "xp = np.pad(", "weight *= 2; xp = np.pad("),
+    Mutant("library", new=BY_LIBRARY),
+    Mutant("differences", new=BY_DIFFERENCES),
+    *from_catalogue(
+        "conv2d", "conv2d_backward",
+        # no dilation and no groups here; float64 is right where the inputs are float64
+        skip=["GB052", "GB053", "dx gathered in float64"],
+    ),
+]  # fmt: skip

@@ -1,0 +1,77 @@
+"""Mistakes that the checker of this exercise must name."""
+
+from minicnn.exercises.mutants import Mutant, from_catalogue
+
+ADD = "padded[:, :, rows, v : v + sw * ow : sw] += six[:, :, u, v]"
+CROP = "padded[:, :, ph : ph + h, pw : pw + w]"
+SIX = "columns.reshape(n, c, kh, kw, oh, ow)"
+COUNTS = "col2im(ones, output_size, kernel_size, stride, padding)[0, 0]"
+BACKWARD = "return col2im(g, x.shape[2:], kernel_size, stride, padding)"
+
+BY_WINDOWS = """for i, j in np.ndindex(oh, ow):
+                padded[:, :, i * sh + u, j * sw + v] = six[:, :, u, v, i, j]"""
+
+ONE_WINDOW_AFTER_THE_OTHER = """
+    for i, j in np.ndindex(oh, ow):
+        padded[:, :, i * sh : i * sh + kh, j * sw : j * sw + kw] = six[..., i, j]
+    return """
+
+BY_LIBRARY = """
+import minicnn as mc
+def col2im(columns, output_size, kernel_size, stride=(1, 1), padding=(0, 0)):
+    fold = mc.nn.functional.fold
+    return fold(mc.tensor(columns), output_size, kernel_size, padding=padding,
+                stride=stride).numpy()
+"""
+
+BY_DIFFERENCES = """
+def gathered(x, kernel_size, stride, padding):
+    (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
+    x = np.pad(x, [(0, 0), (0, 0), (ph, ph), (pw, pw)])
+    oh, ow = (x.shape[2] - kh) // sh + 1, (x.shape[3] - kw) // sw + 1
+    parts = [x[:, :, i * sh : i * sh + kh, j * sw : j * sw + kw].reshape(len(x), -1)
+             for i in range(oh) for j in range(ow)]
+    return np.stack(parts, axis=2)
+def im2col_backward(g, x, kernel_size, stride=(1, 1), padding=(0, 0)):
+    dx = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        moved = x.copy()
+        moved[place] += 1e-3
+        change = (gathered(moved, kernel_size, stride, padding)
+                  - gathered(x, kernel_size, stride, padding))
+        dx[place] = (g * change).sum() / 1e-3
+    return dx
+"""
+
+MUTANTS = [
+    Mutant("GB044", ADD, ADD.replace("+=", "=")),
+    Mutant("GB044", ADD, BY_WINDOWS),
+    Mutant("GB044", f"\n    return {CROP}", f"\n{ONE_WINDOW_AFTER_THE_OTHER}{CROP}"),
+    Mutant("divided-by-counts", f"return {CROP}",
+           "counts = np.zeros((h + 2 * ph, w + 2 * pw))\n    for i, j in np.ndindex(oh, ow):\n"
+           "        counts[i * sh : i * sh + kh, j * sw : j * sw + kw] += 1\n"
+           f"    return (padded / np.maximum(counts, 1)){CROP.removeprefix('padded')}"),
+    Mutant("GB048", CROP, "padded"),
+    Mutant("GB048", CROP, "padded[:, :, :h, :w]"),
+    Mutant("GB048", CROP, "padded[:, :, pw : pw + h, ph : ph + w]"),
+    Mutant("GB050", "sh * oh, sh)\n            padded[:, :, rows, v : v + sw * ow : sw]",
+           "oh)\n            padded[:, :, rows, v : v + ow]"),
+    Mutant("GB055", SIX, "columns.reshape(n, kh, kw, c, oh, ow).transpose(0, 3, 1, 2, 4, 5)"),
+    Mutant("GB047", SIX, "columns.reshape(n, c, kw, kh, oh, ow).swapaxes(2, 3)"),
+    Mutant("GB045", SIX, f"{SIX}[:, :, ::-1, ::-1]"),
+    Mutant("windows-by-columns", SIX, "columns.reshape(n, c, kh, kw, ow, oh).swapaxes(4, 5)"),
+    Mutant("value", ADD, ADD.replace("six", "2 * six")),
+    Mutant("shape", f"return {CROP}", f"return {CROP}[0]"),
+    Mutant("counts-with-border", f"return {COUNTS}",
+           "p, q = padding\n    whole = (h + 2 * p, w + 2 * q)\n"
+           "    return col2im(ones, whole, kernel_size, stride)[0, 0]"),
+    Mutant("covered-or-not", COUNTS, f"({COUNTS} > 0) * 1.0"),
+    Mutant("entries-of-window", COUNTS, "np.full(output_size, kh * kw)"),
+    Mutant("four-axes", COUNTS, COUNTS.removesuffix("[0, 0]")),
+    Mutant("GB009", BACKWARD, f"g *= 2\n    {BACKWARD}"),
+    Mutant("GB002", BACKWARD, BACKWARD.replace("col2im", "-col2im")),
+    Mutant("library", new=BY_LIBRARY),
+    Mutant("differences", new=BY_DIFFERENCES),
+    # no dilation in this exercise
+    *from_catalogue("im2col", "im2col_backward", skip=["GB052"]),
+]  # fmt: skip

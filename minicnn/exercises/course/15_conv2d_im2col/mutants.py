@@ -1,0 +1,79 @@
+"""Mistakes that the checker of this exercise must name."""
+
+from minicnn.exercises.mutants import Mutant, from_catalogue
+
+SIGNATURE = "x, weight, bias, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1"
+BIAS = "y + bias[:, None, None]"
+MADE = "(rows @ columns).reshape(n, o, oh, ow)  # (N, groups, O/groups, L)"
+ADD = "tap += columns[:, :, k]  # a view: this changes padded"
+CROP = "padded[:, :, ph : ph + h, pw : pw + w]"
+FORWARD = '''"""Every window times every filter of its group: (N, O, oh, ow)."""'''
+
+BY_LIBRARY = f"""
+import minicnn as mc
+def conv2d_forward({SIGNATURE}):
+    x, weight, bias = map(mc.tensor, (x, weight, bias))
+    conv2d = mc.nn.functional.conv2d
+    return conv2d(x, weight, bias, stride, padding, dilation, groups).numpy()
+"""
+
+BY_DIFFERENCES = f"""
+def conv2d_backward(g, {SIGNATURE}):
+    def loss(*inputs):
+        return (g * conv2d_forward(*inputs, stride, padding, dilation, groups)).sum()
+    def slope(k, i):
+        up, down = [[a.copy() for a in (x, weight, bias)] for _ in range(2)]
+        up[k][i] += 1e-4
+        down[k][i] -= 1e-4
+        return (loss(*up) - loss(*down)) / 2e-4
+    return tuple(np.array([slope(k, i) for i in np.ndindex(a.shape)]).reshape(a.shape)
+                 for k, a in enumerate((x, weight, bias)))
+"""
+
+BY_COMPLEX_STEP = f"""
+def conv2d_backward(g, {SIGNATURE}):
+    gradients = []
+    for k, a in enumerate((x, weight, bias)):
+        d = np.zeros(a.shape)
+        for i in np.ndindex(a.shape):
+            inputs = [x, weight, bias]
+            inputs[k] = a.astype(complex)
+            inputs[k][i] += 1e-30j
+            d[i] = (g * conv2d_forward(*inputs, stride, padding, dilation, groups)).sum().imag
+        gradients.append(d / 1e-30)
+    return tuple(gradients)
+"""
+
+MUTANTS = [
+    Mutant("bias-missing", BIAS, "y"),
+    Mutant("bias-per-column", BIAS, "y + bias"),
+    Mutant("kernel-flipped", FORWARD, f"{FORWARD}\n    weight = weight[:, :, ::-1, ::-1]"),
+    Mutant("kernel-swapped", FORWARD,
+           f"{FORWARD}\n    weight = weight.swapaxes(2, 3).reshape(weight.shape)"),
+    Mutant("channels-swapped", FORWARD,
+           f"{FORWARD}\n    if groups == 1:\n        weight = weight.swapaxes(0, 1)"),
+    Mutant("rows-channels-last", FORWARD,
+           f"{FORWARD}\n    weight = weight.transpose(0, 2, 3, 1).reshape(weight.shape)"),
+    Mutant("axes-mixed", MADE,
+           "(rows @ columns).swapaxes(2, 3).reshape(n, o, oh, ow)"),
+    Mutant("windows-by-columns", MADE,
+           "(rows @ columns).reshape(n, o, ow, oh).swapaxes(2, 3).reshape(n, o, oh, ow)"),
+    Mutant("group-0-only", MADE, "(rows[:1] @ columns).reshape(n, o, oh, ow)"),
+    Mutant("stride-swapped", FORWARD, f"{FORWARD}\n    stride = stride[::-1]"),
+    Mutant("padding-swapped", FORWARD, f"{FORWARD}\n    padding = padding[::-1]"),
+    Mutant("stride-ignored", FORWARD, f"{FORWARD}\n    stride = (1, 1)"),
+    Mutant("padding-ignored", FORWARD, f"{FORWARD}\n    padding = (0, 0)"),
+    Mutant("dilation-ignored", FORWARD, f"{FORWARD}\n    dilation = (1, 1)"),
+    Mutant("value", BIAS, "2 * y + bias[:, None, None]"),
+    Mutant("shape", BIAS, f"({BIAS}).reshape(n, o, oh * ow)"),
+    Mutant("GB044", ADD, "tap[...] = columns[:, :, k]"),
+    Mutant("GB048", CROP, "padded"),
+    Mutant("GB048", CROP, "padded[:, :, :h, :w]"),
+    Mutant("GB018", ".sum(axis=0)  # like rows", ".mean(axis=0)  # like rows"),
+    Mutant("GB009", "    dcolumns = (", "    weight *= 0.9\n    dcolumns = ("),
+    Mutant("library", new=BY_LIBRARY),
+    Mutant("differences", new=BY_DIFFERENCES),
+    Mutant("differences", new=BY_COMPLEX_STEP),
+    # float64 is right here, where the inputs are float64 too
+    *from_catalogue("conv2d", "conv2d_backward", skip=["dx gathered in float64"]),
+]  # fmt: skip

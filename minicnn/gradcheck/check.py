@@ -1,0 +1,173 @@
+"""check_backward: a backward written by hand, compared with numeric derivatives of its forward.
+
+The pair are plain functions of arrays.  What is measured is in examination.py, how in
+differences.py, what is asked besides in environment.py, the naming of mistakes in diagnosis/.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+from .environment import Check
+from .examination import Examination
+from .report import Report
+from .subject import Broken, Subject, picked
+
+
+def examine(examination: Examination, op: str | None = None, params: Any = None) -> Report:
+    """Runs an examination and diagnoses what is wrong."""
+    try:
+        examination.run()
+    except Broken as broken:
+        return failed(str(broken), checks=examination.checks)
+    report = Report(examination.reports, examination.checks, examination.directions)
+    _describe(examination, report)
+    if op is not None or not report.ok:
+        from .diagnosis import diagnose
+
+        diagnose(examination, report, op, params or {})
+    return report
+
+
+def _describe(examination: Examination, report: Report) -> None:
+    """Notes about what was met on the way, and the worst entries at other steps."""
+    for r in report.inputs:
+        if r.kinks.any():
+            report.notes.append(
+                f"{int(r.kinks.sum())} entries of {r.name} lie on a kink (ReLU at 0, a tie of "
+                "maxima); there any value between the slopes to the left and to the right is right"
+            )
+        if r.unjudged:
+            report.notes.append(
+                f"{r.unjudged} entries of {r.name} have no finite derivative and were not judged"
+            )
+        if not r.ok and r.comparable and r.worst(1):
+            r.steps = examination.over_steps(r)
+    _exactness(examination, report)
+    if examination.unit > 1e-10:
+        report.notes.append(
+            f"forward is exact to {examination.unit:.0e} only, as float32 is (GB010), so the "
+            "differences are too: what they can see is coarser"
+        )
+    if examination.ones:
+        report.notes.append(
+            "upstream='ones' cannot see a g that is ignored, a transpose or reshape mixed up, a "
+            "softmax or batch norm gradient that is 0: leave it out"
+        )
+
+
+def _exactness(examination: Examination, report: Report) -> None:
+    """Says so where a right gradient has only as many digits as differences have."""
+    first = report.directions[0] if report.directions else None
+    if first is None or first.exact is None or not report.ok:
+        return
+    off = abs(first.analytic - first.exact)
+    size = max(abs(first.exact), examination.natural)
+    if 1e-11 * size < off - 30 * examination.natural:
+        report.notes.append(
+            f"the complex step, which is exact, differs by {off / size:.0e}: a gradient by "
+            "differences is as coarse"
+        )
+
+
+def failed(sentence: str, code: str | None = None, checks: Sequence[Check] = ()) -> Report:
+    """The report on functions that could not be compared at all."""
+    from .diagnosis import from_checks
+
+    report = Report([], [*checks, Check("the functions can be called", False, sentence, code)], [])
+    report.diagnosis = from_checks(report)
+    return report
+
+
+def check_backward(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    inputs: Sequence[Any],
+    *,
+    wrt: int | Sequence[int] | None = None,
+    op: str | None = None,
+    params: dict[str, Any] | None = None,
+    upstream: Any = None,
+    seed: int = 0,
+) -> Report:
+    """Checks a backward pass written in plain NumPy, and says what is wrong with it.
+
+    Parameters
+    ----------
+    forward
+        forward(*inputs) returns an array (or a number, or a tuple of arrays).
+    backward
+        backward(g, *inputs) returns dL/d(input) for each input, given g = dL/dy of y's shape; just
+        the array where there is one input; None where no gradient is wanted.
+    inputs
+        The arrays, and whatever else the functions take (labels, sizes).
+    wrt
+        The inputs to check; by default all of floating type.
+    op
+        A known operation that forward is meant to be, as "conv2d"; see `bugs.OPERATIONS`.  It
+        sharpens the diagnosis, and forward is compared with it.
+    params
+        The operation's stride, padding and so on.
+    upstream
+        g: by default random; an array; or "ones", the usual weak check.
+    seed
+        Of all random choices.
+
+    Returns
+    -------
+    Report
+        True if all is right.  A wrong gradient never raises.
+
+    Raises
+    ------
+    ArgumentError
+        For arguments that make no sense, such as an operation nobody knows.
+    """
+    listed = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
+    chosen, operation = picked(listed, wrt), _known(op)
+    names = list(operation.inputs) if operation is not None else _names(forward)
+    names += [f"input {i}" for i in range(len(names), len(listed))]
+    try:
+        subject = Subject(forward, backward, listed, chosen, names)
+    except Broken as broken:
+        return failed(str(broken))
+    if not any(subject.floating):
+        sentence = f"forward returned {subject.y[0].dtype} for inputs of floating type"
+        return failed(f"{sentence}: a small step is rounded away, and no gradient is left", "GB011")
+    name = operation.name if operation is not None else None
+    return examine(Examination(subject, upstream, seed), name, params)
+
+
+def _known(op: str | None) -> Any:
+    """The operation of that name, or an error that lists them."""
+    if op is None:
+        return None
+    from .bugs import ALIASES, OPERATIONS
+
+    found = OPERATIONS.get(ALIASES.get(op, op))
+    if found is None:
+        raise ArgumentError(f"op={op!r} is not known; use one of {', '.join(OPERATIONS)}")
+    return found
+
+
+def _names(forward: Callable) -> list[str]:
+    """The names of forward's arguments, where it has them."""
+    import inspect
+
+    try:
+        parameters = inspect.signature(forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in parameters if p.kind in kinds]
+
+
+def assert_gradients(
+    forward: Callable[..., Any], backward: Callable[..., Any], inputs: Sequence[Any], **how: Any
+) -> None:
+    """check_backward for tests: raises AssertionError with the whole report."""
+    report = check_backward(forward, backward, inputs, **how)
+    if not report.ok:
+        raise AssertionError(f"the gradient is wrong\n{report}")

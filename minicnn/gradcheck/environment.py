@@ -1,0 +1,326 @@
+"""What is asked of any backward pass before its numbers: repeatable, linear in g, no side effects.
+
+Each function returns Checks; one that is not ok is a mistake even where the gradient at hand comes
+out right.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .differences import tied_direction
+from .subject import Broken, Subject
+
+Array = Any  # numpy.ndarray
+SAME = 1e-9  # results that should be the same may differ by this, relative to the largest
+
+
+@dataclass
+class Check:
+    """One question about the functions, and its answer in a sentence where there is one to give."""
+
+    name: str
+    ok: bool
+    text: str = ""
+    code: str | None = None  # of the mistake it shows
+    sure: float = 0.97  # how surely it is that mistake
+
+
+def distance(a: Any, b: Any, least: float = 0.0) -> float:
+    """The largest |a - b| over the largest |a| or |b|, or over `least` if they are smaller.
+
+    0 if both are None, infinite if one is, or has another shape.
+    """
+    if a is None or b is None or np.shape(a) != np.shape(b):
+        return 0.0 if a is None and b is None else np.inf
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    known = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(np.isnan(a), np.isnan(b)):
+        return np.inf
+    if not known.any():
+        return 0.0
+    scale = max(float(np.abs(a[known]).max()), float(np.abs(b[known]).max()), least)
+    return float(np.abs(a[known] - b[known]).max()) / scale if scale else 0.0
+
+
+def _bits(arrays: list[Any]) -> list[Any]:
+    return [x.tobytes() if isinstance(x, np.ndarray) else None for x in arrays]
+
+
+def of_forward(subject: Subject) -> list[Check]:
+    """Whether forward leaves its inputs alone, repeats itself, and returns memory of its own."""
+    inputs = subject.fresh()
+    before = _bits(inputs)
+    first = subject.outputs(inputs)
+    kept = [y.copy() for y in first]
+    changed = [subject.names[i] for i, b in enumerate(_bits(inputs)) if b != before[i]]
+    checks = [
+        Check(
+            "forward leaves its inputs alone", not changed,
+            f"forward changed {' and '.join(changed)} in place" if changed else "",
+            "GB009" if changed else None,
+        )
+    ]  # fmt: skip
+    again = subject.outputs(subject.fresh())
+    apart = max((distance(a, b) for a, b in zip(kept, again, strict=True)), default=0)
+    repeats = apart <= SAME
+    text = f"two calls on the same inputs differ by {apart:.2g} of the largest output"
+    checks.append(
+        Check("forward repeats itself", repeats, "" if repeats else text, _if(repeats, "GB012"))
+    )
+    if repeats:
+        checks.append(_own_outputs(subject, first, kept))
+    return checks
+
+
+def _if(ok: bool, code: str | None) -> str | None:
+    return None if ok else code
+
+
+def _own_outputs(subject: Subject, first: list[Array], kept: list[Array]) -> Check:
+    moved = subject.fresh()
+    for i in subject.wrt:
+        moved[i] = np.asarray(moved[i] * 0.5 + 0.125, moved[i].dtype)
+    try:
+        subject.outputs(moved)
+    except Broken:  # the inputs' values were essential
+        return Check("forward returns memory of its own", True)
+    same = all(distance(a, b) == 0 for a, b in zip(first, kept, strict=True))
+    text = "an output changed when forward was called again: it is a buffer that is used twice"
+    return Check(
+        "forward returns memory of its own", same, "" if same else text, _if(same, "GB008")
+    )
+
+
+class Backward:
+    """Questions about backward; `gradients` is its answer at g."""
+
+    def __init__(
+        self, subject: Subject, g: list[Array], rng: np.random.Generator, unit: float
+    ) -> None:
+        self.subject, self.g, self.rng = subject, g, rng
+        self.checks: list[Check] = []
+        self.natural = self._natural()
+        self.same = [max(SAME, 1e3 * unit)] * len(subject.wrt)
+        self._first()
+        self.repeats = all(c.ok for c in self.checks if c.name == "backward repeats itself")
+        self.wobble = self._wobble(unit)
+
+    def _natural(self) -> float:
+        """|<g, y>| over |x|: a gradient far below that is zero but for rounding."""
+        pairs = zip(self.g, self.subject.y, strict=True)
+        total = sum(float(np.abs(g * y)[np.isfinite(y)].sum()) for g, y in pairs if g is not None)
+        return total / max(1.0, *(_largest(self.subject.inputs[i]) for i in self.subject.wrt))
+
+    def _call(self, g: list[Array], inputs: list[Any] | None = None) -> list[Any]:
+        inputs = self.subject.fresh() if inputs is None else inputs
+        found = self.subject.gradients([_copy(a) for a in g], inputs)
+        return [_copy(a) for a in found]
+
+    def _say(
+        self, name: str, ok: bool, text: str, code: str | None = None, sure: float = 0.97
+    ) -> None:
+        self.checks.append(Check(name, ok, "" if ok else text, _if(ok, code), sure))
+
+    def _named(self, where: list[int]) -> str:
+        names = ["d" + self.subject.names[self.subject.wrt[k]] for k in where]
+        return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
+
+    def _is(self, where: list[int]) -> str:
+        return f"{self._named(where)} {'are' if len(where) > 1 else 'is'}"
+
+    def _apart(self, one: list[Any], other: list[Any]) -> list[int]:
+        """In which of the gradients two results differ."""
+        apart, least = [], 1e-4 * self.natural
+        for k, (a, b, base) in enumerate(zip(one, other, self.gradients, strict=True)):
+            if a is not None and b is not None and a.shape == b.shape == base.shape:
+                a, b = (np.where(np.isfinite(base), c, 0) for c in (a, b))  # inf - inf says nothing
+            if distance(a, b, least) > self.same[k]:
+                apart.append(k)
+        return apart
+
+    def _wobble(self, unit: float) -> list[Any]:
+        """How much each gradient moves when the inputs move by a rounding error.
+
+        An ill-conditioned gradient is right with an error as large as this.  Equal numbers are
+        moved alike, so that ties stay ties; and more than a thousandth is no rounding.
+        """
+        s, gradients = self.subject, self.gradients
+        result: list[Any] = [None if a is None else np.zeros(a.shape) for a in gradients]
+        for _ in range(2 if self.repeats else 0):
+            inputs = s.fresh()
+            moves = tied_direction([inputs[i] for i in s.wrt], self.rng, move_zeros=False)
+            for i, move in zip(s.wrt, moves, strict=True):
+                relative = move / np.maximum(1, np.abs(inputs[i]))
+                inputs[i] = np.asarray(inputs[i] * (1 + 4 * unit * relative), inputs[i].dtype)
+            for k, b in enumerate(self._call(self.g, inputs)):
+                result[k] = _farther(result[k], gradients[k], b)
+        for k, w in enumerate(result):
+            if w is not None and _largest(w):
+                self.same[k] += 10 * _largest(w) / _largest(gradients[k])
+        return result
+
+    def _first(self) -> None:
+        """Calls it twice: does it change its arguments, repeat itself, keep what it returned?"""
+        s, g, inputs = self.subject, [_copy(a) for a in self.g], self.subject.fresh()
+        before, g_before = _bits(inputs), _bits(g)
+        found = s.gradients(g, inputs)
+        changed = [s.names[i] for i, b in enumerate(_bits(inputs)) if b != before[i]]
+        changed += ["g"] if _bits(g) != g_before else []
+        self._say(
+            "backward leaves its arguments alone", not changed,
+            f"backward changed {' and '.join(changed)} in place", "GB009",
+        )  # fmt: skip
+        kept = self.gradients = [_copy(a) for a in found]
+        again = self._call(self.g)
+        apart = self._apart(kept, again)
+        text = f"a second call with the same arguments gives another {self._named(apart)}"
+        grown = bool(apart) and self._grows(kept, again)
+        if grown:
+            text = f"each further call adds the same to {self._named(apart)}: nothing resets it"
+        self._say("backward repeats itself", not apart, text, "GB007" if grown else None)
+        if not apart and not changed:
+            self._call([_scaled(a, 3.0) for a in self.g])
+            lost = self._apart(kept, found)
+            self._say(
+                "returned gradients stay as they are", not lost,
+                f"{self._named(lost)} changed after it was returned, when backward was called with "
+                "another g: both calls fill the same memory", "GB008",
+            )  # fmt: skip
+
+    def _grows(self, first: list[Any], second: list[Any]) -> bool:
+        """Whether a third call adds what the second added."""
+        third = self._call(self.g)
+        steps = [_sum(b, _scaled(a, -1.0)) for a, b in zip(first, second, strict=True)]
+        more = [_sum(c, _scaled(b, -1.0)) for b, c in zip(second, third, strict=True)]
+        return all(distance(a, b) < 1e-6 for a, b in zip(steps, more, strict=True))
+
+    def ask_all(self) -> list[Check]:
+        """The remaining questions, which take a backward that repeats itself."""
+        self._types()
+        if not self.repeats:
+            return self.checks
+        for question in (self._linear, self._memory_order):
+            try:
+                question()
+            except Broken as broken:
+                self._say("backward takes any g", False, f"with another g, {broken}")
+        return self.checks
+
+    def _linear(self) -> None:
+        """bwd(0) = 0, bwd(2g) = 2 bwd(g), bwd(g) + bwd(k) = bwd(g + k)."""
+        a = self.gradients
+        zero = self._call([_scaled(x, 0.0) for x in self.g])
+        at_zero = [
+            k for k, z in enumerate(zero) if z is not None and _largest(z) > SAME * _largest(a[k])
+        ]
+        twice = self._call([_scaled(x, 2.0) for x in self.g])
+        ignored = [k for k in at_zero if distance(twice[k], a[k]) < SAME]
+        text = f"{self._is(at_zero)} not 0 when g is 0"
+        if ignored:
+            text = f"{self._is(ignored)} the same when g is doubled, and when g is 0"
+        self._say("bwd(0) = 0", not at_zero, text, "GB001", 0.97 if ignored else 0.6)
+        apart = [k for k in self._apart([_scaled(x, 2.0) for x in a], twice) if k not in at_zero]
+        self._say("bwd(2g) = 2 bwd(g)", not apart, f"{self._is(apart)} not doubled with g")
+        other = [
+            None if x is None else self.rng.standard_normal(x.shape).astype(x.dtype) for x in self.g
+        ]
+        both = self._call([_sum(x, y) for x, y in zip(self.g, other, strict=True)])
+        added = [_sum(x, y) for x, y in zip(a, self._call(other), strict=True)]
+        apart = [k for k in self._apart(added, both) if k not in at_zero]
+        self._say(
+            "bwd(g) + bwd(k) = bwd(g + k)", not apart,
+            f"{self._is(apart)} not additive in g: it looks at g's values or its sign",
+        )  # fmt: skip
+
+    def _memory_order(self) -> None:
+        """The same numbers in another order in memory are the same g and the same inputs."""
+        apart = self._apart(self.gradients, self._in_order(lambda x: x, _strided))
+        self._say(
+            "a non-contiguous g is the same g", not apart,
+            f"{self._is(apart)} different when g lies otherwise in memory: something reads the "
+            "memory, not the array (order='K', as_strided, view)",
+        )  # fmt: skip
+        apart = self._apart(self.gradients, self._in_order(_strided, lambda x: x))
+        self._say(
+            "non-contiguous inputs are the same inputs", not apart,
+            f"{self._is(apart)} different when the inputs lie otherwise in memory",
+        )  # fmt: skip
+
+    def _in_order(self, of_inputs: Any, of_g: Any) -> list[Any]:
+        inputs = [of_inputs(x) if isinstance(x, np.ndarray) else x for x in self.subject.fresh()]
+        return self.subject.gradients(
+            [None if g is None else of_g(g.copy()) for g in self.g], inputs
+        )
+
+    def _types(self) -> None:
+        """A gradient has its input's type."""
+        wrong = []
+        for k, i in enumerate(self.subject.wrt):
+            a, x = self.gradients[k], self.subject.inputs[i]
+            if a is not None and a.dtype.kind == "f" and a.dtype != x.dtype:
+                wrong.append(f"d{self.subject.names[i]} is {a.dtype} and its input {x.dtype}")
+        self._say(
+            "gradients have their input's type", not wrong and not self._widened(wrong),
+            "; ".join(wrong), "GB013",
+        )  # fmt: skip
+
+    def _widened(self, wrong: list[str]) -> list[str]:
+        """Which gradients are wider than the inputs that the user gave, though y is not."""
+        s = self.subject
+        if all(s.given[i] is s.inputs[i] or _dtype(s.given[i]) == s.inputs[i].dtype for i in s.wrt):
+            return wrong
+        given = [x.copy() if isinstance(x, np.ndarray) else x for x in s.given]
+        try:
+            y = s.outputs(given)
+            g = [None if a is None else a.astype(b.dtype) for a, b in zip(self.g, y, strict=True)]
+            gradients = s.gradients(g, given)
+        except Broken:
+            return wrong  # it was not made for this type
+        widest = max(b.dtype.itemsize for b in y)
+        for k, i in enumerate(s.wrt):
+            a, type_ = gradients[k], _dtype(s.given[i])
+            floats = a is not None and type_ is not None and type_.kind == "f"
+            if floats and a.dtype.itemsize > max(widest, type_.itemsize):
+                wrong.append(f"d{s.names[i]} is {a.dtype} where its input is {type_}")
+        return wrong
+
+
+def _dtype(x: Any) -> Any:
+    return getattr(x, "dtype", None)
+
+
+def _copy(a: Any) -> Any:
+    return None if a is None else np.array(a)
+
+
+def _scaled(a: Any, c: float) -> Any:
+    return None if a is None else np.asarray(a * a.dtype.type(c) if a.dtype.kind == "f" else a * c)
+
+
+def _sum(a: Any, b: Any) -> Any:
+    return None if a is None or b is None or a.shape != b.shape else np.asarray(a + b)
+
+
+def _farther(most: Any, a: Any, b: Any) -> Any:
+    """The larger of `most` and |a - b|, as far as that can be rounding."""
+    if a is None or b is None or a.shape != b.shape:
+        return most
+    moved = np.nan_to_num(np.abs(np.float64(a) - b), posinf=0)
+    return np.fmax(most, np.fmin(moved, 1e-3 * np.abs(a) + 1e-6 * _largest(a)))
+
+
+def _largest(a: Any) -> float:
+    finite = np.zeros(0) if a is None else np.abs(a[np.isfinite(a)])
+    return float(finite.max(initial=0.0))
+
+
+def _strided(x: Array) -> Array:
+    """The same array, its axes reversed in memory and every second number left out."""
+    if x.ndim == 0:
+        return x
+    base = np.empty((*x.shape[::-1], 2), x.dtype)
+    base[..., 0] = x.T
+    base[..., 1] = np.nan if x.dtype.kind == "f" else 0
+    return base[..., 0].T

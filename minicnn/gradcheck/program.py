@@ -1,0 +1,259 @@
+"""What `minicnn gradcheck` does: it checks a learner's file, or one of the engine's own ops.
+
+A target `FILE.py:NAME` is one of
+
+- a function NAME(*inputs) with its gradient NAME_backward(g, *inputs) beside it; where NAME ends in
+  _forward, that is replaced by _backward;
+- a class with forward(self, *inputs) and backward(self, g), which returns the gradients of the
+  inputs.  An array attribute W for which backward leaves a dW is a parameter, and is checked too;
+  zero_grad() is called first where there is one;
+- a class with static forward(ctx, *inputs) and backward(ctx, g), as torch.autograd.Function has;
+- one of this engine's Functions.
+
+The inputs come from NAME_inputs(rng), which returns a list of arrays (and of whatever else forward
+takes); without it, and where NAME is a known operation or one is named, from that.  A class that
+takes arguments is made by NAME_new(rng).
+"""
+
+import inspect
+import re
+import traceback
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Function, Tensor
+from ..errors import ArgumentError, DataError
+from . import bugs
+from .check import check_backward
+from .report import Report
+from .tensors import gradcheck
+
+# The engine's ops that a known operation has under another name.
+OTHER_NAMES = {
+    "softmaxcrossentropy": "crossentropy", "im2col": "unfold", "col2im": "fold",
+    "transpose": "permute", "batchnorm2d": "batchnorm",
+}  # fmt: skip
+
+
+def check_file(target: str, op: str | None = None, seed: int = 0) -> Report:
+    """Checks `FILE.py:NAME`; see above for what the file provides."""
+    path, colon, name = target.rpartition(":")
+    if not colon or not name.isidentifier():
+        raise ArgumentError(f"{target!r} is not FILE.py:NAME, as in homework.py:conv2d")
+    module = _loaded(Path(path))
+    found = module.get(name)
+    if not callable(found):
+        known = [n for n, f in module.items() if _own(f) and not n.startswith("_")]
+        raise ArgumentError(f"{path} has no function or class {name!r}; it has {_some(known)}")
+    rng, base = np.random.default_rng(seed), name.removesuffix("_forward")
+    op = op or (base if bugs.ALIASES.get(base, base) in bugs.OPERATIONS else None)
+    inputs, params = _inputs(module, path, name, op, rng)
+    if isinstance(found, type) and issubclass(found, Function):
+        tensors = [_leaf(x) for x in inputs]
+        return gradcheck(found.apply, tensors, raise_exception=False, seed=seed)
+    forward, backward, inputs = _pair(module, path, name, inputs, params, rng)
+    how: dict[str, Any] = {"op": op, "params": params} if op else {}
+    return check_backward(forward, backward, inputs, seed=seed, **how)
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    """The names that a learner's file defines; what is wrong with it is said with its line."""
+    try:
+        source = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
+    try:
+        exec(compile(source, str(path), "exec"), vars(module))  # the user asks for it to be run
+    except SyntaxError as error:
+        raise DataError(f"{path}, line {error.lineno}: {error.msg}: {error.text or ''}") from None
+    except Exception as error:
+        lines = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)
+        ]
+        where = f", line {lines[-1]}" if lines else ""
+        raise DataError(f"{path}{where}: {type(error).__name__}: {error}") from error
+    return vars(module)
+
+
+def _own(value: Any) -> bool:
+    return callable(value) and getattr(value, "__module__", "").partition(".")[0] != "numpy"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:8]) if names else "none"
+
+
+def _inputs(
+    module: dict[str, Any], path: str, name: str, op: str | None, rng: np.random.Generator
+) -> tuple[list[Any], dict[str, Any]]:
+    """The inputs to check with, and the params of the operation."""
+    for known in (f"{name}_inputs", f"{name.removesuffix('_forward')}_inputs"):
+        if known in module:
+            return list(module[known](rng)), {}
+    if op is None:
+        raise ArgumentError(
+            f"{path}: which inputs? define {name}_inputs(rng), which returns a list of arrays, or "
+            f"name a known operation with --op"
+        )
+    operation = bugs.OPERATIONS.get(bugs.ALIASES.get(op, op))
+    if operation is None:
+        raise ArgumentError(f"--op {op} is not known; use one of {', '.join(bugs.OPERATIONS)}")
+    inputs, params = operation.sample(rng)
+    return list(inputs), params
+
+
+def _pair(
+    module: dict[str, Any], path: str, name: str, inputs: list[Any], params: dict[str, Any],
+    rng: np.random.Generator,
+) -> tuple[Callable, Callable, list[Any]]:  # fmt: skip
+    """Forward and backward as check_backward takes them, and the inputs, parameters included."""
+    found = module[name]
+    if isinstance(found, type):
+        forward = getattr(found, "forward", None)
+        if forward is None or getattr(found, "backward", None) is None:
+            raise ArgumentError(f"{path}: class {name} needs a forward and a backward")
+        if next(iter(inspect.signature(forward).parameters), "") == "ctx":
+            return (*_with_context(found), inputs)
+        return _of_object(
+            module[f"{name}_new"](rng) if f"{name}_new" in module else found(), inputs
+        )
+    other = f"{name.removesuffix('_forward')}_backward"
+    if other not in module:
+        raise ArgumentError(f"{path}: {name} has no gradient beside it; define {other}(g, *inputs)")
+    return _taking(found, params), _taking(module[other], params), inputs
+
+
+def _taking(f: Callable, params: dict[str, Any]) -> Callable:
+    """f with those of the params that it takes; its argument names stay visible."""
+    parameters = inspect.signature(f).parameters
+    given = {n: v for n, v in params.items() if n in parameters}
+    if not given:
+        return f
+
+    def call(*args: Any) -> Any:
+        return f(*args, **given)
+
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [p for n, p in parameters.items() if n not in given]
+    )
+    return call
+
+
+class _Context:
+    """What a static forward leaves for its backward."""
+
+    saved_tensors: tuple[Any, ...] = ()
+    needs_input_grad = (True,) * 32
+
+    def save_for_backward(self, *arrays: Any) -> None:
+        self.saved_tensors = arrays
+
+
+def _with_context(function: type) -> tuple[Callable, Callable]:
+    def forward(*inputs: Any) -> Any:
+        return function.forward(_Context(), *inputs)  # type: ignore[attr-defined]
+
+    def backward(g: Any, *inputs: Any) -> Any:
+        ctx = _Context()
+        function.forward(ctx, *inputs)  # type: ignore[attr-defined]
+        return function.backward(ctx, g)  # type: ignore[attr-defined]
+
+    return forward, backward
+
+
+def _of_object(layer: Any, inputs: list[Any]) -> tuple[Callable, Callable, list[Any]]:
+    """A layer with a state; its parameters become further inputs."""
+    count = len(inputs)
+    y = layer.forward(*inputs)
+    layer.backward(np.ones_like(y))
+    names = [
+        n for n, v in vars(layer).items()
+        if isinstance(v, np.ndarray) and v.dtype.kind == "f" and hasattr(layer, f"d{n}")
+    ]  # fmt: skip
+
+    def forward(*arrays: Any) -> Any:
+        vars(layer).update(zip(names, arrays[count:], strict=True))
+        return layer.forward(*arrays[:count])
+
+    def backward(g: Any, *arrays: Any) -> Any:
+        forward(*arrays)
+        if hasattr(layer, "zero_grad"):
+            layer.zero_grad()
+        dx = layer.backward(g)
+        return (
+            *(dx if isinstance(dx, tuple) else (dx,)),
+            *(getattr(layer, f"d{n}") for n in names),
+        )
+
+    parameters = [*list(inspect.signature(layer.forward).parameters)[:count], *names]
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(n, kind) for n in parameters]
+    )
+    return forward, backward, [*inputs, *(getattr(layer, n).astype(float) for n in names)]
+
+
+def _leaf(x: Any) -> Any:
+    if not isinstance(x, np.ndarray):
+        return x
+    return Tensor(x, requires_grad=x.dtype.kind == "f")
+
+
+# ---- the engine's own -------------------------------------------------------------------------
+
+
+def check_engine(op: str, seed: int = 0) -> tuple[bool, str]:
+    """Checks one of the engine's ops on all its samples; whether all are right, and a table."""
+    from ..ops import OPS
+
+    plain = re.sub("_", "", op).lower()
+    wanted = OTHER_NAMES.get(plain, plain)
+    found = next((f for name, f in OPS.items() if name.lower() == wanted), None)
+    if found is None:
+        known = ", ".join(OPS)
+        raise ArgumentError(f"--op {op} is none of the engine's ops: {known}")
+    lines, ok, count = [], True, 0
+    for sample in found.samples(np.random.default_rng(seed)):  # type: ignore[attr-defined]
+        if sample.raises is None:
+            report = _of_sample(found, sample, seed)
+            if report is not None:
+                count, ok = count + 1, ok and report.ok
+                lines += _line(count, report)
+    head = f"{found.__name__}: {count} samples, {'all right' if ok else 'WRONG'}"
+    return ok, "\n".join([head, *lines])
+
+
+def _of_sample(op: type[Function], sample: Any, seed: int) -> Report | None:
+    """None for a sample that has no gradient."""
+    tensors = [_leaf(np.array(a, float)) if _floats(a) else a for a in sample.args]
+    inputs = [Tensor(a) if isinstance(a, np.ndarray) else a for a in tensors]
+    if not any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+        return None
+    y = op.apply(*inputs, **sample.kwargs)
+    if not any(t.requires_grad for t in (y if isinstance(y, tuple) else (y,))):
+        return None
+    return gradcheck(
+        lambda *x: op.apply(*x, **sample.kwargs), inputs, raise_exception=False, seed=seed
+    )
+
+
+def _floats(a: Any) -> bool:
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
+def _line(number: int, report: Report) -> list[str]:
+    shapes = " ".join(str(r.shape) for r in report.inputs)
+    if not report.ok:
+        return [f"  {number:2}  {shapes}", str(report)]
+    error = max((r.error for r in report.inputs), default=0.0)
+    kinks = sum(int(r.kinks.sum()) for r in report.inputs)
+    on_kinks = f", {kinks} entries on kinks" if kinks else ""
+    return [f"  {number:2}  {shapes}  right, error {error:.0e}{on_kinks}"]

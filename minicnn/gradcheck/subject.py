@@ -1,0 +1,202 @@
+"""Subject: the forward and backward under test, called on copies of their arrays.
+
+The arrays are float64 copies where the functions take them, whatever type the user gave; a function
+that insists on its own type is called with that.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+
+Array = Any  # numpy.ndarray
+LIBRARIES = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
+
+
+class Broken(Exception):
+    """The functions under test raised, or returned what no gradient can be; str() is a sentence."""
+
+
+class Subject:
+    """A pair of functions, its inputs, and what calling it means.
+
+    Parameters
+    ----------
+    forward
+        Takes the inputs, returns an array, a number, or a tuple or list of them.
+    backward
+        Takes g (a tuple where forward returned one) and the inputs, returns the gradients.
+    inputs
+        The arrays and whatever else the functions take.
+    wrt
+        Which inputs to check.
+    names
+        What to call the inputs.
+    """
+
+    def __init__(
+        self, forward: Callable, backward: Callable, inputs: Sequence[Any], wrt: list[int],
+        names: list[str],
+    ) -> None:  # fmt: skip
+        self.forward, self.backward, self.wrt, self.names = forward, backward, wrt, names
+        self.given = list(inputs)
+        self.calls = 0  # of forward
+        self.several = False  # whether forward returns several outputs
+        self.inputs = [_float64(x) if i in wrt else _copied(x) for i, x in enumerate(inputs)]
+        self.y = self._first_outputs()
+
+    def _first_outputs(self) -> list[Array]:
+        """The outputs at the point; inputs keep their own type if they must.
+
+        Copies, of copies: forward may change what it was given, or return it.
+        """
+        try:
+            return [_copied(y) for y in self.outputs(self.fresh())]
+        except Broken:
+            own = [_copied(x) for x in self.given]
+            if all(
+                getattr(a, "dtype", 0) == getattr(b, "dtype", 0)
+                for a, b in zip(own, self.inputs, strict=True)
+            ):
+                raise
+            self.inputs = own
+            return [_copied(y) for y in self.outputs(self.fresh())]
+
+    def fresh(self) -> list[Any]:
+        """Copies of the inputs, for one call to do with as it likes."""
+        return [_copied(x) for x in self.inputs]
+
+    def outputs(self, inputs: list[Any]) -> list[Array]:
+        """What forward returns, as a list of arrays, not copied."""
+        self.calls += 1
+        try:
+            with np.errstate(all="ignore"):
+                result = self.forward(*inputs)
+        except Exception as error:
+            raise Broken(f"forward raised {_described(error)}") from error
+        self.several = isinstance(result, tuple) or (
+            isinstance(result, list) and any(isinstance(y, np.ndarray) for y in result)
+        )
+        listed = [np.asarray(y) for y in (result if self.several else [result])]
+        for y in listed:
+            if y.dtype.kind not in "fiubc" or (
+                y.dtype.kind == "c" and not any(map(_complex, inputs))
+            ):
+                kind = type(result).__name__ if y.dtype == object else str(y.dtype)
+                raise Broken(f"forward returned {_an(kind)}; it must return an array of floats")
+        return listed
+
+    @property
+    def floating(self) -> list[bool]:
+        """Which of the outputs have a gradient: those of floating type."""
+        return [y.dtype.kind == "f" for y in self.y]
+
+    def flat(self, inputs: list[Any]) -> Array:
+        """The floating outputs in one vector of float64."""
+        return self.join(self.outputs(inputs))
+
+    def join(self, arrays: Sequence[Array]) -> Array:
+        """One vector of float64 from one array for each floating output."""
+        pairs = zip(arrays, self.floating, strict=True)
+        parts = [np.array(a, np.float64).ravel() for a, floats in pairs if floats]
+        return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0)])
+
+    def gradients(self, g: list[Array], inputs: list[Any]) -> list[Any]:
+        """What backward returns for each input of wrt: an array, or None.
+
+        forward is called first: backward may be a method that reads what forward left behind.
+        """
+        self.outputs([_copied(x) for x in inputs])
+        argument = tuple(g) if self.several else g[0]
+        try:
+            with np.errstate(all="ignore"):
+                result = self.backward(argument, *inputs)
+        except Exception as error:
+            raise Broken(f"backward raised {_described(error)}") from error
+        return [self._gradient(i, dx) for i, dx in zip(self.wrt, self._listed(result), strict=True)]
+
+    def _listed(self, result: Any) -> list[Any]:
+        """One gradient for each input of wrt."""
+        total, wanted = len(self.given), len(self.wrt)
+        if not isinstance(result, (tuple, list)):
+            if isinstance(result, np.ndarray | np.generic | float | None) and wanted == 1:
+                return [result]
+            raise Broken(
+                f"backward returned {_an(type(result).__name__)}; it must return a tuple of "
+                f"{total} gradients, one for each input"
+            )
+        if len(result) == total:
+            return [result[i] for i in self.wrt]
+        if len(result) == wanted:
+            return list(result)
+        raise Broken(
+            f"backward returned {len(result)} gradients; forward takes {total} inputs, and each "
+            "needs one (None where none is wanted)"
+        )
+
+    def _gradient(self, i: int, dx: Any) -> Any:
+        if dx is None:
+            return None
+        array = np.asarray(dx)
+        if array.dtype.kind not in "fiub":
+            raise Broken(
+                f"backward returned {_an(str(array.dtype))} array for {self.names[i]}; a gradient "
+                "is an array of floats"
+            )
+        return array
+
+
+def _complex(x: Any) -> bool:
+    return np.iscomplexobj(x)
+
+
+def _float64(x: Any) -> Array:
+    return np.array(x, np.float64, order="C")
+
+
+def _copied(x: Any) -> Any:
+    return x.copy() if isinstance(x, np.ndarray) else x
+
+
+def _an(kind: str) -> str:
+    return ("an " if kind[0] in "aeiou" else "a ") + kind
+
+
+def _described(error: Exception) -> str:
+    """The error, and the last line of the user's own that it came from."""
+    text = " ".join(str(error).split())
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith(LIBRARIES):
+            where = f" (line {trace.tb_lineno}, in {code.co_name})"
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def picked(inputs: Sequence[Any], wrt: Any) -> list[int]:
+    """The inputs to check: those named, else all of floating type."""
+    if wrt is None:
+        floats = [
+            i for i, x in enumerate(inputs)
+            if isinstance(x, np.ndarray | np.floating | float) and np.asarray(x).dtype.kind == "f"
+        ]  # fmt: skip
+        if not floats:
+            kinds = ", ".join(str(getattr(x, "dtype", type(x).__name__)) for x in inputs)
+            raise ArgumentError(
+                f"check_backward: no input is of floating type ({kinds or 'there is none'}); "
+                "give x.astype(float)"
+            )
+        return floats
+    places = [wrt] if isinstance(wrt, int) else list(wrt)
+    for i in places:
+        if not isinstance(i, int) or not -len(inputs) <= i < len(inputs):
+            raise ArgumentError(f"check_backward: wrt={wrt!r}: there are {len(inputs)} inputs")
+        if not np.issubdtype(np.asarray(inputs[i]).dtype, np.number):
+            raise ArgumentError(
+                f"check_backward: wrt={wrt!r}: input {i} is not an array of numbers"
+            )
+    return [i % len(inputs) for i in places]
