@@ -53,6 +53,11 @@ def _serving(name: str, x: Any) -> Any:
     return _chosen if hasattr(_chosen, name) and (takes is None or takes(x)) else reference
 
 
+def offers(name: str, x: Any) -> bool:
+    """Whether there is such a kernel for x now: one beside the contract may be missing."""
+    return hasattr(_serving(name, x), name)
+
+
 def which(name: str, x: Any = None) -> str:
     """The name of the implementation that serves this kernel now, for arrays such as x."""
     if name not in CONTRACT:

@@ -20,6 +20,7 @@ from .activation import (
     tanh,
     tanh_backward,
 )
+from .chain import chain, chain_backward
 from .compiling import TYPES, cache_folder, warm_up
 from .conv import conv2d, conv2d_backward
 from .linear import linear, linear_backward
@@ -38,7 +39,8 @@ from .update import adam, sgd
 
 __all__ = [
     "adam", "avg_pool2d", "avg_pool2d_backward", "batch_norm", "batch_norm_backward",
-    "cache_folder", "col2im", "conv2d", "conv2d_backward", "dropout", "dropout_backward", "im2col",
+    "cache_folder", "chain", "chain_backward", "col2im", "conv2d", "conv2d_backward", "dropout",
+    "dropout_backward", "im2col",
     "linear", "linear_backward", "max_pool2d", "max_pool2d_backward", "relu", "relu_backward",
     "scaled_tanh", "scaled_tanh_backward", "serves", "sgd", "sigmoid", "sigmoid_backward",
     "softmax_cross_entropy", "softmax_cross_entropy_backward", "subsample2d",

@@ -68,7 +68,7 @@ class Entry(dict):
                 symbol.ready(kind)
             if dtype not in self:
                 signature = types.void(*self.signature(kind))
-                self[dtype] = _kept(njit, self.function, signature, nogil=True)
+                self[dtype] = kept(njit, self.function, signature, nogil=True)
         return self[dtype]
 
 
@@ -92,7 +92,7 @@ class Shared:
         """Compiles the function, or loads it, and makes its symbol known to LLVM."""
         with _lock:
             if kind not in self.compiled:
-                made = _kept(cfunc, self.function, types.void(*self.signature(kind)))
+                made = kept(cfunc, self.function, types.void(*self.signature(kind)))
                 binding.add_symbol(self._symbol(kind), made.address)
                 self.compiled[kind] = made
 
@@ -138,7 +138,7 @@ def warm_up(dtype: np.dtype) -> None:
 _lock = threading.RLock()  # one thread compiles at a time: Numba's settings are global
 
 
-def _kept(compiler: Callable, function: Callable, signature: Any, **options: Any) -> Any:
+def kept(compiler: Callable, function: Callable, signature: Any, **options: Any) -> Any:
     """The compiled function, from the cache if it is there; a damaged cache is thrown away."""
     folder = cache_folder()
     if folder is not None:

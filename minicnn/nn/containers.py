@@ -5,6 +5,7 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from itertools import groupby
 from typing import Any
 
+from .chain import steps_of
 from .module import Module
 
 
@@ -81,8 +82,8 @@ class Sequential(_Ordered):
             self.add_module(name, module)
 
     def forward(self, input: Any) -> Any:
-        for module in self:
-            input = module(input)
+        for step in steps_of(self):
+            input = step(input)
         return input
 
     def _of(self, named: list[tuple[str, Module]]) -> Any:

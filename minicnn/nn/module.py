@@ -47,6 +47,9 @@ class _Modules(dict):
         setattr(self._owner, name, module)
 
 
+changes = [0]  # how many attributes of modules were ever set: what is kept of them may be stale
+
+
 class Module:
     """Base of all layers and models.  A subclass assigns layers in __init__ and defines forward.
 
@@ -108,6 +111,7 @@ class Module:
         return RemovableHandle(getattr(self, kind), hook)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        changes[0] += 1
         old = vars(self).get(name)
         if isinstance(value, (Parameter, Module)):
             if not isinstance(old, (Parameter, Module)):
@@ -115,6 +119,10 @@ class Module:
         elif value is not None:
             self._check_plain(name, old, value)
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        changes[0] += 1
+        super().__delattr__(name)
 
     def _check_plain(self, name: str, old: Any, value: Any) -> None:
         """Refuses what would end a parameter, a submodule or a buffer without a word."""

@@ -1,0 +1,229 @@
+r"""How a Sequential runs neighbouring layers as one node of the graph, where the kernels can.
+
+    Conv2d  Sigmoid  AvgPool2d  Flatten  Linear  Dropout  Linear
+    \_________________ one node ______________/            (by itself, as always)
+
+The compiled kernels take such a chain a part of the batch at a time, so that what passes between
+its layers stays in the cache, and in one call from Python; the node is named after its layers.
+Anything that wants to see between the layers has them run one by one: hooks, anomaly detection,
+other kernels; so has anything wrong, so that the error names its layer.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from .. import kernels
+from ..autograd import Function, mode
+from ..errors import MinicnnError
+from ..shapes import Shape, window
+from .activations import ReLU, ScaledTanh, Sigmoid, Tanh
+from .layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Subsample2d
+from .module import Module, changes
+
+
+class _Chain(Function, kernel=True):
+    """Several layers in one; for each chain there is a subclass with the layers' names."""
+
+    @staticmethod
+    def forward(ctx, input, spec, *weights):
+        needs = (ctx.needs_input_grad[0], *ctx.needs_input_grad[2:])
+        y, ctx.saved = kernels.forward("chain", input, spec, needs, *weights)
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        dx, *dweights = kernels.backward("chain", g, ctx.saved, ctx.needs_input_grad)
+        return dx, None, *dweights
+
+
+class Spec(tuple):
+    """(kernel, the shapes of its weights, arguments) of each layer; the same only as itself."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+# ---- layers as kernels -----------------------------------------------------------------------
+
+# Each gives (kernel, weights, arguments, output shape) of a layer on an input of this shape, or
+# None for what the layer alone can do, or refuse.
+Described = tuple[str, tuple, tuple, Shape] | None
+
+
+def _conv2d(layer: Conv2d, shape: Shape) -> Described:
+    weight, bias, padding = layer.weight, layer.bias, layer.padding
+    if len(shape) != 4 or layer.padding_mode != "zeros" or isinstance(padding, str):
+        return None
+    out, channels, *kernel = weight.shape
+    if shape[1] != channels * layer.groups or out % layer.groups:
+        return None
+    found = window("conv2d", shape[2:], tuple(kernel), layer.stride, padding, layer.dilation)
+    return "conv2d", (weight, bias), (found, layer.groups), (shape[0], out, *found.out)
+
+
+def _linear(layer: Linear, shape: Shape) -> Described:
+    out, width = layer.weight.shape
+    if len(shape) != 2 or shape[1] != width:
+        return None
+    return "linear", (layer.weight, layer.bias), (), (shape[0], out)
+
+
+def _pool(name: str, layer: Any, shape: Shape, *how: Any) -> Described:
+    if len(shape) != 4:
+        return None
+    dilation = getattr(layer, "dilation", 1)
+    found = window(
+        name, shape[2:], layer.kernel_size, layer.stride, layer.padding, dilation, layer.ceil_mode
+    )
+    if any(2 * p > k for p, k in zip(found.padding, found.kernel_size, strict=True)):
+        return None
+    return name, (), (found, *how), (*shape[:2], *found.out)
+
+
+def _avg_pool2d(layer: AvgPool2d, shape: Shape) -> Described:
+    divisor = layer.divisor_override
+    return (
+        None
+        if divisor == 0
+        else _pool("avg_pool2d", layer, shape, layer.count_include_pad, divisor)
+    )
+
+
+def _max_pool2d(layer: MaxPool2d, shape: Shape) -> Described:
+    return None if layer.return_indices else _pool("max_pool2d", layer, shape)
+
+
+def _subsample2d(layer: Subsample2d, shape: Shape) -> Described:
+    found = _pool("subsample2d", layer, shape)
+    if found is None or layer.coefficient.shape != shape[1:2]:
+        return None
+    name, _, arguments, out = found
+    return name, (layer.coefficient, layer.bias), arguments, out
+
+
+def _activation(layer: Module, shape: Shape) -> Described:
+    arguments = (layer.amplitude, layer.slope) if isinstance(layer, ScaledTanh) else ()
+    return _ACTIVATIONS[type(layer)], (), arguments, shape
+
+
+def _flatten(layer: Flatten, shape: Shape) -> Described:
+    if (layer.start_dim, layer.end_dim) != (1, -1) or len(shape) not in (2, 4):
+        return None
+    return "flatten", (), (), (shape[0], int(np.prod(shape[1:])))
+
+
+_ACTIVATIONS = {
+    Sigmoid: "sigmoid", Tanh: "tanh", ScaledTanh: "scaled_tanh", ReLU: "relu"
+}  # fmt: skip
+_LAYERS: dict[type, Callable[[Any, Shape], Described]] = {
+    Conv2d: _conv2d, Linear: _linear, AvgPool2d: _avg_pool2d, MaxPool2d: _max_pool2d,
+    Subsample2d: _subsample2d, Flatten: _flatten, **dict.fromkeys(_ACTIVATIONS, _activation),
+}  # fmt: skip
+
+
+# ---- chains ----------------------------------------------------------------------------------
+
+
+class Chain:
+    """Neighbouring layers, called as one module would be."""
+
+    def __init__(self, layers: list[Any]) -> None:
+        self.layers = layers
+        # By shape and type of the input: node, Spec (None: one by one), parameters, their arrays.
+        self.known: dict[Any, tuple] = {}
+
+    def __call__(self, input: Any) -> Any:
+        array = getattr(input, "array", None)
+        if type(array) is np.ndarray and not (mode.anomaly or any(map(_watched, self.layers))):
+            found = self.known.get((array.shape, array.dtype))
+            if found is None or not all(map(_holds, found[2], found[3])):
+                found = self._describe(array)
+            node, spec, parameters, _ = found
+            if spec is not None and kernels.offers("chain", array):
+                return node.apply(input, spec, *parameters)
+        for layer in self.layers:
+            input = layer(input)
+        return input
+
+    def _describe(self, x: Any) -> tuple:
+        if len(self.known) >= 16:  # sizes of batches, mostly
+            self.known.clear()
+        described = _described(self.layers, x.shape) if x.size else []
+        parameters = [w for _, weights, _ in described for w in weights]
+        arrays = [w if w is None else w.array for w in parameters]
+        spec = None
+        if described and all(a is None or _fits(a, x) for a in arrays):
+            spec = Spec(
+                (name, tuple(w if w is None else w.shape for w in weights), arguments)
+                for name, weights, arguments in described
+                if name != "flatten"
+            )
+        name = "+".join(type(layer).__name__ for layer in self.layers)
+        node = type(name, (_Chain,), {}, kernel=True)
+        self.known[x.shape, x.dtype] = node, spec, parameters, arrays
+        return self.known[x.shape, x.dtype]
+
+
+def _described(layers: list[Any], shape: Shape) -> list[tuple[str, tuple, tuple]]:
+    """(kernel, weights, arguments) of each layer, for an input of this shape; [] if one is not."""
+    described: list[Any] = []
+    for layer in layers:
+        try:
+            found = _LAYERS[type(layer)](layer, shape)
+        except MinicnnError:  # the layer itself will raise it, with its name
+            found = None
+        if found is None:
+            return []
+        *what, shape = found
+        described.append(tuple(what))
+    return described
+
+
+def _fits(weight: Any, x: Any) -> bool:
+    """Whether a weight is on the CPU as x is, and of its type."""
+    return type(weight) is np.ndarray and weight.dtype == x.dtype
+
+
+def _holds(parameter: Any, array: Any) -> bool:
+    """Whether this is still the parameter's array; None stands for a bias that is not there."""
+    return parameter is array if parameter is None else parameter.array is array
+
+
+def _watched(layer: Module) -> bool:
+    """Whether a hook, or a forward of its own, is to see what goes in or comes out of a layer."""
+    hooked = layer._hooked and any(
+        (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)
+    )
+    return hooked or "forward" in vars(layer)
+
+
+_steps: WeakKeyDictionary[Module, tuple[int, list]] = WeakKeyDictionary()
+
+
+def steps_of(layers: Any) -> list[Callable[[Any], Any]]:
+    """What a Sequential has to call: its layers, neighbours that can be one node as a Chain."""
+    changed, steps = _steps.get(layers, (None, []))
+    if changed != changes[0]:
+        steps = _in_chains(layers)
+        _steps[layers] = changes[0], steps
+    return steps
+
+
+def _in_chains(layers: Iterable[Module]) -> list[Callable[[Any], Any]]:
+    steps: list[Any] = []
+    for chainable, group in groupby(layers, key=lambda layer: type(layer) in _LAYERS):
+        found = list(group)
+        while found and chainable and getattr(found[0], "inplace", False):
+            steps.append(found.pop(0))  # it changes what the user holds
+        behind: list[Any] = []
+        while chainable and found and isinstance(found[-1], Flatten):
+            behind.insert(0, found.pop())
+        computing = sum(not isinstance(layer, Flatten) for layer in found)
+        steps += [Chain(found)] if chainable and computing > 1 else found
+        steps += behind
+    return steps
