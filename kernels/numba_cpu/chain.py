@@ -18,7 +18,7 @@ import numpy as np
 from ..reference import Saved
 from ..threads import get_num_threads, threads_for
 from . import layout
-from .compiling import array, entry
+from .compiling import INT, array, entry, strided
 from .layers import DW, DX, ONCE, SAVED, WEIGHTS, A, B, Conv2d, G, X, Y, layers_of
 from .layout import given_batch_last, ordered, turned
 from .program import PART, Place, Program, run
@@ -68,6 +68,11 @@ class Plan:
         """How many threads a call uses: one if the parts are shared among them already."""
         return threads_for(*work) if self.threaded else 1
 
+    def flag(self):
+        """A number, 0 if all is well, of those behind the gradients; see Chain.backward."""
+        self.flags += 1
+        return Place(DW, self.gradients_size - self.flags * self.dtype.itemsize, (1,))
+
     def once(self, shape):
         """Memory that is filled once, for all parts."""
         return self._take(ONCE, shape, self.dtype.itemsize)
@@ -115,7 +120,7 @@ class Plan:
     def _start(self, target):
         self.target, self.used = target, dict.fromkeys((A, B, ONCE), 0) | {SAVED: self.sizes[SAVED]}
         self.program, self.before = Program(self.dtype), Program(self.dtype)
-        self.flags: list[int] = []
+        self.flags = 0
 
     def _begin(self, live, last):
         """Before a layer: its lane is the one that it does not read."""
@@ -198,7 +203,8 @@ class Plan:
             self.gradients.append(Place(DW, offset, shape) if needed else None)
             self.slices.append((slice(first, first + count), shape) if needed else None)
             offset += _aligned(count * size)
-        self.gradients_size = offset
+        flags = sum(isinstance(layer, Conv2d) for layer in self.layers)
+        self.gradients_size = offset + _aligned(flags * size)
 
 
 def _aligned(size):
@@ -229,6 +235,10 @@ class Chain:
             self.runs.append((parts, 1, 1, 1, Plan(spec, x, rest, batch, needs, True)))
         self.needs, self.dtype = needs, x.dtype
         self.y_shape, self.dx_shape = (*self.plan.y_shape, batch), (*self.plan.x_shape, batch)
+        self.y_axes, self.dx_axes = (
+            (len(shape) - 1, *range(len(shape) - 1)) for shape in (self.y_shape, self.dx_shape)
+        )
+        self.y_size, self.dx_size = math.prod(self.y_shape), math.prod(self.dx_shape) * needs[0]
         self._set_steps(n, x, WEIGHTS + sum(len(shapes) for _, shapes, _ in spec))
         self.known: tuple = (), np.zeros(self.steps.shape[1], np.int64)
 
@@ -240,8 +250,10 @@ class Chain:
         part |= dict.fromkeys((Y, G, DX), n * x.itemsize)
         steps = part, {DW: plan.gradients_size}, dict.fromkeys((A, B), a + b)
         self.steps = np.array([[step.get(i, 0) for i in range(bases)] for step in steps])
-        self.offsets = a, self.threads * (a + b), self.threads * (a + b) + once  # of B, ONCE, end
-        self.saved = sum(parts * p.sizes[SAVED] for _, parts, _, _, p in self.runs)
+        # Of B and ONCE, and where scratch memory ends, in bytes; how many numbers are saved.
+        both = self.threads * (a + b)
+        self.offsets = a, both, both + once + ALIGNMENT
+        self.saved = sum(parts * p.sizes[SAVED] for _, parts, _, _, p in self.runs) // x.itemsize
 
     def _bases(self, weights):
         """The bases, those of the weights filled in; and the memory of the weights."""
@@ -255,11 +267,15 @@ class Chain:
             self.known = weights, bases
         return bases.copy(), weights
 
-    def _run(self, bases, direction):
-        """Runs the programs in scratch memory, which it returns."""
+    def _run(self, bases, direction, *arrays):
+        """Runs the programs on (base, array) pairs: what is given, what is made, what is kept."""
+        given, made, kept = arrays
         b, once, end = self.offsets
-        scratch, start = _memory(end)
-        bases[A], bases[B], bases[ONCE] = start, start + b, start + once
+        scratch = np.empty(end // self.dtype.itemsize, self.dtype)
+        locate[self.dtype](
+            bases, given[1] if given[1].ndim == 4 else given[1][:, :, None, None], made[1], kept[1],
+            scratch, given[0], made[0], kept[0], b, once,
+        )  # fmt: skip
         for first, parts, blocks, threads, plan in self.runs:
             calls, repeated = getattr(plan, direction)
             moved = bases
@@ -267,46 +283,45 @@ class Chain:
                 moved = bases + first * self.steps[0]
                 moved[PART] = first
             run[self.dtype](calls, repeated, moved, self.steps, parts, blocks, threads)
-        return scratch
 
     def forward(self, x, weights):
         """(y, Saved): y is (N, ...), in memory (..., N)."""
         plan = self.plan
         bases, memory = self._bases(weights)
-        y, saved = np.empty(self.y_shape, self.dtype), None
-        bases[X], bases[Y] = x.ctypes.data, y.ctypes.data
-        if plan.saves:
-            saved, bases[SAVED] = _memory(self.saved)
-        self._run(bases, "forward")
-        image = y.transpose(-1, *range(y.ndim - 1))
+        y, saved = np.empty(self.y_size, self.dtype), np.empty(self.saved, self.dtype)
+        self._run(bases, "forward", (X, x), (Y, y), (SAVED, saved))
+        image = y.reshape(self.y_shape).transpose(self.y_axes)
         inputs = [weights[i] for i in plan.watched]
         inputs += [x] * plan.reads_x + [image] * plan.reads_y
         return image, Saved(self, bases, (saved, memory), inputs=tuple(inputs))
 
     def backward(self, g, bases):
         """The gradients of x and of the weights, None where none is needed."""
-        bases, plan, size, dx = bases.copy(), self.plan, self.dtype.itemsize, None
-        gradients = np.empty((self.blocks, plan.gradients_size // size), self.dtype)
-        bases[G], bases[DW] = g.ctypes.data, gradients.ctypes.data
-        if self.needs[0]:
-            dx = np.empty(self.dx_shape, self.dtype)
-            bases[DX] = dx.ctypes.data
-            dx = dx.transpose(-1, *range(dx.ndim - 1))
-        scratch = self._run(bases, "backward")
-        if any(self._flagged(scratch, bases[ONCE] + flag) for flag in plan.flags):
+        plan, work = self.plan, bases.copy()
+        gradients = np.empty(self.blocks * plan.gradients_size // self.dtype.itemsize, self.dtype)
+        dx = np.empty(self.dx_size, self.dtype)
+        arrays = (G, g), (DW, gradients), (DX, dx)
+        self._run(work, "backward", *arrays)
+        first = gradients[: plan.gradients_size // self.dtype.itemsize]
+        if not plan.by_column and any(first[-1 - i] != 0 for i in range(plan.flags)):
+            # Some weight of a convolution is not finite: it must meet no zero beside g.
             with _writing:
                 for *_, each in self.runs:
                     each.write_by_column()  # for good: such weights do not get better
-            self._run(bases, "backward")
+            self._run(work, "backward", *arrays)
         if self.blocks > 1:
-            add_up[self.dtype](gradients)
-        first = gradients[0]
-        return dx, *(s and first[s[0]].reshape(s[1]) for s in plan.slices)
+            add_up[self.dtype](gradients.reshape(self.blocks, -1))
+        found = [s and first[s[0]].reshape(s[1]) for s in plan.slices]
+        return dx.reshape(self.dx_shape).transpose(self.dx_axes) if self.needs[0] else None, *found
 
-    def _flagged(self, scratch, address):
-        """Whether some weight of a convolution is not finite; see conv._taps_first."""
-        i = address - scratch.ctypes.data
-        return scratch[i : i + self.dtype.itemsize].view(self.dtype)[0] != 0
+
+@entry(lambda t: (array(INT, 1), strided(t, 4), *[array(t, 1)] * 3, *[INT] * 5))
+def locate(bases, given, made, kept, scratch, given_base, made_base, kept_base, b, once):
+    """Fills in the bases of a run; in Python an array's address takes as long as a small layer."""
+    bases[given_base], bases[made_base] = given.ctypes.data, made.ctypes.data
+    bases[kept_base] = kept.ctypes.data
+    start = (scratch.ctypes.data + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+    bases[A], bases[B], bases[ONCE] = start, start + b, start + once
 
 
 @entry(lambda t: (array(t, 2),))
@@ -315,12 +330,6 @@ def add_up(x):
     for k in range(1, x.shape[0]):
         for i in range(x.shape[1]):
             x[0, i] += x[k, i]
-
-
-def _memory(size):
-    """Memory of so many bytes, and the address of the first vector in it."""
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    return memory, _aligned(memory.ctypes.data)
 
 
 def _part_size(spec, x, needs):

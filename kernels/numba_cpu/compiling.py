@@ -126,12 +126,6 @@ def shared(signature: Callable[[Any], tuple]) -> Callable[[Callable], Shared]:
 entries: list[Entry] = []
 
 
-def warm_up(dtype: np.dtype) -> None:
-    """Compiles every kernel for a number type, or loads it, before it is needed."""
-    for each in entries:
-        each[dtype]
-
-
 # ---- the cache -------------------------------------------------------------------------------
 
 

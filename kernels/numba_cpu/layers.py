@@ -86,11 +86,10 @@ class Conv2d(Layer):
         found, weight = self.plan, self.weight(0)
         if plan.by_column:
             found = self._geometry(plan, found.geometry[0][1:], True)
-        turned = plan.once((math.prod(weight.shape) + 1,))
-        plan.call_once(conv._taps_first, weight, turned)
+        turned = plan.once((math.prod(weight.shape),))
+        flag = plan.memory((1,)) if found.by_column else plan.flag()
+        plan.call_once(conv._taps_first, weight, turned, flag)
         if not found.by_column:
-            # A weight that is not finite must meet no zero beside g: see Chain.backward.
-            plan.flags.append(turned.offset + (turned.shape[0] - 1) * plan.dtype.itemsize)
             wide = plan.memory((*g.shape[:2], found.g_width, plan.n))
             plan.place(g, wide, (0, found.g_before), 1)
             g = wide

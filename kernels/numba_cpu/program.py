@@ -24,7 +24,7 @@ from numba.core.datamodel import models, register_default
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from .compiling import INT, TYPES, Entry, array, entry, inner, kept
+from .compiling import INT, TYPES, Entry, array, entries, entry, inner, kept
 from .parallel import parallel, share
 from .simd import pointer
 
@@ -115,11 +115,18 @@ def caller(function: Entry, dtype: np.dtype) -> int:
     if key not in _callers:
         (compiled,) = function[dtype].overloads.values()
         args = tuple(function.signature(TYPES[dtype]))
-        symbol = f"minicnn_{function.function.__name__}{args}"
+        made = function.function
+        symbol = f"minicnn_{made.__module__}.{made.__name__}{args}"
         native = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
         binding.add_symbol(symbol, native)
         _callers[key] = kept(cfunc, _packed, types.void(Packed(symbol, args)))
     return _callers[key].address
+
+
+def warm_up(dtype: np.dtype) -> None:
+    """Compiles every kernel for a number type, or loads it, before it is needed."""
+    for each in entries:
+        caller(each, dtype)
 
 
 # ---- programs --------------------------------------------------------------------------------
