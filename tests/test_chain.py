@@ -273,7 +273,7 @@ def test_a_layer_with_a_forward_of_its_own_is_called():
     model[1].forward = lambda input: input * 0 + 7
     y = model[:2](mc.randn(2, 1, 28, 28))
     assert (y.array == 7).all()
-    assert repr(model(mc.randn(2, 1, 28, 28)).grad_fn) == "<Linear>"
+    assert repr(model(mc.randn(2, 1, 28, 28)).grad_fn).startswith("<AvgPool2d+Conv2d+")
 
 
 def test_anomaly_detection_names_the_layer():

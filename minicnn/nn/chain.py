@@ -134,12 +134,13 @@ class Chain:
 
     def __init__(self, layers: list[Any]) -> None:
         self.layers = layers
+        self.hooked = [layer for layer in layers if layer._hooked]
         # By shape and type of the input: node, Spec (None: one by one), parameters, their arrays.
         self.known: dict[Any, tuple] = {}
 
     def __call__(self, input: Any) -> Any:
         array = getattr(input, "array", None)
-        if type(array) is np.ndarray and not (mode.anomaly or any(map(_watched, self.layers))):
+        if type(array) is np.ndarray and not (mode.anomaly or any(map(_watched, self.hooked))):
             found = self.known.get((array.shape, array.dtype))
             if found is None or not all(map(_holds, found[2], found[3])):
                 found = self._describe(array)
@@ -195,11 +196,12 @@ def _holds(parameter: Any, array: Any) -> bool:
 
 
 def _watched(layer: Module) -> bool:
-    """Whether a hook, or a forward of its own, is to see what goes in or comes out of a layer."""
-    hooked = layer._hooked and any(
-        (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)
-    )
-    return hooked or "forward" in vars(layer)
+    """Whether a hook is to see what goes in or comes out of a layer."""
+    return any((layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks))
+
+
+def _chainable(layer: Module) -> bool:
+    return type(layer) in _LAYERS and "forward" not in vars(layer)
 
 
 _steps: WeakKeyDictionary[Module, tuple[int, list]] = WeakKeyDictionary()
@@ -216,7 +218,7 @@ def steps_of(layers: Any) -> list[Callable[[Any], Any]]:
 
 def _in_chains(layers: Iterable[Module]) -> list[Callable[[Any], Any]]:
     steps: list[Any] = []
-    for chainable, group in groupby(layers, key=lambda layer: type(layer) in _LAYERS):
+    for chainable, group in groupby(layers, key=_chainable):
         found = list(group)
         while found and chainable and getattr(found[0], "inplace", False):
             steps.append(found.pop(0))  # it changes what the user holds
