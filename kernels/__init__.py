@@ -14,8 +14,8 @@ An implementation is a module of functions with the contract's names.  What it l
 `reference`, which is written to be read and is the oracle for every other one; so do arrays that it
 does not take, if it has a function `serves(x)`.
 
-An implementation may offer one more pair, `chain`: kernels one after another as one, which nn/chain.py
-uses where there is one, and calls the kernels one by one where there is none.
+An implementation may offer one more pair, `chain`: kernels one after another as one.  nn/chain.py
+uses it, and calls the kernels one by one where there is none.
 """
 
 from importlib import import_module

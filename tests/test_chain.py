@@ -1,6 +1,8 @@
 """Chains: layers of a Sequential in one node give what they give one by one, and PyTorch gives."""
 
 import copy
+import gc
+import sys
 import threading
 import weakref
 
@@ -10,11 +12,11 @@ import torch
 
 import minicnn as mc
 from minicnn import kernels, nn
-from minicnn.errors import AnomalyError, InPlaceError, ShapeError
+from minicnn.errors import AnomalyError, ArgumentError, DtypeError, InPlaceError, ShapeError
 from minicnn.kernels.numba_cpu import layers, program
 from minicnn.nn.chain import Chain, steps_of
 
-chain_module = __import__("sys").modules["minicnn.kernels.numba_cpu.chain"]
+chain_module = sys.modules["minicnn.kernels.numba_cpu.chain"]
 ACTIVATIONS = [nn.Sigmoid, nn.Tanh, nn.ReLU, nn.ScaledTanh]
 
 
@@ -201,12 +203,14 @@ def test_a_rectifier_stays_before_a_maximum_with_padding():
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])
-def test_weights_that_are_not_finite_reach_what_they_reach_one_by_one(value, rng):
+@pytest.mark.parametrize("n", [1, 17, 33])  # with images left over from whole vectors
+def test_weights_that_are_not_finite_reach_what_they_reach_one_by_one(value, n, rng, cache):
+    cache(1_000)
     model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Tanh(), nn.Conv2d(3, 2, 3, padding=1))
     with mc.no_grad():
         model[2].weight[0, 1, 2, 0] = value
-    x = mc.tensor(rng.standard_normal((1, 2, 6, 5)).astype("f4")).requires_grad_()
-    g = rng.standard_normal((1, 2, 6, 5)).astype("f4")
+    x = mc.tensor(rng.standard_normal((n, 2, 6, 5)).astype("f4")).requires_grad_()
+    g = rng.standard_normal((n, 2, 6, 5)).astype("f4")
     found = results(model, x, g, lambda model, x: model(x))[1]
     for a, b in zip(found, results(model, x, g, one_by_one)[1], strict=True):
         np.testing.assert_array_equal(np.isfinite(a), np.isfinite(b))
@@ -343,14 +347,207 @@ def test_a_model_and_its_memory_go_when_they_are_no_longer_used():
     y = model(mc.randn(2, 1, 28, 28))
     gone = weakref.ref(model)
     del model, y
-    __import__("gc").collect()
+    gc.collect()
     assert gone() is None
 
 
 def test_an_inplace_rectifier_at_the_front_changes_what_it_is_given():
-    x = mc.tensor(np.array([[-1.0, 2.0]], "f4"))
-    nn.Sequential(nn.ReLU(inplace=True), nn.Linear(2, 3), nn.Tanh())(x)
-    np.testing.assert_array_equal(x.array, [[0.0, 2.0]])
+    for before in [], [nn.Flatten()]:
+        x = mc.tensor(np.array([[-1.0, 2.0]], "f4"))
+        nn.Sequential(*before, nn.ReLU(inplace=True), nn.Linear(2, 3), nn.Tanh())(x)
+        np.testing.assert_array_equal(x.array, [[0.0, 2.0]])
+
+
+LAYERS_WITH_OPTIONS = {
+    "scaled tanh": lambda: [nn.Conv2d(2, 4, 3), nn.ScaledTanh(1.5, 0.4)],
+    "divisor": lambda: [nn.Conv2d(2, 4, 3), nn.AvgPool2d(2, divisor_override=3)],
+    "count without padding": lambda: [
+        nn.Conv2d(2, 4, 3), nn.AvgPool2d(3, 2, 1, count_include_pad=False)
+    ],
+    "padding mode": lambda: [nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"), nn.Tanh()],
+    "padding same": lambda: [nn.Conv2d(2, 4, 3, padding="same"), nn.Tanh()],
+    "dilated pool": lambda: [nn.Conv2d(2, 4, 3), nn.MaxPool2d(2, 1, dilation=2)],
+    "padded maximum": lambda: [nn.Conv2d(2, 4, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1)],
+    "flatten of some": lambda: [nn.Conv2d(2, 4, 3), nn.Tanh(), nn.Flatten(2), nn.ReLU()],
+    "flatten, then none": lambda: [nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Tanh()],
+    "flatten first": lambda: [nn.Flatten(), nn.Linear(2 * 8 * 9, 3), nn.ReLU()],
+    "one layer twice": lambda: [layer := nn.Conv2d(2, 2, 1), nn.Tanh(), layer],
+    "activations": lambda: [nn.ReLU(), nn.Tanh()],
+    "inside another": lambda: [nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU()), nn.MaxPool2d(2)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [1, 3, 20])
+@pytest.mark.parametrize("name", LAYERS_WITH_OPTIONS)
+def test_options_of_layers(name, n, rng):
+    model = nn.Sequential(*LAYERS_WITH_OPTIONS[name]())
+    x = mc.tensor(rng.standard_normal((n, 2, 8, 9)).astype("f4")).requires_grad_()
+    g = rng.standard_normal(one_by_one(model, x).shape).astype("f4")
+    found = results(model, x, g, lambda model, x: model(x))[1]
+    assert_same(found, results(model, x, g, one_by_one)[1], 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4), (2, 3, 4, 5, 6)])
+def test_images_of_other_dimensions(shape, rng):
+    x = mc.tensor(rng.standard_normal(shape).astype("f4"))
+    model = nn.Sequential(nn.Tanh(), nn.Sigmoid())
+    np.testing.assert_array_equal(model(x).array, one_by_one(model, x).array)
+    with pytest.raises(ShapeError, match=r"linear: .* \[Sequential\.1\]"):
+        nn.Sequential(nn.Tanh(), nn.Linear(7, 2))(x)
+
+
+def test_a_pool_that_returns_indices_returns_them():
+    y, indices = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2, return_indices=True))(
+        mc.randn(1, 1, 6, 6)
+    )
+    assert indices.shape == y.shape == (1, 2, 2, 2)
+
+
+BROKEN = {
+    "a bias too short": (lambda: nn.Linear(3, 4), "bias", (1,), r"linear: bias must be \(4,\)"),
+    "a bias for one map": (lambda: nn.Conv2d(3, 4, 1), "bias", (1,), "conv2d: bias must be"),
+    "weights of 3 dims": (lambda: nn.Conv2d(3, 4, 1), "weight", (4, 3, 1), "conv2d: weight"),
+    "weights of 1 dim": (lambda: nn.Linear(3, 4), "weight", (3,), "linear: weight"),
+    "a coefficient too many": (lambda: nn.Subsample2d(3, 1), "coefficient", (4,), "coefficient"),
+    "a bias too many": (lambda: nn.Subsample2d(3, 1), "bias", (4,), "subsample2d: bias"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_weights_of_a_wrong_shape_are_refused_by_their_layer(name):
+    make, attribute, shape, message = BROKEN[name]
+    layer = make()
+    setattr(layer, attribute, nn.Parameter(mc.randn(*shape)))
+    x = mc.randn(2, 3) if isinstance(layer, nn.Linear) else mc.randn(2, 3, 5, 5)
+    with pytest.raises(ShapeError, match=message + r".* \[Sequential\.0\]"):
+        nn.Sequential(layer, nn.Tanh(), nn.Linear(4, 4))(x)
+
+
+def test_too_much_padding_of_a_pool_is_refused_by_it():
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.AvgPool2d(2, padding=2))
+    with pytest.raises(ArgumentError, match=r"avg_pool2d: padding .* half .* \[Sequential\.1\]"):
+        model(mc.randn(1, 1, 5, 5))
+
+
+def test_weights_of_another_type_are_refused_by_their_layer():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2).double())
+    with pytest.raises(DtypeError, match=r"linear: .* \[Sequential\.2\]"):
+        model(mc.randn(2, 3))
+
+
+def test_a_backward_hook_sees_its_layer():
+    model, seen = lenet(), []
+    model[1].register_full_backward_hook(lambda layer, dx, g: seen.append(g[0].shape))
+    model(mc.randn(2, 1, 28, 28)).sum().backward()
+    assert seen == [(2, 6, 28, 28)]
+
+
+def test_one_model_takes_images_of_several_layouts(rng):
+    model, x = lenet(), rng.standard_normal((20, 1, 28, 28)).astype("f4")
+    expected = model(mc.tensor(x)).array
+    room = np.zeros(x.nbytes + 1, np.uint8)
+    misaligned = room[1:].view("f4").reshape(x.shape)
+    misaligned[...] = x
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    for other in (
+        np.asfortranarray(x), x[::-1, :, ::-1, ::-1].copy()[::-1, :, ::-1, ::-1], misaligned,
+        read_only, np.repeat(x, 2, axis=3)[..., ::2],
+    ):  # fmt: skip
+        np.testing.assert_array_equal(model(mc.Tensor(other)).array, expected)
+
+
+def test_weights_that_are_copied_are_read_anew(rng):
+    model, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh()), mc.randn(5, 3)
+    transposed = rng.standard_normal((3, 4)).astype("f4")
+    model[0].weight = nn.Parameter(transposed.T)
+    for _ in range(3):
+        np.testing.assert_allclose(model(x).array, one_by_one(model, x).array, rtol=1e-6)
+        transposed += 1
+    fixed = transposed.T.copy()
+    fixed.flags.writeable = False
+    model[0].weight = nn.Parameter(fixed)
+    np.testing.assert_allclose(model(x).array, one_by_one(model, x).array, rtol=1e-6)
+
+
+def test_the_number_of_threads_may_change_between_two_calls(rng):
+    before, found = mc.get_num_threads(), []
+    model, x = lenet(), mc.tensor(rng.standard_normal((100, 1, 28, 28)).astype("f4"))
+    try:
+        for threads in (3, 1, 2):
+            mc.set_num_threads(threads)
+            found.append(model(x).array)
+    finally:
+        mc.set_num_threads(before)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_a_step_describes_nothing_anew(monkeypatch):
+    described, model, x = [], lenet(), mc.randn(2, 1, 28, 28)
+    real = nn.chain._described
+    monkeypatch.setattr(nn.chain, "_described", lambda *args: described.append(1) or real(*args))
+
+    class Counting(nn.Module):
+        calls = 0
+
+    other = Counting()
+    for _ in range(5):
+        model.train()
+        model(x)
+        model.eval()
+        model(x)
+        other.calls += 1
+    assert len(described) == 1
+
+
+def test_a_new_weight_in_every_step_makes_no_new_plan(cache):
+    cache(700_000)
+    model, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh()), mc.randn(5, 3)
+    for _ in range(5):
+        model[0].weight.data = model[0].weight.data * 0.9
+        model(x)
+    assert len(chain_module._chains) == 1
+
+
+def test_models_and_weights_are_not_kept():
+    gone = []
+    for _ in range(3):
+        model = nn.Sequential(nn.Linear(30, 40), nn.ReLU())
+        model[1].register_forward_hook(lambda layer, args, y, model=model: None).remove()
+        model[1].owner = model  # as a layer that knows its model
+        y = model(mc.ones(2, 30))
+        y.sum().backward()
+        gone += [weakref.ref(model), weakref.ref(model[0].weight.array)]
+        del model, y
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * 6
+
+
+def test_a_sequential_that_chooses_its_layers_chooses_at_each_call():
+    class Half(nn.Sequential):
+        skip = False
+
+        def __iter__(self):
+            layers = list(super().__iter__())
+            return iter(layers[:1] if self.skip else layers)
+
+    model, x = Half(nn.Linear(3, 3), nn.Tanh()), mc.randn(2, 3)
+    np.testing.assert_allclose(model(x).array, np.tanh(model[0](x).array), rtol=1e-5)
+    model.skip = True
+    np.testing.assert_array_equal(model(x).array, model[0](x).array)
+
+
+def test_a_sequential_may_be_compared_by_value():
+    class Valued(nn.Sequential):
+        def __eq__(self, other):
+            return True
+
+        __hash__ = None
+
+    one, other, x = Valued(nn.Linear(3, 3), nn.Tanh()), Valued(nn.Linear(3, 3)), mc.randn(2, 3)
+    assert one(x).shape == other(x).shape
+    np.testing.assert_array_equal(other(x).array, other[0](x).array)
 
 
 # ---- what is saved ---------------------------------------------------------------------------
@@ -362,6 +559,15 @@ def test_a_weight_changed_before_backward_is_noticed():
     with mc.no_grad():
         model[3].weight.add_(1)
     with pytest.raises(InPlaceError, match=r"Conv2d\+Sigmoid.* changed in place"):
+        y.sum().backward()
+
+
+def test_a_linear_layers_weight_changed_before_backward_is_noticed():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+    y = model(mc.randn(2, 3).requires_grad_())
+    with mc.no_grad():
+        model[0].weight.add_(1)
+    with pytest.raises(InPlaceError, match=r"Linear\+Tanh"):
         y.sum().backward()
 
 

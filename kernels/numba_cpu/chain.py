@@ -9,17 +9,17 @@ parts share: in A and B in turn, a layer reading one and writing the other (see 
 """
 
 import math
-import threading
 from operator import is_
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from ..reference import Saved
 from ..threads import get_num_threads, threads_for
 from . import layout
 from .compiling import INT, array, entry, strided
-from .layers import DW, DX, ONCE, SAVED, WEIGHTS, A, B, Conv2d, G, X, Y, layers_of
+from .layers import DW, DX, ONCE, SAVED, WEIGHTS, A, B, Conv2d, Flatten, G, X, Y, layers_of
 from .layout import given_batch_last, ordered, turned
 from .program import PART, Place, Program, run
 from .simd import BYTES
@@ -40,8 +40,8 @@ class Plan:
     is to find, of x and of the weights; where there is none, nothing is saved.
     """
 
-    def __init__(self, spec, x, n, pitch, needs, threaded):
-        self.threaded = threaded
+    def __init__(self, spec, x, n, pitch, needs, threaded, by_column=False):
+        self.threaded, self.by_column = threaded, by_column
         self.n, self.pitch, self.dtype, self.needs = n, pitch, x.dtype, needs
         self.whole, self.saves = n == pitch, any(needs)
         self.zero, self.part = np.zeros(1, x.dtype), Place(PART, 0, ())
@@ -50,7 +50,7 @@ class Plan:
         self.layers = layers_of(spec)
         self.gradients, self.gradients_size = [], 0
         self.forward = self._write_forward(x)
-        self.backward = self._write_backward(False) if self.saves else None
+        self.backward = self._write_backward() if self.saves else None
 
     # -- what layers ask for
 
@@ -142,21 +142,21 @@ class Plan:
 
     def _write_forward(self, x):
         self._start(Y)
-        size, layers = self.dtype.itemsize, self.layers
+        layers = self.layers
         self.x_shape = x.shape[1:]
         self.x_direct = self.whole and x.transpose(*range(1, x.ndim), 0).flags.c_contiguous
         place = Place(X, 0, (*self.x_shape, self.n))
         if not self.x_direct:
-            shape, strides = (self.n, *self.x_shape), x.strides
-            more = 4 - x.ndim
-            place = Place(X, 0, shape + (1,) * more, strides + (size,) * more)
+            place = Place(X, 0, (self.n, *self.x_shape), x.strides)
             if not isinstance(layers[0], Conv2d):
                 self._begin(place, False)
-                found = self.memory(
-                    (*place.shape[1:], self.n), self.saves and layers[0].keeps_input
-                )
-                self.place(place, found)
-                place = found.seen_as(*self.x_shape, self.n)
+                save = self.saves and layers[0].keeps_input
+                found = self.memory((*self.x_shape, self.n), save)
+                if x.ndim == 2:
+                    self.call(layout.turn_all, place, found)
+                else:
+                    self.place(place, found)
+                place = found
         for i, layer in enumerate(layers):
             last = i + 1 == len(layers)
             keep = layer.keeps_output or (not last and layers[i + 1].keeps_input)
@@ -170,9 +170,8 @@ class Plan:
         self.reads_y = self.saves and layers[-1].keeps_output and place.base == Y
         return self._finish(place, self.y_shape)
 
-    def _write_backward(self, by_column):
+    def _write_backward(self):
         self._start(DX)
-        self.by_column = by_column
         self._place_gradients()
         g = Place(G, 0, (*self.y_shape, self.n))
         if not self.whole:
@@ -184,15 +183,11 @@ class Plan:
         wanted = [i for i, layer in enumerate(self.layers) if layer.wants_any(self)]
         lowest = 0 if self.needs[0] else min(wanted)
         for i in range(len(self.layers) - 1, lowest - 1, -1):
-            self._begin(g, i == 0)
+            self._begin(g, all(isinstance(layer, Flatten) for layer in self.layers[:i]))
             below = self.needs[0] or i > lowest
             found = self.layers[i].backward(self, g, below)
             g = found if below else g
         return self._finish(g, self.x_shape) if self.needs[0] else self._written()
-
-    def write_by_column(self):
-        """Writes backward so that no weight of a convolution meets zeros beside g."""
-        self.backward = self._write_backward(True)
 
     def _place_gradients(self):
         """Where in the gradients' memory each weight's gradient lies; None where none is needed."""
@@ -219,64 +214,63 @@ class Chain:
     """A chain for one shape of batch: a plan for its equal parts, and one for what is left over."""
 
     def __init__(self, spec, x, needs):
-        batch, n = len(x), _part_size(spec, x, needs)
-        parts, rest, size = batch // n, batch % n, x.itemsize
-        weights = sum(math.prod(s) * size for _, shapes, _ in spec for s in shapes if s)
+        self.spec, self.needs, self.dtype = spec, needs, x.dtype
+        self.like = as_strided(np.empty(1, x.dtype), x.shape, x.strides)  # x without its memory
+        batch, self.part = len(x), _part_size(spec, x, needs)
         # As many blocks at any number of threads, so that sums are the same to the bit.
-        self.blocks = min(
-            parts, BLOCKS, max(1, SUMS // weights) if any(needs) and weights else parts
-        )
+        self.blocks = min(batch // self.part, BLOCKS)
+        if any(needs):
+            self.blocks = min(self.blocks, max(1, SUMS // max(1, _weights_size(spec, x.itemsize))))
         threads = get_num_threads()
         self.threads = threads if 1 < threads <= self.blocks else 1  # else layers share the work
-        # (number of the first part, how many, in how many blocks, on how many threads, their plan)
-        self.plan = Plan(spec, x, n, batch, needs, self.threads == 1)
-        self.runs = [(0, parts, self.blocks, self.threads, self.plan)]
-        if rest:
-            self.runs.append((parts, 1, 1, 1, Plan(spec, x, rest, batch, needs, True)))
-        self.needs, self.dtype = needs, x.dtype
-        self.y_shape, self.dx_shape = (*self.plan.y_shape, batch), (*self.plan.x_shape, batch)
-        self.y_axes, self.dx_axes = (
-            (len(shape) - 1, *range(len(shape) - 1)) for shape in (self.y_shape, self.dx_shape)
-        )
+        self.runs, self.careful = self._plans(False), None
+        plan = self.plan = self.runs[0][-1]
+        self.y_shape, self.dx_shape = (*plan.y_shape, batch), (*plan.x_shape, batch)
+        self.y_axes = (len(plan.y_shape), *range(len(plan.y_shape)))  # batch first
+        self.dx_axes = (len(plan.x_shape), *range(len(plan.x_shape)))
         self.y_size, self.dx_size = math.prod(self.y_shape), math.prod(self.dx_shape) * needs[0]
-        self._set_steps(n, x, WEIGHTS + sum(len(shapes) for _, shapes, _ in spec))
-        self.known: tuple = (), np.zeros(self.steps.shape[1], np.int64)
+        self._set_steps(WEIGHTS + sum(len(shapes) for _, shapes, _ in spec))
 
-    def _set_steps(self, n, x, bases):
+    def _plans(self, by_column):
+        """(number of the first part, how many, in how many blocks, on how many threads, plan)."""
+        x, n, batch = self.like, self.part, len(self.like)
+        rest = self.spec, x, batch % n, batch, self.needs, True, by_column
+        plan = Plan(self.spec, x, n, batch, self.needs, self.threads == 1, by_column)
+        found = [(0, batch // n, self.blocks, self.threads, plan)]
+        return found + ([(batch // n, 1, 1, 1, Plan(*rest))] if batch % n else [])
+
+    def _set_steps(self, bases):
         """By how much the bases move on: from part to part, block to block, thread to thread."""
-        plan = self.plan
+        plan, size = self.plan, self.dtype.itemsize
         a, b, once = (max(p.sizes[base] for *_, p in self.runs) for base in (A, B, ONCE))
-        part = {X: n * x.strides[0], SAVED: plan.sizes[SAVED]}
-        part |= dict.fromkeys((Y, G, DX), n * x.itemsize)
+        part = {X: self.part * self.like.strides[0], SAVED: plan.sizes[SAVED]}
+        part |= dict.fromkeys((Y, G, DX), self.part * size)
         steps = part, {DW: plan.gradients_size}, dict.fromkeys((A, B), a + b)
         self.steps = np.array([[step.get(i, 0) for i in range(bases)] for step in steps])
-        # Of B and ONCE, and where scratch memory ends, in bytes; how many numbers are saved.
         both = self.threads * (a + b)
-        self.offsets = a, both, both + once + ALIGNMENT
-        self.saved = sum(parts * p.sizes[SAVED] for _, parts, _, _, p in self.runs) // x.itemsize
+        # In bytes: where in scratch memory B and ONCE begin.  In numbers: all of it, what is saved.
+        self.b, self.once, self.scratch = a, both, (both + once + ALIGNMENT) // size
+        self.saved = sum(parts * p.sizes[SAVED] for _, parts, _, _, p in self.runs) // size
 
-    def _bases(self, weights):
+    def _bases(self, weights, memo):
         """The bases, those of the weights filled in; and the memory of the weights."""
-        known, bases = self.known
-        if len(known) != len(weights) or not all(map(is_, known, weights)):
+        known, bases = memo.get(self, ((), None))
+        if bases is None or not all(map(is_, known, weights)):
             memory = tuple(None if w is None else ordered(w) for w in weights)
             bases = np.zeros(self.steps.shape[1], np.int64)
             bases[WEIGHTS:] = [0 if w is None else w.ctypes.data for w in memory]
             if not all(map(is_, memory, weights)):  # copies, that will not do for the next step
                 return bases, memory
-            self.known = weights, bases
+            memo[self] = weights, bases
         return bases.copy(), weights
 
-    def _run(self, bases, direction, *arrays):
-        """Runs the programs on (base, array) pairs: what is given, what is made, what is kept."""
-        given, made, kept = arrays
-        b, once, end = self.offsets
-        scratch = np.empty(end // self.dtype.itemsize, self.dtype)
-        locate[self.dtype](
-            bases, given[1] if given[1].ndim == 4 else given[1][:, :, None, None], made[1], kept[1],
-            scratch, given[0], made[0], kept[0], b, once,
-        )  # fmt: skip
-        for first, parts, blocks, threads, plan in self.runs:
+    def _run(self, runs, direction, bases, given, made, kept):
+        """Runs the programs; given, made and kept are arrays with the numbers of their bases."""
+        array = given[1] if given[1].ndim == 4 else given[1][:, :, None, None]
+        scratch = np.empty(self.scratch, self.dtype)
+        numbers = given[0], made[0], kept[0]
+        locate[self.dtype](bases, array, made[1], kept[1], scratch, *numbers, self.b, self.once)
+        for first, parts, blocks, threads, plan in runs:
             calls, repeated = getattr(plan, direction)
             moved = bases
             if first:
@@ -284,12 +278,12 @@ class Chain:
                 moved[PART] = first
             run[self.dtype](calls, repeated, moved, self.steps, parts, blocks, threads)
 
-    def forward(self, x, weights):
+    def forward(self, x, weights, memo):
         """(y, Saved): y is (N, ...), in memory (..., N)."""
         plan = self.plan
-        bases, memory = self._bases(weights)
+        bases, memory = self._bases(weights, memo)
         y, saved = np.empty(self.y_size, self.dtype), np.empty(self.saved, self.dtype)
-        self._run(bases, "forward", (X, x), (Y, y), (SAVED, saved))
+        self._run(self.runs, "forward", bases, (X, x), (Y, y), (SAVED, saved))
         image = y.reshape(self.y_shape).transpose(self.y_axes)
         inputs = [weights[i] for i in plan.watched]
         inputs += [x] * plan.reads_x + [image] * plan.reads_y
@@ -297,21 +291,21 @@ class Chain:
 
     def backward(self, g, bases):
         """The gradients of x and of the weights, None where none is needed."""
-        plan, work = self.plan, bases.copy()
-        gradients = np.empty(self.blocks * plan.gradients_size // self.dtype.itemsize, self.dtype)
+        bases, size = bases.copy(), self.plan.gradients_size // self.dtype.itemsize
+        gradients = np.empty((self.blocks, size), self.dtype)
         dx = np.empty(self.dx_size, self.dtype)
-        arrays = (G, g), (DW, gradients), (DX, dx)
-        self._run(work, "backward", *arrays)
-        first = gradients[: plan.gradients_size // self.dtype.itemsize]
-        if not plan.by_column and any(first[-1 - i] != 0 for i in range(plan.flags)):
+        arrays = (G, g), (DW, gradients.reshape(-1)), (DX, dx)
+        self._run(self.runs, "backward", bases, *arrays)
+        flags = max(plan.flags for *_, plan in self.runs)
+        if any(gradients[0, -1 - i] != 0 for i in range(flags)):
             # Some weight of a convolution is not finite: it must meet no zero beside g.
-            with _writing:
-                for *_, each in self.runs:
-                    each.write_by_column()  # for good: such weights do not get better
-            self._run(work, "backward", *arrays)
+            self.careful = self.careful or self._plans(True)
+            self._run(self.careful, "backward", bases, *arrays)
+        first = gradients[0]
         if self.blocks > 1:
-            add_up[self.dtype](gradients.reshape(self.blocks, -1))
-        found = [s and first[s[0]].reshape(s[1]) for s in plan.slices]
+            add_up[self.dtype](gradients)
+            first = first.copy()  # the other rows shall not live as long as the gradients
+        found = [s and first[s[0]].reshape(s[1]) for s in self.plan.slices]
         return dx.reshape(self.dx_shape).transpose(self.dx_axes) if self.needs[0] else None, *found
 
 
@@ -339,34 +333,41 @@ def _part_size(spec, x, needs):
         return batch
     trial = Plan(spec, x, lanes, batch, needs, True)
     image = sum(trial.sizes[base] for base in (A, B, SAVED)) / lanes
-    weights = sum(math.prod(s) * x.itemsize for _, shapes, _ in spec for s in shapes if s)
     # Each part reads all weights: they should not be more than the images.
-    n = max(CACHE / image, weights / image) // lanes * lanes
+    n = max(CACHE, _weights_size(spec, x.itemsize)) / image // lanes * lanes
     return min(max(int(n), lanes), batch)
 
 
+def _weights_size(spec, itemsize):
+    return sum(math.prod(s) * itemsize for _, shapes, _ in spec for s in shapes if s)
+
+
 _chains: dict[Any, Chain] = {}
-_writing = threading.Lock()
 
 
 def _chain_of(spec, x, needs):
     key = spec, x.shape, x.strides, x.dtype, needs, get_num_threads()
     found = _chains.get(key)
     if found is None:
-        if len(_chains) > 256:
-            _chains.clear()
         found = _chains[key] = Chain(spec, x, needs)
+        if len(_chains) > 256:
+            _chains.pop(next(iter(_chains)), None)  # the oldest
     return found
 
 
-def chain(x, spec, needs, *weights):
-    """Layers one after another: spec is (name, the shapes of its weights, arguments) of each."""
+def chain(x, spec, needs, memo, *weights):
+    """Layers one after another, as one kernel.
+
+    spec is (name, the shapes of its weights, arguments) of each layer, needs says which gradients
+    backward will want, of x and of each weight; memo is a dict that the caller keeps for as long as
+    it calls with these weights.
+    """
     x = x if x.flags.aligned else x.copy()
-    return _chain_of(spec, x, needs).forward(x, weights)
+    return _chain_of(spec, x, needs).forward(x, weights, memo)
 
 
 def chain_backward(g, saved, needs):
-    """The gradients of x and of all weights."""
+    """The gradients of x and of all weights, those that forward was told."""
     found, bases, _ = saved.state
     if g.ndim == 2:
         g = g.T if g.T.flags.c_contiguous and g.flags.aligned else turned(g)

@@ -38,6 +38,16 @@ TYPES = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float6
 inner = njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
+def named_inner(made: Callable, of: Callable) -> Any:
+    """As `inner`, for a function made by another, under a name of its own.
+
+    Numba tells functions of one name apart by a count that each process begins anew: in the cache
+    one would be taken for the other.
+    """
+    made.__name__ = made.__qualname__ = f"{of.__name__}_body"
+    return inner(made)
+
+
 def array(kind: Any, ndim: int) -> types.Array:
     """A C-ordered array."""
     return types.Array(kind, ndim, "C")
@@ -139,7 +149,7 @@ def kept(compiler: Callable, function: Callable, signature: Any, **options: Any)
         os.utime(folder)  # in use
         for _ in range(2):
             try:
-                with _cached_in(folder):
+                with _lock, _cached_in(folder):
                     return compiler(signature, cache=True, **options, **OPTIONS)(function)
             except Exception:  # what a damaged file raises: EOFError, UnpicklingError, ...
                 shutil.rmtree(folder, ignore_errors=True)

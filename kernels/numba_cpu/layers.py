@@ -20,7 +20,7 @@ X, Y, SAVED, A, B, ONCE, G, DX, DW, WEIGHTS = range(2, 12)
 
 
 class Layer:
-    """One layer of a chain: writes its calls into a Plan's programs."""
+    """One layer of a chain: writes its calls into one Plan's programs, and remembers its places."""
 
     keeps_output = False  # whether backward reads what forward computed
     keeps_input = False
@@ -211,10 +211,8 @@ class Linear(Layer):
     kept_weights = (0,)
 
     def forward(self, plan, x, keep):
-        """Takes x as (in, n) memory, an image's channels, rows and columns being one axis."""
         (out, width), n, bias = self.shapes[0], plan.n, self.weight(1)
-        self.x_shape = x.shape
-        self.x, self.wide = x.seen_as(width, n), n * plan.dtype.itemsize >= BYTES
+        self.x, self.wide = x, n * plan.dtype.itemsize >= BYTES
         self.threads = plan.threads_for(n * width * out)
         rows = self.x if self.wide else plan.rows(self.x)
         y = plan.output((out, n), keep)
@@ -241,13 +239,23 @@ class Linear(Layer):
         )  # fmt: skip
         if not dx_wanted:
             return None
-        dx = dx if self.wide or n == 1 else plan.rows(dx)
-        return dx.seen_as(*self.x_shape)
+        return dx.seen_as(width, n) if self.wide or n == 1 else plan.rows(dx)
+
+
+class Flatten(Layer):
+    """Channels, rows and columns as one axis, in which order they lie in memory already."""
+
+    def forward(self, plan, x, keep):
+        self.x_shape = x.shape
+        return x.seen_as(math.prod(x.shape[:-1]), plan.n)
+
+    def backward(self, plan, g, dx_wanted):
+        return g.seen_as(*self.x_shape)
 
 
 LAYERS: dict[str, Any] = {
     "conv2d": Conv2d, "avg_pool2d": AvgPool2d, "max_pool2d": MaxPool2d,
-    "subsample2d": Subsample2d, "linear": Linear,
+    "subsample2d": Subsample2d, "linear": Linear, "flatten": Flatten,
 }  # fmt: skip
 
 
@@ -258,14 +266,18 @@ def layers_of(spec: tuple) -> list[Any]:
         kind = (Activation, name) if name in ACTIVATIONS else (LAYERS[name],)
         made.append(kind[0](*kind[1:], first, shapes, *args))
         first += len(shapes)
+    for layer, after in zip(made[-2::-1], made[:0:-1], strict=True):
+        if isinstance(layer, Flatten):  # whose result is its input
+            layer.keeps_input = after.keeps_input
     return made
 
 
 def _rectified_last(spec: tuple) -> list[tuple]:
-    """Rectifiers behind the maximum that follows them: max(relu(x)) = relu(max(x)), to the bit.
+    """Rectifiers behind the maximum that follows them: max(relu(x)) = relu(max(x)).
 
-    So are the gradients, which are 0 where the maximum is.  A fourth of the work, and of what is
-    kept.  Not with padding: a window of nothing else has the maximum -inf, which relu would change.
+    To the bit, but for the sign of a zero; so are the gradients, 0 where the maximum is.  It is a
+    fourth of the work, and of what is kept.  Not with padding: a window of nothing else has the
+    maximum -inf, which relu would change.
     """
     found = list(spec)
     for i in range(1, len(found)):

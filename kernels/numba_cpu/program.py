@@ -29,7 +29,6 @@ from .parallel import parallel, share
 from .simd import pointer
 
 INT64 = ir.IntType(64)
-ALIGNMENT = 64  # bytes: a vector
 LONGEST = 256  # words of a call's arguments
 
 
@@ -167,6 +166,8 @@ class Program:
         """Writes a call down; arguments are Places, tables, or numbers."""
         kinds = function.signature(TYPES[self.dtype])
         words = [w for kind, arg in zip(kinds, args, strict=True) for w in self._words(kind, arg)]
+        if len(words) > LONGEST:
+            raise ValueError(f"{len(words)} words for a call: raise LONGEST")
         self.words += [(caller(function, self.dtype), len(words)), *words]
 
     def _words(self, kind: Any, arg: Any) -> list[tuple[int, int]]:
@@ -178,9 +179,9 @@ class Program:
         if isinstance(arg, Place):
             if not isinstance(kind, types.Array):  # the number of the part
                 return [(arg.offset, arg.base)]
-            strides = arg.strides if kind.layout == "A" else ()
-            numbers = (*arg.shape, *(strides or _strides(arg.shape, self.dtype.itemsize)))
-            numbers = numbers if kind.layout == "A" else arg.shape
+            numbers = arg.shape
+            if kind.layout == "A":
+                numbers += arg.strides or _strides(arg.shape, self.dtype.itemsize)
             return [(arg.offset, arg.base), *((n, NOWHERE) for n in numbers)]
         if isinstance(kind, types.Float):
             return [(int(np.float64(arg).view(np.int64)), NOWHERE)]

@@ -12,7 +12,6 @@ other kernels; so has anything wrong, so that the error names its layer.
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -25,27 +24,30 @@ from .layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Subsample2d
 from .module import Module, changes
 
 
-class _Chain(Function, kernel=True):
+class _ChainOp(Function, kernel=True):
     """Several layers in one; for each chain there is a subclass with the layers' names."""
 
     @staticmethod
-    def forward(ctx, input, spec, *weights):
-        needs = (ctx.needs_input_grad[0], *ctx.needs_input_grad[2:])
-        y, ctx.saved = kernels.forward("chain", input, spec, needs, *weights)
+    def forward(ctx, input, spec, memo, *weights):
+        needs = (ctx.needs_input_grad[0], *ctx.needs_input_grad[3:])
+        y, ctx.saved = kernels.forward("chain", input, spec, needs, memo, *weights)
         return y
 
     @staticmethod
     def backward(ctx, g):
         dx, *dweights = kernels.backward("chain", g, ctx.saved, ctx.needs_input_grad)
-        return dx, None, *dweights
+        return dx, None, None, *dweights
 
 
 class Spec(tuple):
-    """(kernel, the shapes of its weights, arguments) of each layer; the same only as itself."""
+    """(kernel, the shapes of its weights, arguments) of each layer; quick to hash."""
 
     __slots__ = ()
     __hash__ = object.__hash__
     __eq__ = object.__eq__
+
+
+_specs: dict[tuple, Spec] = {}  # one of each, so that it is equal only to itself
 
 
 # ---- layers as kernels -----------------------------------------------------------------------
@@ -57,7 +59,9 @@ Described = tuple[str, tuple, tuple, Shape] | None
 
 def _conv2d(layer: Conv2d, shape: Shape) -> Described:
     weight, bias, padding = layer.weight, layer.bias, layer.padding
-    if len(shape) != 4 or layer.padding_mode != "zeros" or isinstance(padding, str):
+    if layer.padding_mode != "zeros" or isinstance(padding, str):
+        return None
+    if len(shape) != 4 or weight.ndim != 4 or not _is_bias(bias, weight):
         return None
     out, channels, *kernel = weight.shape
     if shape[1] != channels * layer.groups or out % layer.groups:
@@ -67,10 +71,16 @@ def _conv2d(layer: Conv2d, shape: Shape) -> Described:
 
 
 def _linear(layer: Linear, shape: Shape) -> Described:
-    out, width = layer.weight.shape
-    if len(shape) != 2 or shape[1] != width:
+    weight, bias = layer.weight, layer.bias
+    if len(shape) != 2 or weight.ndim != 2 or not _is_bias(bias, weight):
         return None
-    return "linear", (layer.weight, layer.bias), (), (shape[0], out)
+    if shape[1] != weight.shape[1]:
+        return None
+    return "linear", (weight, bias), (), (shape[0], weight.shape[0])
+
+
+def _is_bias(bias: Any, weight: Any) -> bool:
+    return bias is None or bias.shape == weight.shape[:1]
 
 
 def _pool(name: str, layer: Any, shape: Shape, *how: Any) -> Described:
@@ -100,13 +110,16 @@ def _max_pool2d(layer: MaxPool2d, shape: Shape) -> Described:
 
 def _subsample2d(layer: Subsample2d, shape: Shape) -> Described:
     found = _pool("subsample2d", layer, shape)
-    if found is None or layer.coefficient.shape != shape[1:2]:
+    both = layer.coefficient.shape, layer.bias.shape
+    if found is None or both != (shape[1:2], shape[1:2]):
         return None
     name, _, arguments, out = found
     return name, (layer.coefficient, layer.bias), arguments, out
 
 
 def _activation(layer: Module, shape: Shape) -> Described:
+    if len(shape) not in (2, 4):
+        return None
     arguments = (layer.amplitude, layer.slope) if isinstance(layer, ScaledTanh) else ()
     return _ACTIVATIONS[type(layer)], (), arguments, shape
 
@@ -125,6 +138,9 @@ _LAYERS: dict[type, Callable[[Any, Shape], Described]] = {
     Subsample2d: _subsample2d, Flatten: _flatten, **dict.fromkeys(_ACTIVATIONS, _activation),
 }  # fmt: skip
 
+for _kind in _LAYERS:
+    _kind._in_chains = True  # type: ignore[attr-defined]
+
 
 # ---- chains ----------------------------------------------------------------------------------
 
@@ -135,39 +151,44 @@ class Chain:
     def __init__(self, layers: list[Any]) -> None:
         self.layers = layers
         self.hooked = [layer for layer in layers if layer._hooked]
-        # By shape and type of the input: node, Spec (None: one by one), parameters, their arrays.
+        # By shape and type of the input: the op, its arguments behind x, and what they hold.
         self.known: dict[Any, tuple] = {}
 
     def __call__(self, input: Any) -> Any:
         array = getattr(input, "array", None)
         if type(array) is np.ndarray and not (mode.anomaly or any(map(_watched, self.hooked))):
-            found = self.known.get((array.shape, array.dtype))
-            if found is None or not all(map(_holds, found[2], found[3])):
-                found = self._describe(array)
-            node, spec, parameters, _ = found
-            if spec is not None and kernels.offers("chain", array):
-                return node.apply(input, spec, *parameters)
+            op, arguments, parameters, _ = self._known(array)
+            if op is not None and kernels.offers("chain", array):
+                return op.apply(input, *arguments, *parameters)
         for layer in self.layers:
             input = layer(input)
         return input
 
+    def _known(self, x: Any) -> tuple:
+        key = x.shape, x.dtype
+        found = self.known.get(key)
+        if found is None or not all(map(_holds, found[2], found[3])):
+            found = self.known[key] = self._describe(x)
+            if len(self.known) > 16:  # sizes of batches, mostly
+                self.known.pop(next(iter(self.known)), None)
+        return found
+
     def _describe(self, x: Any) -> tuple:
-        if len(self.known) >= 16:  # sizes of batches, mostly
-            self.known.clear()
+        """(op, (Spec, memo), parameters, their arrays); op None: the layers run one by one."""
         described = _described(self.layers, x.shape) if x.size else []
         parameters = [w for _, weights, _ in described for w in weights]
         arrays = [w if w is None else w.array for w in parameters]
-        spec = None
-        if described and all(a is None or _fits(a, x) for a in arrays):
-            spec = Spec(
-                (name, tuple(w if w is None else w.shape for w in weights), arguments)
-                for name, weights, arguments in described
-                if name != "flatten"
-            )
+        if not described or not all(a is None or _fits(a, x) for a in arrays):
+            return None, (), parameters, arrays
+        spec = tuple(
+            (name, tuple(w if w is None else w.shape for w in weights), arguments)
+            for name, weights, arguments in described
+        )
+        if len(_specs) > 1000:
+            _specs.clear()
         name = "+".join(type(layer).__name__ for layer in self.layers)
-        node = type(name, (_Chain,), {}, kernel=True)
-        self.known[x.shape, x.dtype] = node, spec, parameters, arrays
-        return self.known[x.shape, x.dtype]
+        op = type(name, (_ChainOp,), {}, kernel=True)
+        return op, (_specs.setdefault(spec, Spec(spec)), {}), parameters, arrays
 
 
 def _described(layers: list[Any], shape: Shape) -> list[tuple[str, tuple, tuple]]:
@@ -204,15 +225,13 @@ def _chainable(layer: Module) -> bool:
     return type(layer) in _LAYERS and "forward" not in vars(layer)
 
 
-_steps: WeakKeyDictionary[Module, tuple[int, list]] = WeakKeyDictionary()
-
-
 def steps_of(layers: Any) -> list[Callable[[Any], Any]]:
     """What a Sequential has to call: its layers, neighbours that can be one node as a Chain."""
-    changed, steps = _steps.get(layers, (None, []))
+    changed, steps = layers._steps
     if changed != changes[0]:
+        changed = changes[0]
         steps = _in_chains(layers)
-        _steps[layers] = changes[0], steps
+        vars(layers)["_steps"] = changed, steps
     return steps
 
 
@@ -220,12 +239,20 @@ def _in_chains(layers: Iterable[Module]) -> list[Callable[[Any], Any]]:
     steps: list[Any] = []
     for chainable, group in groupby(layers, key=_chainable):
         found = list(group)
-        while found and chainable and getattr(found[0], "inplace", False):
-            steps.append(found.pop(0))  # it changes what the user holds
+        while chainable and _changes_input(found):
+            steps.append(found.pop(0))
         behind: list[Any] = []
-        while chainable and found and isinstance(found[-1], Flatten):
+        while found and isinstance(found[-1], Flatten):
             behind.insert(0, found.pop())
-        computing = sum(not isinstance(layer, Flatten) for layer in found)
-        steps += [Chain(found)] if chainable and computing > 1 else found
+        several = sum(not isinstance(layer, Flatten) for layer in found) > 1
+        # Activations alone are as quick one by one, on memory of any order.
+        weighty = any(isinstance(layer, Conv2d | Linear) for layer in found)
+        steps += [Chain(found)] if chainable and several and weighty else found
         steps += behind
     return steps
+
+
+def _changes_input(layers: list[Any]) -> bool:
+    """Whether the first of them that computes, behind views, changes what the user holds."""
+    first = next((layer for layer in layers if not isinstance(layer, Flatten)), None)
+    return getattr(first, "inplace", False)
