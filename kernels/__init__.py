@@ -13,6 +13,9 @@ which are each other's backward, and the optimisers' updates) are called with `c
 An implementation is a module of functions with the contract's names.  What it lacks falls back to
 `reference`, which is written to be read and is the oracle for every other one; so do arrays that it
 does not take, if it has a function `serves(x)`.
+
+An implementation may offer one more pair, `chain`: kernels one after another as one.  nn/chain.py
+uses it, and calls the kernels one by one where there is none.
 """
 
 from importlib import import_module
@@ -51,6 +54,11 @@ def _serving(name: str, x: Any) -> Any:
         use("numba")
     takes = getattr(_chosen, "serves", None)
     return _chosen if hasattr(_chosen, name) and (takes is None or takes(x)) else reference
+
+
+def offers(name: str, x: Any) -> bool:
+    """Whether there is such a kernel for x now: one beside the contract may be missing."""
+    return hasattr(_serving(name, x), name)
 
 
 def which(name: str, x: Any = None) -> str:

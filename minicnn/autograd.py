@@ -213,12 +213,11 @@ class Context:
                 y.requires_grad, y.grad_fn, y.output_nr = True, self, len(self.outputs)
             self.outputs.append((type(array), array.shape, array.dtype))
         kept = (*(self.saved.inputs if self.saved else ()), *filter(is_array, self.saved_tensors))
+        own = {id(a) for a in kept}
         for t in (*inputs, *outputs):
             new = self.op.kernel and t.grad_fn is self  # then it shares no memory
-            for a in kept:
-                if a is t.array or (not new and share_memory(a, t.array)):
-                    self._watched = (*self._watched, (t._counter, t._counter[0]))
-                    break
+            if id(t.array) in own or (not new and any(share_memory(a, t.array) for a in kept)):
+                self._watched = (*self._watched, (t._counter, t._counter[0]))
 
     def _check_usable(self) -> None:
         """Raises if what forward saved is gone, or not what it was."""

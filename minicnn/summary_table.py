@@ -323,13 +323,14 @@ def _watched(model: Module, trace: _Trace) -> Iterator[None]:
     before = [vars(module).get("forward") for _, module in modules]
     try:
         for name, module in modules:
-            vars(module)["forward"] = trace.around(name, module, module.forward)
+            module.forward = trace.around(name, module, module.forward)  # type: ignore[method-assign]
         yield
     finally:
         for (_, module), own in zip(modules, before, strict=True):
-            vars(module).pop("forward", None)
+            if "forward" in vars(module):
+                del module.forward
             if own is not None:
-                vars(module)["forward"] = own
+                module.forward = own  # type: ignore[method-assign]
 
 
 @contextmanager

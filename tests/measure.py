@@ -3,6 +3,7 @@
     python tests/measure.py            (5 s: import minicnn beside import numpy, run in turn)
     python tests/measure.py overhead   (5 s: the time of a training step outside the kernels)
     python tests/measure.py first      (15 s: import to the end of LeNet's first training step)
+    python tests/measure.py chains     (30 s: a Sequential beside the same layers called one by one)
 
 Speed and memory, beside PyTorch's, are `minicnn bench --against torch`.
 """
@@ -126,10 +127,51 @@ def overhead(name="lenet", epochs=3):
     print(f"engine {engine:.0f} us; loading, loop and logging {rest:.0f} us")
 
 
+def chains():
+    """Prints how many times as fast a Sequential is as its layers called in forward(), in turn."""
+    for name in ("lenet-sigmoid", "lenet-colour"):
+        for batch in (1, 64, 1024):
+            for what in ("training", "inference"):
+                print(f"{name}, {what}, batch {batch}: {chain_ratio(name, batch, what):.2f}")
+
+
+def chain_ratio(name, batch, what, pairs=10):
+    import minicnn as mc
+    from minicnn.models import make
+
+    model = make(name)
+    optimizer = mc.optim.SGD(model.parameters(), lr=0.01)
+    x, target = mc.rand(batch, *model.input_shape), mc.randint(0, 10, (batch,))
+
+    def one_by_one(x):
+        for layer in (*model.features, *model.head):
+            x = layer(x)
+        return x
+
+    def run(forward):
+        if what == "inference":
+            with mc.no_grad():
+                return forward(x)
+        optimizer.zero_grad()
+        mc.nn.functional.cross_entropy(forward(x), target).backward()
+        optimizer.step()
+
+    def timed(forward):
+        start = time.perf_counter()
+        for _ in range(max(1, 256 // batch)):
+            run(forward)
+        return time.perf_counter() - start
+
+    both = [(timed(model), timed(one_by_one)) for _ in range(pairs + 2)][2:]
+    return statistics.median(b / a for a, b in both)
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["overhead"]:
         overhead()
     elif sys.argv[1:] == ["first"]:
         first_step()
+    elif sys.argv[1:] == ["chains"]:
+        chains()
     else:
         import_time()

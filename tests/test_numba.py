@@ -436,3 +436,40 @@ def test_long_rows():
 def test_reference_is_untouched_by_the_choice():
     """The oracle never calls compiled code, or comparing would mean nothing."""
     assert "numba" not in Path(reference.__file__).read_text()
+
+
+def _inner_functions():
+    """Every function that Numba compiles into an entry, by where it is kept."""
+    package = "minicnn.kernels.numba_cpu."
+    for name, module in list(sys.modules.items()):
+        for value in vars(module).values() if name.startswith(package) else ():
+            if hasattr(value, "py_func"):
+                yield value.py_func
+
+
+def test_every_compiled_function_has_a_name_of_its_own():
+    # Numba tells those of one name apart by a count that is another in each process, so that the
+    # cache on disk gave one for the other.
+    named = {}
+    for function in _inner_functions():
+        name = function.__module__, function.__qualname__
+        assert named.setdefault(name, function.__code__) is function.__code__, name
+    assert len(named) > 60
+
+
+def test_kernels_compiled_by_several_processes_are_told_apart(tmp_path):
+    program = """
+import sys, numpy as np
+from minicnn.kernels import numba_cpu
+x = np.array([-1.0, 2.0], "f4")
+for name in sys.argv[1:]:
+    print(name, *(f"{y:.4f}" for y in getattr(numba_cpu, name)(x)[0]))
+"""
+    env = {**os.environ, "MINICNN_CACHE_DIR": str(tmp_path)}
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", program, *names], env=env, capture_output=True, text=True
+        ).stdout
+        for names in (["relu"], ["sigmoid"], ["sigmoid", "relu"])
+    ]
+    assert found[2] == found[1] + found[0] == "sigmoid 0.2689 0.8808\nrelu 0.0000 2.0000\n"

@@ -292,7 +292,7 @@ def test_which_ops_are_a_kernels():
     found = [name for name, op in OPS.items() if op.kernel]
     assert found == [
         "Linear", "Conv2d", "AvgPool2d", "MaxPool2d", "Subsample2d", "Sigmoid", "Tanh",
-        "ScaledTanh", "ReLU", "Dropout",
+        "ScaledTanh", "ReLU", "CrossEntropy", "Dropout",
     ]  # fmt: skip
 
 

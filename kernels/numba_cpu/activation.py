@@ -11,7 +11,7 @@ import numpy as np
 
 from ..reference import Saved
 from ..threads import threads_for
-from .compiling import FLOAT, INT, array, entry, given, inner
+from .compiling import FLOAT, INT, array, entry, given, inner, named_inner
 from .maths import exp
 from .maths import tanh as tanh_of
 from .parallel import parallel, share_numbers
@@ -55,28 +55,26 @@ def _each(function):
     """A body for `parallel`: y = function(x, numbers), number by number."""
     of_one = inner(function)
 
-    @inner
     def body(thread, threads, x, y, numbers):
         first, last = share_numbers(thread, threads, x.size)
         x, y = at(pointer(x), first), at(pointer(y), first)
         for i in range(last - first):
             y[i] = of_one(x[i], numbers)
 
-    return body
+    return named_inner(body, function)
 
 
 def _each_backward(function):
     """A body for `parallel`: dx = function(g, y, numbers), number by number."""
     of_one = inner(function)
 
-    @inner
     def body(thread, threads, g, y, dx, numbers):
         first, last = share_numbers(thread, threads, y.size)
         g, y, dx = at(pointer(g), first), at(pointer(y), first), at(pointer(dx), first)
         for i in range(last - first):
             dx[i] = of_one(g[i], y[i], numbers)
 
-    return body
+    return named_inner(body, function)
 
 
 def _types(t):

@@ -38,6 +38,16 @@ TYPES = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float6
 inner = njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
+def named_inner(made: Callable, of: Callable) -> Any:
+    """As `inner`, for a function made by another, under a name of its own.
+
+    Numba tells functions of one name apart by a count that each process begins anew: in the cache
+    one would be taken for the other.
+    """
+    made.__name__ = made.__qualname__ = f"{of.__name__}_body"
+    return inner(made)
+
+
 def array(kind: Any, ndim: int) -> types.Array:
     """A C-ordered array."""
     return types.Array(kind, ndim, "C")
@@ -68,7 +78,7 @@ class Entry(dict):
                 symbol.ready(kind)
             if dtype not in self:
                 signature = types.void(*self.signature(kind))
-                self[dtype] = _kept(njit, self.function, signature, nogil=True)
+                self[dtype] = kept(njit, self.function, signature, nogil=True)
         return self[dtype]
 
 
@@ -92,7 +102,7 @@ class Shared:
         """Compiles the function, or loads it, and makes its symbol known to LLVM."""
         with _lock:
             if kind not in self.compiled:
-                made = _kept(cfunc, self.function, types.void(*self.signature(kind)))
+                made = kept(cfunc, self.function, types.void(*self.signature(kind)))
                 binding.add_symbol(self._symbol(kind), made.address)
                 self.compiled[kind] = made
 
@@ -126,26 +136,20 @@ def shared(signature: Callable[[Any], tuple]) -> Callable[[Callable], Shared]:
 entries: list[Entry] = []
 
 
-def warm_up(dtype: np.dtype) -> None:
-    """Compiles every kernel for a number type, or loads it, before it is needed."""
-    for each in entries:
-        each[dtype]
-
-
 # ---- the cache -------------------------------------------------------------------------------
 
 
 _lock = threading.RLock()  # one thread compiles at a time: Numba's settings are global
 
 
-def _kept(compiler: Callable, function: Callable, signature: Any, **options: Any) -> Any:
+def kept(compiler: Callable, function: Callable, signature: Any, **options: Any) -> Any:
     """The compiled function, from the cache if it is there; a damaged cache is thrown away."""
     folder = cache_folder()
     if folder is not None:
         os.utime(folder)  # in use
         for _ in range(2):
             try:
-                with _cached_in(folder):
+                with _lock, _cached_in(folder):
                     return compiler(signature, cache=True, **options, **OPTIONS)(function)
             except Exception:  # what a damaged file raises: EOFError, UnpicklingError, ...
                 shutil.rmtree(folder, ignore_errors=True)

@@ -197,11 +197,11 @@ def conv2d(x, weight, bias, window, groups):
 # ---- backward --------------------------------------------------------------------------------
 
 
-@entry(lambda t: (array(t, 4), array(t, 1)))
-def _taps_first(weight, out):
+@entry(lambda t: (array(t, 4), array(t, 1), array(t, 1)))
+def _taps_first(weight, out, flag):
     """(O, C, kh, kw) -> (kh * kw, O, C) memory, so that dx reads it in one go.
 
-    Behind them comes 0, or NaN if a weight (or their sum) is not finite.
+    The flag becomes 0, or NaN if a weight (or their sum) is not finite.
     """
     o, c, kh, kw = weight.shape
     for i in range(o):
@@ -209,7 +209,7 @@ def _taps_first(weight, out):
             for v in range(kw):
                 for j in range(c):
                     out[((u * kw + v) * o + i) * c + j] = weight[i, j, u, v]
-    out[weight.size] = total(out[: weight.size]) * 0
+    flag[0] = total(out) * 0
 
 
 @inner
@@ -293,12 +293,12 @@ def _dx(g, weight, zero, dx, from_image, h_starts, h_taps, w_starts, w_taps, s, 
     parallel(threads, _dx_rows, (g, weight, zero, dx, from_image, *tables))
 
 
-def _fill_dx(dx, g, lying, first, plan, turned):
+def _fill_dx(dx, g, lying, first, plan, turned, finite):
     """dx of the images from `first` on.
 
     A weight that is not finite must meet no zero beside g: 0 times infinity is NaN.
     """
-    if not plan.by_column and turned[-1] != 0:
+    if not (plan.by_column or finite):
         plan = plan_of(*plan.geometry, True)
     if not plan.by_column:
         lying = place(g, g.shape[2], plan.g_width, (0, plan.g_before))
@@ -312,14 +312,15 @@ def conv2d_backward(g, saved, needs):
     parts, weight = saved.state
     kind, whole, dx = g.dtype, len(parts) == 1, None
     if needs[0]:
-        dx, turned = np.empty(parts[0][2].dx_shape, kind), np.empty(weight.size + 1, kind)
-        _taps_first[kind](weight, turned)
+        dx, turned = np.empty(parts[0][2].dx_shape, kind), np.empty(weight.size, kind)
+        flag = np.empty(1, kind)
+        _taps_first[kind](weight, turned, flag)
     dw = np.empty(weight.shape if needs[1] else (0, 0, 0, 0), kind)
     db = np.empty(weight.shape[0] if needs[2] else 0, kind)
     for first, last, plan, memory in parts:
         lying = given_batch_last(g) if whole else place(g[first:last], *g.shape[2:])
         if needs[0]:
-            _fill_dx(dx, g, lying, first, plan, turned)
+            _fill_dx(dx, g, lying, first, plan, turned, flag[0] == 0)
         if needs[1] or needs[2]:
             threads = threads_for(plan.macs)
             _dw_and_db[kind](memory, lying, plan.taps, dw, db, first, plan.dw, threads)

@@ -26,7 +26,7 @@ from .simd import at, lanes_of, pointer, turn_tile
 
 
 @inner
-def _fill(target, first, last):
+def _zero(target, first, last):
     for i in range(first, last):
         target[i] = 0
 
@@ -80,12 +80,13 @@ def _place_rows(thread, threads, image, out, before_h, before_w, phases):
                     source, step_n // out.itemsize, phases * step_w // out.itemsize,
                     at(target, left * n_images), n_images, n_images, right - left,
                 )  # fmt: skip
-            _fill(target, 0, left * n_images)
-            _fill(target, right * n_images, part * n_images)
+            _zero(target, 0, left * n_images)
+            _zero(target, right * n_images, part * n_images)
 
 
 @entry(lambda t: (strided(t, 4), array(t, 4), INT, INT, INT, INT), uses=(turn,))
-def _place(image, out, before_h, before_w, phases, threads):
+def fill(image, out, before_h, before_w, phases, threads):
+    """An image (N, C, H, W) into (C, height, phases * width, N) memory, behind `before`."""
     parallel(threads, _place_rows, (image, out, before_h, before_w, phases))
 
 
@@ -95,7 +96,7 @@ def place(image, height, width, before=(0, 0), phases=1):
     out = np.empty((c, height, phases * width, n), image.dtype)
     if not image.flags.aligned:
         image = image.copy()
-    _place[image.dtype](image, out, *before, phases, threads_for(out.size, 30_000))
+    fill[image.dtype](image, out, *before, phases, threads_for(out.size, 30_000))
     return out
 
 
@@ -124,7 +125,8 @@ def ordered(x):
 
 
 @entry(lambda t: (strided(t, 2), array(t, 2)), uses=(turn,))
-def _turned(x, out):
+def turn_all(x, out):
+    """out = x^T."""
     row, column = x.strides[0] // out.itemsize, x.strides[1] // out.itemsize
     transpose(pointer(x), row, column, pointer(out), out.shape[1], x.shape[0], x.shape[1])
 
@@ -132,5 +134,14 @@ def _turned(x, out):
 def turned(x):
     """x^T in C order, as an array of its own."""
     out = np.empty(x.shape[::-1], x.dtype)
-    _turned[x.dtype](x if x.flags.aligned else x.copy(), out)
+    turn_all[x.dtype](x if x.flags.aligned else x.copy(), out)
     return out
+
+
+@entry(lambda t: (array(t, 2), types.Array(t, 2, "A")))
+def put(part, out):
+    """out = part: columns of a larger matrix."""
+    for i in range(part.shape[0]):
+        source, target = part[i], out[i]
+        for j in range(part.shape[1]):
+            target[j] = source[j]

@@ -35,7 +35,7 @@ def columns_of(x):
 
 
 @lru_cache(maxsize=256)
-def _rows_apart(rows, width):
+def rows_apart(rows, width):
     return np.arange(rows, dtype=np.int64) * width
 
 
@@ -99,7 +99,7 @@ def linear(x, weight, bias):
         x = x.T
     else:
         x = ordered(x)
-        offsets = _rows_apart(m, width)
+        offsets = rows_apart(m, width)
         _forward_narrow[kind](x, weight, b, b_row, y, offsets, threads)
     return y.T, Saved(x, weight, inputs=(kept_x, kept_weight))
 
@@ -135,14 +135,14 @@ def _dx_narrow_columns(thread, threads, g, weight, zero, dx, none):
 
 
 @inner
-def _dw_rows(thread, threads, g, x, zero, dw, none):
+def _dw_rows(thread, threads, g, x, zero, dw, more, none):
     (o, m), width = g.shape, x.shape[1]
     first, last = share(thread, threads, o)
     add_outer(
         last - first, width,
         at(pointer(g), first * m), m,
         pointer(x), pointer(none), 1, pointer(none), 1, m, 1, width,
-        pointer(zero), 0, 0,
+        pointer(zero), 0, more,
         at(pointer(dw), first * width), width,
     )  # fmt: skip
 
@@ -150,20 +150,20 @@ def _dw_rows(thread, threads, g, x, zero, dw, none):
 @entry(
     lambda t: (
         given(t, 2), array(t, 2), array(t, 2), array(t, 1),
-        array(t, 2), array(t, 2), array(t, 1), INT, array(INT, 1), INT,
+        array(t, 2), array(t, 2), array(t, 1), INT, INT, array(INT, 1), INT,
     ),
     uses=(outer,),
 )  # fmt: skip
-def _backward(g, x, weight, zero, dx, dw, db, wide, none, threads):
-    """Fills those of dx, dw and db that have room for something."""
+def _backward(g, x, weight, zero, dx, dw, db, wide, more, none, threads):
+    """Fills those of dx, dw and db that have room for something; with `more` adds to dw and db."""
     if dx.size and wide:
         parallel(threads, _dx_wide_rows, (g, weight, zero, dx, none))
     elif dx.size:
         parallel(threads, _dx_narrow_columns, (g, weight, zero, dx, none))
     if dw.size:
-        parallel(threads, _dw_rows, (g, x, zero, dw, none))
+        parallel(threads, _dw_rows, (g, x, zero, dw, more, none))
     for o in range(db.size):
-        db[o] = total(g[o])
+        db[o] = db[o] + total(g[o]) if more else total(g[o])
 
 
 def linear_backward(g, saved, needs):
@@ -180,7 +180,7 @@ def linear_backward(g, saved, needs):
         x = turned(x.T)
     threads, zero = threads_for(m * weight.size), np.zeros(1, kind)
     rows = x if needs[1] else dw
-    _backward[kind](lying, rows, weight, zero, dx, dw, db, wide, NO_OFFSET, threads)
+    _backward[kind](lying, rows, weight, zero, dx, dw, db, wide, 0, NO_OFFSET, threads)
     dx = dx.T if wide else dx
     return (
         dx if needs[0] else None, dw if needs[1] else None, db if needs[2] else None

@@ -89,7 +89,7 @@ def _sparse(triples, rows, dtype):
     return starts.astype(np.int64), columns, np.array([value for *_, value in triples], dtype)
 
 
-_plan_of = lru_cache(maxsize=256)(Plan)
+plan_of = lru_cache(maxsize=256)(Plan)
 
 
 # ---- sums of windows -------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def _spread(g, plan, factor):
 
 def avg_pool2d(x, window, count_include_pad, divisor_override):
     """As in the reference."""
-    plan = _plan_of(x.shape, window, count_include_pad, divisor_override, x.dtype)
+    plan = plan_of(x.shape, window, count_include_pad, divisor_override, x.dtype)
     return image_of(_window_sums(x, plan)), Saved(plan)
 
 
@@ -227,22 +227,23 @@ def _scale(x, coefficient, bias, y, threads):
 
 
 @inner
-def _sum_planes(thread, threads, g, sums, dcoefficient, dbias):
+def _sum_planes(thread, threads, g, sums, dcoefficient, dbias, more):
     first, last = share(thread, threads, g.shape[0])
     for c in range(first, last):
         plane = g[c].reshape(-1)
-        dcoefficient[c] = total_of_products(plane, sums[c].reshape(-1))
-        dbias[c] = total(plane)
+        products, ones = total_of_products(plane, sums[c].reshape(-1)), total(plane)
+        dcoefficient[c] = dcoefficient[c] + products if more else products
+        dbias[c] = dbias[c] + ones if more else ones
 
 
-@entry(lambda t: (given(t, 4), array(t, 4), array(t, 1), array(t, 1), INT))
-def _sums(g, sums, dcoefficient, dbias, threads):
-    parallel(threads, _sum_planes, (g, sums, dcoefficient, dbias))
+@entry(lambda t: (given(t, 4), array(t, 4), array(t, 1), array(t, 1), INT, INT))
+def _sums(g, sums, dcoefficient, dbias, more, threads):
+    parallel(threads, _sum_planes, (g, sums, dcoefficient, dbias, more))
 
 
 def subsample2d(x, coefficient, bias, window):
     """As in the reference."""
-    plan = _plan_of(x.shape, window, True, 1, x.dtype)
+    plan = plan_of(x.shape, window, True, 1, x.dtype)
     coefficient = ordered(coefficient)
     sums, y = _window_sums(x, plan), np.empty(plan.y_shape, x.dtype)
     _scale[x.dtype](sums, coefficient, ordered(bias), y, threads_for(y.size, GRAIN))
@@ -258,7 +259,7 @@ def subsample2d_backward(g, saved, needs):
         dx = _spread(g, plan, coefficient)
     if needs[1] or needs[2]:
         dcoefficient, dbias = np.empty_like(coefficient), np.empty_like(coefficient)
-        _sums[g.dtype](g, sums, dcoefficient, dbias, threads_for(g.size, GRAIN))
+        _sums[g.dtype](g, sums, dcoefficient, dbias, 0, threads_for(g.size, GRAIN))
     return dx, dcoefficient if needs[1] else None, dbias if needs[2] else None
 
 
@@ -425,7 +426,7 @@ _max_spread = {
 
 def max_pool2d(x, window, indices=True):
     """As in the reference."""
-    plan = _plan_of(x.shape, window, True, 1, x.dtype)
+    plan = plan_of(x.shape, window, True, 1, x.dtype)
     y, which = np.empty(plan.y_shape, x.dtype), np.empty(plan.y_shape, plan.place)
     threads = threads_for(plan.work, GRAIN)
     if plan.tiled:

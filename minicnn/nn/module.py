@@ -47,6 +47,11 @@ class _Modules(dict):
         setattr(self._owner, name, module)
 
 
+# How often a submodule, or an attribute of a layer, was set or deleted: what nn/chain.py keeps may
+# be stale then.
+changes = [0]
+
+
 class Module:
     """Base of all layers and models.  A subclass assigns layers in __init__ and defines forward.
 
@@ -60,6 +65,7 @@ class Module:
     _forward_hooks: tuple[Callable, ...] | list[Callable] = ()
     _forward_pre_hooks: tuple[Callable, ...] | list[Callable] = ()
     _backward_hooks: tuple[Callable, ...] | list[Callable] = ()
+    _in_chains: bool = False  # whether it can be part of one node with others: see nn/chain.py
     _hooked: bool = False  # whether there ever was one: the quick way through __call__ is without
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -115,6 +121,13 @@ class Module:
         elif value is not None:
             self._check_plain(name, old, value)
         super().__setattr__(name, value)
+        noted = isinstance(old, Module) or isinstance(value, Module) or self._in_chains
+        if noted and old is not value and name != "training":
+            changes[0] += 1
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        changes[0] += 1
 
     def _check_plain(self, name: str, old: Any, value: Any) -> None:
         """Refuses what would end a parameter, a submodule or a buffer without a word."""

@@ -85,7 +85,7 @@ def _reduced(ctx: Any, losses: Array, reduction: str, divisor: float) -> Array:
     ctx.divisor = divisor if reduction == "mean" else 1.0
     if reduction == "none":
         return losses.reshape(_per_prediction(ctx.shape))
-    return losses.sum() / losses.dtype.type(ctx.divisor)
+    return losses.sum() / losses.dtype.type(ctx.divisor or math.nan)  # 0 / 0 without a warning
 
 
 def _per_row(ctx: Any, g: Array) -> Array:
@@ -98,7 +98,7 @@ def _per_row(ctx: Any, g: Array) -> Array:
     return module_of(g).full(ctx.rows, g / (ctx.divisor or math.inf))
 
 
-class CrossEntropy(Function):
+class CrossEntropy(Function, kernel=True):
     """loss_i = -w_t log softmax(x_i)_t for class indices t, or -sum_c w_c q_ic log softmax(x_i)_c.
 
     Softmax and logarithm in one, shifted by the maximum: stable at any logits.  label_smoothing e

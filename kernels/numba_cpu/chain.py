@@ -1,0 +1,376 @@
+"""Chains: layers that follow each other, run as one program, a part of the batch at a time.
+
+             part 0: 16 images            part 1: 16 images
+    x  --> | conv | relu | pool |  -->  | conv | relu | pool | ...  --> y
+               scratch, in the cache        the same scratch
+
+What backward needs is kept for every part (SAVED), everything else lies in scratch memory that all
+parts share: in A and B in turn, a layer reading one and writing the other (see layers.py).
+"""
+
+import math
+from operator import is_
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..reference import Saved
+from ..threads import get_num_threads, threads_for
+from . import layout
+from .compiling import INT, array, entry, strided
+from .layers import DW, DX, ONCE, SAVED, WEIGHTS, A, B, Conv2d, Flatten, G, X, Y, layers_of
+from .layout import given_batch_last, ordered, turned
+from .program import PART, Place, Program, run
+from .simd import BYTES
+
+ALIGNMENT = 64  # bytes
+BLOCKS = 16  # of parts, at most: as many threads can share them
+SUMS = 8_000_000  # bytes of gradients that all blocks have together, at most
+CACHE = 700_000  # bytes of a part's images, of a cache of 1 MB that weights and tables want too
+
+
+# ---- plans -----------------------------------------------------------------------------------
+
+
+class Plan:
+    """The programs of one chain, forward and backward, for parts of n images of a batch of `pitch`.
+
+    They are (calls, the first word that every part repeats).  `needs` says which gradients backward
+    is to find, of x and of the weights; where there is none, nothing is saved.
+    """
+
+    def __init__(self, spec, x, n, pitch, needs, threaded, by_column=False):
+        self.threaded, self.by_column = threaded, by_column
+        self.n, self.pitch, self.dtype, self.needs = n, pitch, x.dtype, needs
+        self.whole, self.saves = n == pitch, any(needs)
+        self.zero, self.part = np.zeros(1, x.dtype), Place(PART, 0, ())
+        self.sizes = dict.fromkeys((SAVED, A, B, ONCE), 0)  # in bytes
+        self.tables: list[Any] = []  # that the programs point to
+        self.layers = layers_of(spec)
+        self.gradients, self.gradients_size = [], 0
+        self.forward = self._write_forward(x)
+        self.backward = self._write_backward() if self.saves else None
+
+    # -- what layers ask for
+
+    def memory(self, shape, save=False, itemsize=0):
+        """New memory: kept for backward, or in the lane that this layer does not read."""
+        return self._take(SAVED if save else self.lane, shape, itemsize or self.dtype.itemsize)
+
+    def output(self, shape, keep=False):
+        """Where a layer's result goes; the last one's to the user's array if the batch is whole."""
+        if self.last and self.whole:
+            return Place(self.target, 0, tuple(shape))
+        return self.memory(shape, keep)
+
+    def threads_for(self, *work):
+        """How many threads a call uses: one if the parts are shared among them already."""
+        return threads_for(*work) if self.threaded else 1
+
+    def flag(self):
+        """A number, 0 if all is well, of those behind the gradients; see Chain.backward."""
+        self.flags += 1
+        return Place(DW, self.gradients_size - self.flags * self.dtype.itemsize, (1,))
+
+    def once(self, shape):
+        """Memory that is filled once, for all parts."""
+        return self._take(ONCE, shape, self.dtype.itemsize)
+
+    def _take(self, base, shape, itemsize):
+        offset = self.used[base]
+        self.used[base] += _aligned(math.prod(shape) * itemsize)
+        self.sizes[base] = max(self.sizes[base], self.used[base])
+        return Place(base, offset, tuple(shape))
+
+    def call(self, function, *args):
+        """Writes a call down that every part makes."""
+        self.program.call(function, *args)
+
+    def call_once(self, function, *args):
+        """Writes a call down that is made once, before all parts."""
+        self.before.call(function, *args)
+
+    def place(self, image, memory, before=(0, 0), phases=1):
+        """Copies an image, batch-last or with strides of its own, with zeros around it."""
+        if image.strides is None:
+            c, h, w, n = image.shape
+            image = self._images(image, n, (c, h, w))
+        threads = self.threads_for(math.prod(memory.shape), 30_000)
+        self.call(layout.fill, image, memory, *before, phases, threads)
+
+    def _images(self, place, pitch, shape):
+        """n of the images in batch-last memory of `pitch`, as (n, C, H, W) with strides."""
+        c, h, w = shape if len(shape) == 3 else (*shape, 1, 1)
+        size = self.dtype.itemsize
+        strides = size, size * pitch * h * w, size * pitch * w, size * pitch
+        return place.seen_as(self.n, c, h, w, strides=strides)
+
+    def rows(self, x):
+        """(n, features) memory of (features, n), or the other way round."""
+        if 1 in x.shape:
+            return x.seen_as(*x.shape[::-1])
+        found, size = self.memory(x.shape[::-1]), self.dtype.itemsize
+        x = x.seen_as(*x.shape, strides=(x.shape[1] * size, size))
+        self.call(layout.turn_all, x, found)
+        return found
+
+    # -- writing
+
+    def _start(self, target):
+        self.target, self.used = target, dict.fromkeys((A, B, ONCE), 0) | {SAVED: self.sizes[SAVED]}
+        self.program, self.before = Program(self.dtype), Program(self.dtype)
+        self.flags = 0
+
+    def _begin(self, live, last):
+        """Before a layer: its lane is the one that it does not read."""
+        self.lane, self.last = (B if live.base == A else A), last
+        self.used[self.lane] = 0
+
+    def _finish(self, place, shape):
+        """Brings the last result to the user's array, if it is not there; returns the calls."""
+        if place.base != self.target:
+            size, features = self.dtype.itemsize, math.prod(shape)
+            target = Place(self.target, 0, (features, self.n), (size * self.pitch, size))
+            self.call(layout.put, place.seen_as(features, self.n), target)
+        return self._written()
+
+    def _written(self):
+        before, calls = self.before.written(), self.program.written()
+        self.tables += [self.before.tables, self.program.tables]
+        return np.concatenate([before, calls]), len(before)
+
+    def _write_forward(self, x):
+        self._start(Y)
+        layers = self.layers
+        self.x_shape = x.shape[1:]
+        self.x_direct = self.whole and x.transpose(*range(1, x.ndim), 0).flags.c_contiguous
+        place = Place(X, 0, (*self.x_shape, self.n))
+        if not self.x_direct:
+            place = Place(X, 0, (self.n, *self.x_shape), x.strides)
+            if not isinstance(layers[0], Conv2d):
+                self._begin(place, False)
+                save = self.saves and layers[0].keeps_input
+                found = self.memory((*self.x_shape, self.n), save)
+                if x.ndim == 2:
+                    self.call(layout.turn_all, place, found)
+                else:
+                    self.place(place, found)
+                place = found
+        for i, layer in enumerate(layers):
+            last = i + 1 == len(layers)
+            keep = layer.keeps_output or (not last and layers[i + 1].keeps_input)
+            self._begin(place, last)
+            place = layer.forward(self, place, keep and self.saves)
+        self.y_shape = place.shape[:-1]
+        self.watched = [
+            layer.first_weight + i for layer in layers for i in layer.kept_weights if self.saves
+        ]
+        self.reads_x = self.saves and self.x_direct and layers[0].keeps_input
+        self.reads_y = self.saves and layers[-1].keeps_output and place.base == Y
+        return self._finish(place, self.y_shape)
+
+    def _write_backward(self):
+        self._start(DX)
+        self._place_gradients()
+        g = Place(G, 0, (*self.y_shape, self.n))
+        if not self.whole:
+            self._begin(g, False)
+            images = self._images(g, self.pitch, self.y_shape)
+            found = self.memory((*images.shape[1:], self.n))
+            self.place(images, found)
+            g = found.seen_as(*g.shape)
+        wanted = [i for i, layer in enumerate(self.layers) if layer.wants_any(self)]
+        lowest = 0 if self.needs[0] else min(wanted)
+        for i in range(len(self.layers) - 1, lowest - 1, -1):
+            self._begin(g, all(isinstance(layer, Flatten) for layer in self.layers[:i]))
+            below = self.needs[0] or i > lowest
+            found = self.layers[i].backward(self, g, below)
+            g = found if below else g
+        return self._finish(g, self.x_shape) if self.needs[0] else self._written()
+
+    def _place_gradients(self):
+        """Where in the gradients' memory each weight's gradient lies; None where none is needed."""
+        self.gradients, self.slices, offset = [], [], 0  # offset and sizes in bytes
+        shapes, size = [s for layer in self.layers for s in layer.shapes], self.dtype.itemsize
+        for shape, needed in zip(shapes, self.needs[1:], strict=True):
+            first, count = offset // size, math.prod(shape) if needed else 0
+            self.gradients.append(Place(DW, offset, shape) if needed else None)
+            self.slices.append((slice(first, first + count), shape) if needed else None)
+            offset += _aligned(count * size)
+        flags = sum(isinstance(layer, Conv2d) for layer in self.layers)
+        self.gradients_size = offset + _aligned(flags * size)
+
+
+def _aligned(size):
+    """So many bytes and those up to the next vector."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+# ---- chains ----------------------------------------------------------------------------------
+
+
+class Chain:
+    """A chain for one shape of batch: a plan for its equal parts, and one for what is left over."""
+
+    def __init__(self, spec, x, needs):
+        self.spec, self.needs, self.dtype = spec, needs, x.dtype
+        self.like = as_strided(np.empty(1, x.dtype), x.shape, x.strides)  # x without its memory
+        batch, self.part = len(x), _part_size(spec, x, needs)
+        # As many blocks at any number of threads, so that sums are the same to the bit.
+        self.blocks = min(batch // self.part, BLOCKS)
+        if any(needs):
+            self.blocks = min(self.blocks, max(1, SUMS // max(1, _weights_size(spec, x.itemsize))))
+        threads = get_num_threads()
+        self.threads = threads if 1 < threads <= self.blocks else 1  # else layers share the work
+        self.runs, self.careful = self._plans(False), None
+        plan = self.plan = self.runs[0][-1]
+        self.y_shape, self.dx_shape = (*plan.y_shape, batch), (*plan.x_shape, batch)
+        self.y_axes = (len(plan.y_shape), *range(len(plan.y_shape)))  # batch first
+        self.dx_axes = (len(plan.x_shape), *range(len(plan.x_shape)))
+        self.y_size, self.dx_size = math.prod(self.y_shape), math.prod(self.dx_shape) * needs[0]
+        self._set_steps(WEIGHTS + sum(len(shapes) for _, shapes, _ in spec))
+
+    def _plans(self, by_column):
+        """(number of the first part, how many, in how many blocks, on how many threads, plan)."""
+        x, n, batch = self.like, self.part, len(self.like)
+        rest = self.spec, x, batch % n, batch, self.needs, True, by_column
+        plan = Plan(self.spec, x, n, batch, self.needs, self.threads == 1, by_column)
+        found = [(0, batch // n, self.blocks, self.threads, plan)]
+        return found + ([(batch // n, 1, 1, 1, Plan(*rest))] if batch % n else [])
+
+    def _set_steps(self, bases):
+        """By how much the bases move on: from part to part, block to block, thread to thread."""
+        plan, size = self.plan, self.dtype.itemsize
+        a, b, once = (max(p.sizes[base] for *_, p in self.runs) for base in (A, B, ONCE))
+        part = {X: self.part * self.like.strides[0], SAVED: plan.sizes[SAVED]}
+        part |= dict.fromkeys((Y, G, DX), self.part * size)
+        steps = part, {DW: plan.gradients_size}, dict.fromkeys((A, B), a + b)
+        self.steps = np.array([[step.get(i, 0) for i in range(bases)] for step in steps])
+        both = self.threads * (a + b)
+        # In bytes: where in scratch memory B and ONCE begin.  In numbers: all of it, what is saved.
+        self.b, self.once, self.scratch = a, both, (both + once + ALIGNMENT) // size
+        self.saved = sum(parts * p.sizes[SAVED] for _, parts, _, _, p in self.runs) // size
+
+    def _bases(self, weights, memo):
+        """The bases, those of the weights filled in; and the memory of the weights."""
+        known, bases = memo.get(self, ((), None))
+        if bases is None or not all(map(is_, known, weights)):
+            memory = tuple(None if w is None else ordered(w) for w in weights)
+            bases = np.zeros(self.steps.shape[1], np.int64)
+            bases[WEIGHTS:] = [0 if w is None else w.ctypes.data for w in memory]
+            if not all(map(is_, memory, weights)):  # copies, that will not do for the next step
+                return bases, memory
+            memo[self] = weights, bases
+        return bases.copy(), weights
+
+    def _run(self, runs, direction, bases, given, made, kept):
+        """Runs the programs; given, made and kept are arrays with the numbers of their bases."""
+        array = given[1] if given[1].ndim == 4 else given[1][:, :, None, None]
+        scratch = np.empty(self.scratch, self.dtype)
+        numbers = given[0], made[0], kept[0]
+        locate[self.dtype](bases, array, made[1], kept[1], scratch, *numbers, self.b, self.once)
+        for first, parts, blocks, threads, plan in runs:
+            calls, repeated = getattr(plan, direction)
+            moved = bases
+            if first:
+                moved = bases + first * self.steps[0]
+                moved[PART] = first
+            run[self.dtype](calls, repeated, moved, self.steps, parts, blocks, threads)
+
+    def forward(self, x, weights, memo):
+        """(y, Saved): y is (N, ...), in memory (..., N)."""
+        plan = self.plan
+        bases, memory = self._bases(weights, memo)
+        y, saved = np.empty(self.y_size, self.dtype), np.empty(self.saved, self.dtype)
+        self._run(self.runs, "forward", bases, (X, x), (Y, y), (SAVED, saved))
+        image = y.reshape(self.y_shape).transpose(self.y_axes)
+        inputs = [weights[i] for i in plan.watched]
+        inputs += [x] * plan.reads_x + [image] * plan.reads_y
+        return image, Saved(self, bases, (saved, memory), inputs=tuple(inputs))
+
+    def backward(self, g, bases):
+        """The gradients of x and of the weights, None where none is needed."""
+        bases, size = bases.copy(), self.plan.gradients_size // self.dtype.itemsize
+        gradients = np.empty((self.blocks, size), self.dtype)
+        dx = np.empty(self.dx_size, self.dtype)
+        arrays = (G, g), (DW, gradients.reshape(-1)), (DX, dx)
+        self._run(self.runs, "backward", bases, *arrays)
+        flags = max(plan.flags for *_, plan in self.runs)
+        if any(gradients[0, -1 - i] != 0 for i in range(flags)):
+            # Some weight of a convolution is not finite: it must meet no zero beside g.
+            self.careful = self.careful or self._plans(True)
+            self._run(self.careful, "backward", bases, *arrays)
+        first = gradients[0]
+        if self.blocks > 1:
+            add_up[self.dtype](gradients)
+            first = first.copy()  # the other rows shall not live as long as the gradients
+        found = [s and first[s[0]].reshape(s[1]) for s in self.plan.slices]
+        return dx.reshape(self.dx_shape).transpose(self.dx_axes) if self.needs[0] else None, *found
+
+
+@entry(lambda t: (array(INT, 1), strided(t, 4), *[array(t, 1)] * 3, *[INT] * 5))
+def locate(bases, given, made, kept, scratch, given_base, made_base, kept_base, b, once):
+    """Fills in the bases of a run; in Python an array's address takes as long as a small layer."""
+    bases[given_base], bases[made_base] = given.ctypes.data, made.ctypes.data
+    bases[kept_base] = kept.ctypes.data
+    start = (scratch.ctypes.data + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+    bases[A], bases[B], bases[ONCE] = start, start + b, start + once
+
+
+@entry(lambda t: (array(t, 2),))
+def add_up(x):
+    """Adds the other rows to the first."""
+    for k in range(1, x.shape[0]):
+        for i in range(x.shape[1]):
+            x[0, i] += x[k, i]
+
+
+def _part_size(spec, x, needs):
+    """How many images are taken at a time: whole vectors of them, that stay in the cache."""
+    batch, lanes = len(x), BYTES // x.itemsize
+    if batch <= lanes:
+        return batch
+    trial = Plan(spec, x, lanes, batch, needs, True)
+    image = sum(trial.sizes[base] for base in (A, B, SAVED)) / lanes
+    # Each part reads all weights: they should not be more than the images.
+    n = max(CACHE, _weights_size(spec, x.itemsize)) / image // lanes * lanes
+    return min(max(int(n), lanes), batch)
+
+
+def _weights_size(spec, itemsize):
+    return sum(math.prod(s) * itemsize for _, shapes, _ in spec for s in shapes if s)
+
+
+_chains: dict[Any, Chain] = {}
+
+
+def _chain_of(spec, x, needs):
+    key = spec, x.shape, x.strides, x.dtype, needs, get_num_threads()
+    found = _chains.get(key)
+    if found is None:
+        found = _chains[key] = Chain(spec, x, needs)
+        if len(_chains) > 256:
+            _chains.pop(next(iter(_chains)), None)  # the oldest
+    return found
+
+
+def chain(x, spec, needs, memo, *weights):
+    """Layers one after another, as one kernel.
+
+    spec is (name, the shapes of its weights, arguments) of each layer, needs says which gradients
+    backward will want, of x and of each weight; memo is a dict that the caller keeps for as long as
+    it calls with these weights.
+    """
+    x = x if x.flags.aligned else x.copy()
+    return _chain_of(spec, x, needs).forward(x, weights, memo)
+
+
+def chain_backward(g, saved, needs):
+    """The gradients of x and of all weights, those that forward was told."""
+    found, bases, _ = saved.state
+    if g.ndim == 2:
+        g = g.T if g.T.flags.c_contiguous and g.flags.aligned else turned(g)
+    else:
+        g = given_batch_last(g)
+    return found.backward(g, bases)
