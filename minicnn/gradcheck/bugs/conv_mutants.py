@@ -52,17 +52,6 @@ def _(g, input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
     return crop(dx, padding), dw_of(g, input, weight, at, groups), db_of(g)
 
 
-@conv2d.mutant("GB044", "assigns, one filter after another", sample=overlapping)
-def _(g, input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
-    at = windows_of(input, weight, stride, padding, dilation)
-    dx = np.zeros_like(pad(input, padding))
-    for channels, filters in grouped(weight, groups):
-        for i, j, rows, columns in at:
-            last = filters.stop - 1
-            dx[:, channels, rows, columns] = g[:, last, i, j, None, None, None] * weight[last]
-    return crop(dx, padding), dw_of(g, input, weight, at, groups), db_of(g)
-
-
 @conv2d.mutant("GB045", "the kernel flipped in dx")
 def _(g, input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
     at = windows_of(input, weight, stride, padding, dilation)
