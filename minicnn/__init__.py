@@ -87,7 +87,7 @@ get_rng_state, set_rng_state = default_generator.get_state, default_generator.se
 initial_seed = default_generator.initial_seed
 vars(autograd).update(
     Variable=creation.variable,
-    gradcheck=lambda *args, **how: gradcheck.gradcheck(*args, **how),
+    gradcheck=lambda *args, **how: gradcheck.gradcheck(*args, **how).ok,  # a bool, as PyTorch's
     detect_anomaly=lambda: autograd.set_detect_anomaly(True),
 )
 

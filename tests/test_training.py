@@ -355,6 +355,8 @@ def test_a_stopped_training_goes_on_to_the_same_bits(digits, where, number):
     trainer.fit()
     whole, history = bits(model), trainer.history
 
+    if signal.getsignal(number) is signal.SIG_IGN:  # as under nohup
+        signal.signal(number, signal.SIG_DFL)
     before = signal.getsignal(number)
     model, trainer = small_run(digits)
     kept = Memory()
