@@ -50,3 +50,21 @@ def fake_cupy(monkeypatch):
     module.may_share_memory = lambda a, b: a is b
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
+
+
+@pytest.fixture
+def standin(monkeypatch):
+    """The strict stand-in for cupy, installed as cupy: GPUs without a GPU (cuda_on_cpu)."""
+    from cuda_on_cpu import standin
+
+    return standin.install(monkeypatch)
+
+
+@pytest.fixture(params=["standin", pytest.param("device", marks=pytest.mark.gpu)])
+def gpu(request):
+    """The module cupy, twice: the stand-in, and the real one where there is a GPU."""
+    if request.param == "standin":
+        return request.getfixturevalue("standin")
+    if not mc.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU, its driver and CuPy")
+    return mc.arrays.import_cupy()
