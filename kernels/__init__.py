@@ -14,8 +14,9 @@ An implementation is a module of functions with the contract's names.  What it l
 `reference`, which is written to be read and is the oracle for every other one; so do arrays that it
 does not take, if it has a function `serves(x)`.
 
-An implementation may offer one more pair, `chain`: kernels one after another as one.  nn/chain.py
-uses it, and calls the kernels one by one where there is none.
+An implementation may offer more: `chain`, kernels one after another as one (nn/chain.py uses it),
+`cross_entropy`, the loss on class indices (nn/functional.py), and the optimisers' updates of all
+parameters at once (optim/fused.py).  Where one is missing, its user does without it.
 """
 
 from importlib import import_module
@@ -30,30 +31,35 @@ if __name__ != "minicnn.kernels":
 from . import reference
 from .reference import Saved
 
-PAIRS = tuple(
-    "conv2d avg_pool2d max_pool2d subsample2d sigmoid tanh scaled_tanh relu softmax_cross_entropy "
-    "linear batch_norm dropout".split()
-)
-PLAIN = ("im2col", "col2im", "sgd", "adam")
-CONTRACT = (*PAIRS, *PLAIN)
+PAIRS = """
+    conv2d avg_pool2d max_pool2d subsample2d sigmoid tanh scaled_tanh relu softmax_cross_entropy
+    linear batch_norm dropout""".split()
+PLAIN = ["im2col", "col2im", "sgd", "adam"]
+CONTRACT = PAIRS + PLAIN
 
-MODULES = {"reference": "reference", "numba": "numba_cpu", "crosscheck": "crosscheck"}
+IMPLEMENTATIONS = ("reference", "numba", "cuda", "crosscheck")
 _chosen: ModuleType | None = None  # until the first call, so that importing this is quick
 
 
 def use(name: str) -> None:
-    """Chooses the implementation that serves the calls from now on; "numba" serves by default."""
+    """Chooses the implementation that serves the calls from now on; "numba" serves by default.
+
+    CuPy arrays are served by "cuda", whichever compiled one is chosen; "reference" takes both.
+    """
     global _chosen
-    if name not in MODULES:
-        raise ValueError(f"kernels.use: {name!r} is not one of {', '.join(MODULES)}")
-    _chosen = import_module(f".{MODULES[name]}", __name__)
+    if name not in IMPLEMENTATIONS:
+        raise ValueError(f"kernels.use: {name!r} is not one of {', '.join(IMPLEMENTATIONS)}")
+    _chosen = import_module(".numba_cpu" if name == "numba" else f".{name}", __name__)
 
 
 def _serving(name: str, x: Any) -> Any:
     if _chosen is None:
         use("numba")
-    takes = getattr(_chosen, "serves", None)
-    return _chosen if hasattr(_chosen, name) and (takes is None or takes(x)) else reference
+    chosen = _chosen
+    if type(x) is not np.ndarray and chosen is not reference and not isinstance(x, np.generic):
+        chosen = import_module(".cuda", __name__)
+    takes = getattr(chosen, "serves", None)
+    return chosen if hasattr(chosen, name) and (takes is None or takes(x)) else reference
 
 
 def offers(name: str, x: Any) -> bool:
@@ -66,8 +72,7 @@ def which(name: str, x: Any = None) -> str:
     if name not in CONTRACT:
         raise ValueError(f"kernels.which: {name!r} is not one of {', '.join(CONTRACT)}")
     serving = _serving(name, np.empty(0, np.float32) if x is None else x)
-    module = serving.__name__.rpartition(".")[2]
-    return next((key for key, value in MODULES.items() if value == module), module)
+    return serving.__name__.rpartition(".")[2].removesuffix("_cpu")
 
 
 def call(name: str, *args: Any) -> Any:

@@ -128,13 +128,9 @@ def conv2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     groups, o = cols.shape[0], weight.shape[0]
     rows = weight.reshape(groups, o // groups, cols.shape[1])
     g = g.transpose(1, 2, 3, 0).reshape(groups, o // groups, cols.shape[2])
-    dx = dw = db = None
-    if needs[0]:
-        dx = col2im(rows.swapaxes(1, 2) @ g, x_shape, window)
-    if needs[1]:
-        dw = (g @ cols.swapaxes(1, 2)).reshape(weight.shape)
-    if needs[2]:
-        db = g.sum(axis=2).reshape(o)
+    dx = col2im(rows.swapaxes(1, 2) @ g, x_shape, window) if needs[0] else None
+    dw = (g @ cols.swapaxes(1, 2)).reshape(weight.shape) if needs[1] else None
+    db = g.sum(axis=2).reshape(o) if needs[2] else None
     return dx, dw, db
 
 

@@ -38,10 +38,8 @@ def import_cupy() -> ModuleType:
     try:
         import cupy
     except ImportError:
-        raise DeviceError(
-            "device 'cuda' needs CuPy, which is not installed: "
-            "pip install 'minicnn-engine[cuda13]' (or [cuda12] for a CUDA 12 driver)"
-        ) from None
+        how = "pip install 'minicnn-engine[cuda13]' (or [cuda12] for a CUDA 12 driver)"
+        raise DeviceError(f"device 'cuda' needs CuPy, which is not installed: {how}") from None
     return cupy
 
 

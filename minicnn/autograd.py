@@ -294,8 +294,8 @@ class Function:
                 if a._base is not None:
                     a._check_base(cls.__name__)
                 a = a.array
-                if type(a) is not type(inputs[0].array):
-                    _check_devices(cls.__name__, inputs)
+                if type(a) is not np.ndarray or type(inputs[0].array) is not np.ndarray:
+                    _check_devices(cls, args)
             raw.append(a)
             edges.append(edge)
             needs.append(edge is not None)
@@ -338,10 +338,12 @@ def _positional(op: type[Function], args: tuple, kwargs: dict[str, Any]) -> tupl
     return bound.args[1:]
 
 
-def _check_devices(op: str, inputs: list[Tensor]) -> None:
-    if len({module_of(x.array) for x in inputs}) > 1:
-        found = ", ".join(f"{x.shape} on {device_of(x.array)}" for x in inputs)
-        raise errors.DeviceError(f"{op}: tensors on different devices: {found}; use .to()")
+def _check_devices(op: type[Function], args: Sequence[Any]) -> None:
+    if len({str(a.array.device) for a in args if isinstance(a, Tensor)}) > 1:
+        names = [*inspect.signature(op.forward).parameters][1:]
+        both = itertools.zip_longest(names, args, fillvalue=names[-1])  # the last may be *tensors
+        told = [f"{n} {t.shape} on {device_of(t.array)}" for n, t in both if isinstance(t, Tensor)]
+        raise errors.DeviceError(f"{op.__name__}: {', '.join(told)}: bring them to one with .to()")
 
 
 def _wrap(op: type[Function], y: Any, inputs: list[Tensor]) -> Tensor:
@@ -506,7 +508,7 @@ def _start(y: Tensor, gradient: Any) -> tuple[Edge, Array]:
                 f"backward: the output has shape {y.shape}, not one element; reduce it first "
                 "(y.sum().backward()), or pass dL/dy as backward(gradient)"
             )
-        return edge, xp.asarray(1, y.dtype).reshape(y.shape)
+        return edge, xp.ones(y.shape, y.dtype)
     g = gradient.array if isinstance(gradient, Tensor) else xp.asarray(gradient)
     if g.shape != y.shape or module_of(g) is not xp:
         found = f"{g.shape} on {device_of(g)}, but the output has {y.shape} on {device_of(y.array)}"
@@ -531,7 +533,8 @@ def _finish(g: Array, hooks: list[Callable] | None, retained: Any = None) -> Arr
 def _accumulate(t: Tensor, g: Array, owned: bool = False) -> None:
     """t.grad += g; the first time a copy, unless g is in order and nobody else can have it."""
     if t.grad is None:
-        t.grad = Tensor(g if owned and getattr(g.flags, "carray", False) else g.copy())
+        ours = owned and getattr(g.flags, "carray", g.flags.c_contiguous)
+        t.grad = Tensor(g if ours else g.copy())
     else:
         t.grad.array += g
         t.grad._counter[0] += 1

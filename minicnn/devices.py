@@ -45,4 +45,6 @@ def to_device(x: Array, where: "str | device") -> Array:
         with cupy.cuda.Device(where.index):
             return cupy.asarray(x)
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(f"device '{where}' cannot be used: {error}") from None
+        from .kernels.cuda.driver import why_not
+
+        raise DeviceError(f"device '{where}' cannot be used: {why_not(cupy, error)}") from None

@@ -57,21 +57,17 @@ def _operator(name: str, op: type[Function], call: Callable[..., Tensor]) -> Cal
 
     def method(self: Tensor, other: Any) -> Any:
         other = operand(other)
-        return other if other is NotImplemented else call(op, self, other)
+        return other if other is NotImplemented else call(self, op, other)
 
     return _named(method, f"__{name}__", op)
 
 
-def _forward(op: type[Function], a: Tensor, b: Any) -> Tensor:
+def _forward(a: Tensor, op: type[Function], b: Any) -> Tensor:
     return op.apply(a, b)
 
 
-def _reflected(op: type[Function], a: Tensor, b: Any) -> Tensor:
+def _reflected(a: Tensor, op: type[Function], b: Any) -> Tensor:
     return op.apply(b, a)
-
-
-def _in_place(op: type[Function], a: Tensor, b: Any) -> Tensor:
-    return in_place(a, op, b)
 
 
 # ---- functions whose arguments differ from their op's -----------------------------------------
@@ -110,7 +106,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         in_place(self, OPS["IndexPut"], _index(index), value)
         return
     raw = value.array if isinstance(value, Tensor) else value
-    put_values(self.array, plain_index(_index(index)), raw)
+    put_values(self.array, plain_index(_index(index), self.array), raw)
     self._counter[0] += 1
 
 
@@ -125,7 +121,7 @@ METHODS: dict[str, Any] = {
     **{name + "_": _method_in_place(name, OPERATIONS[name]) for name in IN_PLACE},
     **{f"__{n}__": _operator(n, op, _forward) for n, op in OPERATORS.items()},
     **{f"__r{n}__": _operator(f"r{n}", OPERATORS[n], _reflected) for n in ARITHMETIC},
-    **{f"__i{n}__": _operator(f"i{n}", OPERATORS[n], _in_place) for n in ASSIGNED},
+    **{f"__i{n}__": _operator(f"i{n}", OPERATORS[n], in_place) for n in ASSIGNED},
     "__neg__": FUNCTIONS["neg"],
     "__abs__": FUNCTIONS["abs"],
     "__invert__": _function("__invert__", OPS["BitwiseNot"]),

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .kernels import recording
+
 
 class Generator:
     """A seeded source of random numbers, and of counters for counter-based generators.
@@ -34,8 +36,14 @@ class Generator:
         """The seed this generator was last started from."""
         return self._seed
 
-    def counters(self, n: int) -> tuple[int, int]:
-        """(seed, offset) for n random words; later calls never get the same words again."""
+    def counters(self, n: int) -> tuple[Any, int]:
+        """(seed, offset) for n random words; later calls never get the same words again.
+
+        While a CUDA graph is captured, (slot, 0): the two will stand in the slot, drawn for each
+        replay, and nothing is drawn now.
+        """
+        if recording.active is not None:
+            return recording.active.slot(2, lambda: np.array(self.counters(n), np.uint64)), 0
         offset = self._offset
         self._offset += -(-n // 4)  # a Philox counter yields four words
         return self._seed % 2**64, offset

@@ -91,7 +91,7 @@ def test_backward_goes_to_whoever_made_saved(first, second):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="'fast' is not one of reference, numba, crosscheck"):
+    with pytest.raises(ValueError, match="'fast' is not one of reference, numba, cuda, crosscheck"):
         kernels.use("fast")
     with pytest.raises(ValueError, match="'relu6' is not one of conv2d, "):
         kernels.which("relu6")

@@ -731,8 +731,22 @@ def test_no_driver_is_no_gpu(fake_cupy):
     def fails():
         raise RuntimeError("cudaErrorNoDevice")
 
-    runtime = types.SimpleNamespace(getDeviceCount=fails, CUDARuntimeError=RuntimeError)
+    versions = {"driver": 0}
+    runtime = types.SimpleNamespace(
+        getDeviceCount=fails, CUDARuntimeError=RuntimeError, runtimeGetVersion=lambda: 13020,
+        driverGetVersion=lambda: versions["driver"],
+    )  # fmt: skip
     fake_cupy.cuda = types.SimpleNamespace(runtime=runtime)
     assert not mc.cuda.is_available()
-    with pytest.raises(DeviceError, match="CuPy finds no GPU; check the driver"):
+    with pytest.raises(DeviceError, match=r"'cuda': there is no NVIDIA driver; .* nvidia-smi"):
         mc.cuda.get_device_name()
+    versions["driver"] = 12040
+    too_old = r"too old: it runs CUDA 12.4, but CuPy was built for 13.2; .*\[cuda12\]"
+    with pytest.raises(DeviceError, match=too_old):
+        mc.cuda.set_device(0)
+    versions["driver"] = 13020
+    with pytest.raises(DeviceError, match="device 'cuda': cudaErrorNoDevice"):
+        mc.cuda.CUDAGraph()
+    runtime.getDeviceCount = lambda: 0
+    with pytest.raises(DeviceError, match="CuPy finds no GPU; see what nvidia-smi lists"):
+        mc.cuda.Event()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, grad, no_grad
-from ..errors import ArgumentError, DtypeError, GradientError
+from ..errors import ArgumentError, DeviceError, DtypeError, GradientError
 from .check import examine, failed
 from .examination import Examination
 from .report import Report
@@ -22,6 +22,10 @@ class _Graph:
     def __init__(self, fn: Callable[..., Any], inputs: list[Any], wanted: list[Tensor]) -> None:
         self.fn, self.inputs, self.wanted = fn, inputs, wanted
         self.kept = [x.array for x in wanted]
+        if not all(isinstance(a, np.ndarray) for a in self.kept):
+            raise DeviceError(
+                "gradcheck: compares numbers on the CPU; give it tensors and a module there, .cpu()"
+            )
         every = _listed(fn(*inputs))
         self.checked = [i for i, y in enumerate(every) if y.requires_grad]
 

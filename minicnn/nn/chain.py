@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
+from ..arrays import is_array
 from ..autograd import Function, mode
 from ..errors import MinicnnError
 from ..shapes import Shape, window
@@ -156,7 +157,8 @@ class Chain:
 
     def __call__(self, input: Any) -> Any:
         array = getattr(input, "array", None)
-        if type(array) is np.ndarray and not (mode.anomaly or any(map(_watched, self.hooked))):
+        ours = type(array) is np.ndarray or is_array(array)
+        if ours and not (mode.anomaly or any(map(_watched, self.hooked))):
             op, arguments, parameters, _ = self._known(array)
             if op is not None and kernels.offers("chain", array):
                 return op.apply(input, *arguments, *parameters)
@@ -165,7 +167,7 @@ class Chain:
         return input
 
     def _known(self, x: Any) -> tuple:
-        key = x.shape, x.dtype
+        key = x.shape, x.dtype, type(x)
         found = self.known.get(key)
         if found is None or not all(map(_holds, found[2], found[3])):
             found = self.known[key] = self._describe(x)
@@ -207,8 +209,8 @@ def _described(layers: list[Any], shape: Shape) -> list[tuple[str, tuple, tuple]
 
 
 def _fits(weight: Any, x: Any) -> bool:
-    """Whether a weight is on the CPU as x is, and of its type."""
-    return type(weight) is np.ndarray and weight.dtype == x.dtype
+    """Whether a weight is where x is, and of its type."""
+    return weight.dtype == x.dtype and weight.device == x.device
 
 
 def _holds(parameter: Any, array: Any) -> bool:

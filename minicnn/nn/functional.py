@@ -22,6 +22,7 @@ from ..ops.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Subsample2d
 from ..ops.shape import Pad
 from ..random import Generator, default_generator
 from ..shapes import pair
+from . import label_loss
 
 
 def _documented_by(op: type[Function]) -> Callable[[Callable], Callable]:
@@ -377,7 +378,8 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    return CrossEntropy.apply(input, target, weight, ignore_index, reduction, label_smoothing)
+    loss = label_loss.LabelCrossEntropy if label_loss.takes(input, target, weight) else CrossEntropy
+    return loss.apply(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
 @_documented_by(NLLLoss)
@@ -481,7 +483,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     labels = tensor.array
     if labels.dtype.kind not in "iu":
         raise DtypeError(f"one_hot: takes integers, not {labels.dtype}")
-    highest = int(labels.max(initial=-1))
+    highest = int(labels.max()) if labels.size else -1
     num_classes = highest + 1 if num_classes == -1 else num_classes
     if labels.size and (int(labels.min()) < 0 or highest >= num_classes):
         raise ArgumentError(

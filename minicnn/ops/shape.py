@@ -103,8 +103,8 @@ class Expand(Function):
         yield refused(ShapeError, "does not repeat", rng.random((3, 1)), (3,))
 
 
-def plain_index(index: Any) -> tuple[tuple, ...]:
-    """An index as NumPy takes it, in one step, or in two where PyTorch's order of dimensions asks.
+def plain_index(index: Any, x: Array) -> tuple[tuple, ...]:
+    """An index of x as NumPy takes it, in one step, or in two where PyTorch's order asks for it.
 
     PyTorch applies integers before arrays, so that x[0, :, [1, 2]] is x[0][:, [1, 2]]; NumPy would
     put the array's dimension first.  All steps but the last give views.  Negative steps of slices
@@ -115,7 +115,8 @@ def plain_index(index: Any) -> tuple[tuple, ...]:
         if isinstance(part, slice) and part.step is not None and operator.index(part.step) < 1:
             raise ArgumentError(f"index: a slice's step must be positive, not {part.step}")
         if is_array(part):  # a copy, because backward needs it as it is now
-            part = int(part) if part.ndim == 0 and part.dtype.kind in "iu" else part.copy()
+            number = part.ndim == 0 and part.dtype.kind in "iu"
+            part = int(part) if number else to_device(part, device_of(x)).copy()
         found.append(list(part) if isinstance(part, (list, range)) else part)
     rest = tuple(p for p in found if type(p) is not int)
     if len(rest) == len(found) or not any(is_array(p) or isinstance(p, list) for p in rest):
@@ -152,7 +153,7 @@ class Index(Function):
 
     @staticmethod
     def forward(ctx, input, index):
-        ctx.shape, ctx.index = input.shape, plain_index(index)
+        ctx.shape, ctx.index = input.shape, plain_index(index, input)
         return _at(input, ctx.index)
 
     @staticmethod
@@ -187,7 +188,7 @@ class IndexPut(Function):
     @staticmethod
     def forward(ctx, input, index, value):
         xp = module_of(input)
-        ctx.index = plain_index(index)
+        ctx.index = plain_index(index, input)
         y = input.copy()
         put_values(y, ctx.index, value)
         if ctx.needs_input_grad[2]:
@@ -225,6 +226,7 @@ def put_values(x: Array, steps: tuple[tuple, ...], value: Any) -> None:
     if not getattr(x.flags, "writeable", True):
         raise InPlaceError("index: memory is read-only, as after expand(); use a clone()")
     room = _at(x, steps).shape
+    value = to_device(value, device_of(x)) if is_array(value) else value
     try:
         view_at(x, steps)[steps[-1]] = value
     except ValueError:

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import kernels
-from ..arrays import Array, module_of
+from ..arrays import module_of
 from ..autograd import Tensor
 from ..errors import ArgumentError
 from .optimizer import Optimizer, check_number
@@ -65,7 +64,9 @@ class Adam(Optimizer):
         for i, beta in enumerate(betas):
             check_number(self._name, f"betas[{i}]", beta, below=1)
 
-    def _update(self, p: Tensor, g: Array, group: dict[str, Any]) -> None:
+    _kernel = "adam"
+
+    def _begin(self, p: Tensor, group: dict[str, Any]) -> tuple:
         state = self.state[p]
         if not state:
             xp = module_of(p.array)
@@ -74,11 +75,15 @@ class Adam(Optimizer):
             state["exp_avg"] = Tensor(xp.zeros_like(p.array))
             state["exp_avg_sq"] = Tensor(xp.zeros_like(p.array))
         state["step"].array += 1
-        kernels.call(
-            "adam", p.array, g, state["exp_avg"].array, state["exp_avg_sq"].array,
+        return (
             int(state["step"].array), float(group["lr"]), *map(float, group["betas"]),
             float(group["eps"]), float(group["weight_decay"]), self._decoupled,
         )  # fmt: skip
+
+    def _arrays(self, p: Tensor, group: dict[str, Any]) -> tuple:
+        state = self.state[p]
+        assert p.grad is not None
+        return p.array, p.grad.array, state["exp_avg"].array, state["exp_avg_sq"].array
 
 
 class AdamW(Adam):

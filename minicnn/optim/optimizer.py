@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..arrays import Array
 from ..autograd import Tensor, enable_grad
 from ..devices import to_device
 from ..errors import ArgumentError, GradientError, StateDictError
+from ..kernels import recording
+from . import fused
 
 
 class Optimizer:
@@ -62,9 +65,35 @@ class Optimizer:
     def _check_options(self, options: dict[str, Any]) -> None:
         """Raises ArgumentError for an option out of its range."""
 
+    _kernel = ""  # the kernel that updates a parameter, if one does; then there are also ...
+
+    def _begin(self, p: Tensor, group: dict[str, Any]) -> tuple:
+        """The kernel's numbers for p in the step that begins; makes p's state the first time."""
+        raise NotImplementedError
+
+    def _arrays(self, p: Tensor, group: dict[str, Any]) -> tuple:
+        """The kernel's arrays for p, its own first and its gradient second."""
+        raise NotImplementedError
+
     def _update(self, p: Tensor, g: Array, group: dict[str, Any]) -> None:
         """Changes p.array in place, given its gradient g and its group's options."""
-        raise NotImplementedError(f"{self._name} must define _update(p, g, group), or step")
+        if not self._kernel:
+            raise NotImplementedError(f"{self._name} must define _update(p, g, group), or step")
+        numbers = self._begin(p, group)
+        kernels.call(self._kernel, *self._arrays(p, group), *numbers)
+
+    def _update_all(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        if all(kernels.offers(f"{self._kernel}_all", p.array) for p in parameters):
+            fused.update(self, parameters, group)
+            return
+        if recording.active is not None:
+            raise GradientError(
+                f"{self._name}.step: cannot be captured in a CUDA graph; SGD and Adam can, with "
+                "float32 or float64 parameters"
+            )
+        for p in parameters:
+            assert p.grad is not None
+            self._update(p, p.grad.array, group)
 
     def _parameters(self) -> Iterator[Tensor]:
         for group in self.param_groups:
@@ -128,17 +157,17 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
+            parameters = [p for p in group["params"] if p.grad is not None]
+            for p in parameters:
                 g = p.grad.array
                 if g.shape != p.array.shape or g.dtype != p.array.dtype:
                     raise GradientError(
                         f"{self._name}.step: a parameter of shape {p.shape} and {p.dtype} has a "
                         f"grad of shape {g.shape} and {g.dtype}; they must be the same"
                     )
-                self._update(p, g, group)
                 p._counter[0] += 1  # so that a backward through its old value is noticed
+            if parameters:
+                self._update_all(parameters, group)
         return loss
 
     def state_dict(self) -> dict[str, Any]:

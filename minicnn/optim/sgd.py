@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from .. import kernels
-from ..arrays import Array, module_of
+from ..arrays import module_of
 from ..autograd import Tensor
 from ..errors import ArgumentError
 from .optimizer import Optimizer, check_number
@@ -69,17 +68,19 @@ class SGD(Optimizer):
                 f"momentum={options['momentum']} and dampening={options['dampening']}"
             )
 
-    def _update(self, p: Tensor, g: Array, group: dict[str, Any]) -> None:
-        momentum = float(group["momentum"])
-        velocity, first = None, False
-        if momentum:
-            state = self.state[p]
-            first = "momentum_buffer" not in state
-            if first:
-                state["momentum_buffer"] = Tensor(module_of(p.array).zeros_like(p.array))
-            velocity = state["momentum_buffer"].array
-        kernels.call(
-            "sgd", p.array, g, velocity, first,
-            float(group["lr"]), momentum, float(group["dampening"]), float(group["weight_decay"]),
-            bool(group["nesterov"]),
+    _kernel = "sgd"
+
+    def _begin(self, p: Tensor, group: dict[str, Any]) -> tuple:
+        first = bool(group["momentum"]) and "momentum_buffer" not in self.state[p]
+        if first:
+            zeros = module_of(p.array).zeros_like(p.array)
+            self.state[p]["momentum_buffer"] = Tensor(zeros)
+        return (
+            first, float(group["lr"]), float(group["momentum"]), float(group["dampening"]),
+            float(group["weight_decay"]), bool(group["nesterov"]),
         )  # fmt: skip
+
+    def _arrays(self, p: Tensor, group: dict[str, Any]) -> tuple:
+        velocity = self.state[p]["momentum_buffer"].array if group["momentum"] else None
+        assert p.grad is not None
+        return p.array, p.grad.array, velocity

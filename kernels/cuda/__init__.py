@@ -1,0 +1,60 @@
+"""The contract's kernels in CUDA C for GPUs: float32 and float64, on CuPy arrays.
+
+Read activation.cu and activation.py first, the shortest family; then window, conv and matmul, which
+are what a convolutional network spends its time in, and chain.py, which fuses layers.  launch.py is
+how a kernel comes to run, recording.py (one floor up) what it needs to be captured in a graph.
+Every kernel gives the same bits on every run: sums have a fixed order, and nothing is added
+atomically.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ...arrays import module_of
+from .activation import (
+    relu,
+    relu_backward,
+    scaled_tanh,
+    scaled_tanh_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
+from .chain import chain, chain_backward
+from .conv import conv2d, conv2d_backward
+from .dropout import dropout, dropout_backward
+from .linear import linear, linear_backward
+from .loss import (
+    cross_entropy,
+    cross_entropy_backward,
+    softmax_cross_entropy,
+    softmax_cross_entropy_backward,
+)
+from .norm import batch_norm, batch_norm_backward
+from .pool import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    subsample2d,
+    subsample2d_backward,
+)
+from .update import adam, adam_all, sgd, sgd_all
+from .window import col2im, im2col
+
+__all__ = [
+    "adam", "adam_all", "avg_pool2d", "avg_pool2d_backward", "batch_norm", "batch_norm_backward",
+    "chain", "chain_backward", "col2im", "conv2d", "conv2d_backward", "cross_entropy",
+    "cross_entropy_backward", "dropout", "dropout_backward", "im2col", "linear",
+    "linear_backward", "max_pool2d", "max_pool2d_backward", "relu", "relu_backward",
+    "scaled_tanh", "scaled_tanh_backward", "serves", "sgd", "sgd_all", "sigmoid",
+    "sigmoid_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward", "subsample2d",
+    "subsample2d_backward", "tanh", "tanh_backward",
+]  # fmt: skip
+
+
+def serves(x: Any) -> bool:
+    """Whether these kernels take such arrays: CuPy's, of float32 or float64."""
+    return module_of(x) is not np and x.dtype.char in "fd"

@@ -1,0 +1,92 @@
+"""Convolution by columns and matrix products, for layers with too much to do for conv.cu.
+
+    x (n, C, H, W) --im2col--> columns (C*kh*kw, n*oh*ow)
+                     weight (O, C*kh*kw) @ columns = (O, n*oh*ow) --bias, f--> y (n, O, oh, ow)
+
+The columns of as many images as have room are made at a time, and made again for backward instead
+of being kept.  With c numbers in the columns and y in the result, memory moves about 2c + 3y
+numbers forward and 4c + 4y backward, for O and 2 O multiply-adds to each of the c: in AlexNet's
+second layer at batch 128, c = 149e6, y = 18e6 and O = 192.
+"""
+
+import math
+
+import numpy as np
+
+from ...arrays import Array
+from ...shapes import Window
+from ..reference import Gradients, Needs
+from .launch import THREADS, contiguous, empty, grid_of, launch
+from .matmul import IDENTITY, add_up, product
+from .sums import channel_sums
+from .window import MAX_ROWS, columns_to_images, images_to_columns
+
+LIMIT = 2**27  # numbers in the columns: half a gigabyte of float32
+
+
+def columns_forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    f: np.ndarray | None,
+    window: Window,
+    groups: int,
+) -> Array:
+    """f(the convolution + bias) as (N, O, oh, ow); f is an Activation as a struct, or None."""
+    x, rows = contiguous(x), _by_group(contiguous(weight), groups)
+    bias = None if bias is None else contiguous(bias)
+    y, places = empty((len(x), len(weight), *window.out), x), math.prod(window.out)
+    for some in _chunks(x, window):
+        z = product(rows, _by_group(images_to_columns(x[some], window), groups))
+        _swap_outer(z, y[some], len(weight), places, bias, f)
+    return y
+
+
+def columns_backward(
+    gz: Array, x: Array, weight: Array, window: Window, groups: int, needs: Needs
+) -> Gradients:
+    """dx, dW and db, those that `needs` names; gz is the gradient before the activation."""
+    gz, x, rows = contiguous(gz), contiguous(x), _by_group(contiguous(weight), groups)
+    chunks = _chunks(x, window) if needs[0] or needs[1] else []
+    dx = empty(x.shape, x) if needs[0] else None
+    dws = empty((len(chunks), *rows.shape), x) if needs[1] else None  # one from each chunk
+    places = math.prod(window.out)
+    for k, some in enumerate(chunks):
+        g = empty((len(weight), places * len(x[some])), gz)
+        _swap_outer(gz[some], g, len(x[some]), places)
+        g = _by_group(g, groups)
+        if dx is not None:
+            columns_to_images(product(rows, g, transpose_a=True), dx[some], window)
+        if dws is not None:
+            cols = _by_group(images_to_columns(x[some], window), groups)
+            product(g, cols, transpose_b=True, out=dws[k])
+    dw = None if dws is None else add_up(dws).reshape(weight.shape)
+    return dx, dw, (channel_sums(gz)[0] if needs[2] else None)
+
+
+def _by_group(a: Array, groups: int) -> Array:
+    """A matrix, or a weight (O, C/groups, kh, kw), as one matrix for each group."""
+    return a.reshape(groups, len(a) // groups, math.prod(a.shape[1:]))
+
+
+def _chunks(x: Array, window: Window) -> list[slice]:
+    """The batch in as few equal parts as have room for their columns; at least one."""
+    n, image = len(x), x.shape[1] * math.prod(window.kernel_size) * math.prod(window.out)
+    count = max(-(-n // max(LIMIT // max(image, 1), 1)), 1)
+    return [slice(n * k // count, n * (k + 1) // count) for k in range(count)]
+
+
+def _swap_outer(
+    a: Array,
+    y: Array,
+    outer: int,
+    places: int,
+    bias: Array | None = None,
+    f: np.ndarray | None = None,
+) -> None:
+    """Fills y (inner, outer, places) with f(a + bias), a being (outer, inner, places)."""
+    if y.size:
+        row = y.size // outer
+        grid, f = (grid_of(row), min(outer, MAX_ROWS)), IDENTITY if f is None else f
+        args = a, y, outer, row // places, places, bias, f
+        launch("columns", "swap_outer", y.dtype, grid, THREADS, *args)

@@ -1,0 +1,53 @@
+"""CuPy with a GPU behind it, or one line that says what is missing and how to get it."""
+
+from typing import Any
+
+from ...arrays import import_cupy
+from ...errors import DeviceError
+
+
+def gpus() -> Any:
+    """CuPy, where there is a GPU to use it on.
+
+    Raises
+    ------
+    DeviceError
+        Without CuPy, without a driver, with a driver that is too old for this CuPy, without a GPU.
+    """
+    cupy = import_cupy()
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise DeviceError(f"device 'cuda': {why_not(cupy, error)}") from None
+    if count == 0:
+        raise DeviceError("device 'cuda': CuPy finds no GPU; see what nvidia-smi lists")
+    return cupy
+
+
+def why_not(cupy: Any, error: Exception) -> str:
+    """What CUDA's error means for the user.
+
+    Versions are CUDA's way of writing 12.4 as 12040; a driver's is the newest CUDA that it runs.
+    """
+    runtime = cupy.cuda.runtime
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    try:
+        driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    except runtime.CUDARuntimeError:
+        return text
+    if driver == 0:
+        return (
+            "there is no NVIDIA driver; on a machine with an NVIDIA GPU install its driver, and "
+            "see whether nvidia-smi lists the GPU"
+        )
+    if driver // 1000 < needed // 1000:
+        return (
+            f"the NVIDIA driver is too old: it runs CUDA {_version(driver)}, but CuPy was built "
+            f"for {_version(needed)}; update the driver, or pip install "
+            f"'minicnn-engine[cuda{driver // 1000}]' in place of this CuPy"
+        )
+    return text
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"

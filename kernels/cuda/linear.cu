@@ -1,0 +1,71 @@
+// The linear layer's gradients in one launch: the blocks' roles.
+//
+//     y = x W^T + b,   x (m, in), W (out, in);   gz = g f'(y), made anew wherever g is read
+//
+//     blocks  0 ... | dx tiles          tiles of dx = gz W          (m, in),   sums over out
+//     then          | dW tiles | db     tiles of dW = gz^T [x 1]    (out, in), sums over the batch
+//
+// db is the product of gz^T with a column of ones, behind the columns of x.
+
+#include "common.cuh"
+#include "matmul.cuh"
+
+struct ActivationGradient {
+    Matrix g, y;
+    const Activation& f;
+
+    __device__ real operator()(int row, int k) const { return gradient(f, g(row, k), y(row, k)); }
+    __device__ bool along_rows() const { return g.along_rows(); }
+};
+
+// x by columns, the first `count` of them, and then ones.
+struct WithOnes {
+    Matrix x;
+    int count;
+
+    __device__ real operator()(int row, int k) const { return row < count ? x(row, k) : real(1); }
+    __device__ bool along_rows() const { return x.along_rows(); }
+};
+
+struct ToWeightAndBias {
+    real *dw, *db;
+    int count;
+
+    __device__ void operator()(int i, int j, real sum) const {
+        if (j < count) dw[(long long)i * count + j] = sum;
+        else db[i] = sum;
+    }
+};
+
+struct ToInput {
+    real* dx;
+    int columns;
+
+    __device__ void operator()(int i, int j, real sum) const {
+        dx[(long long)i * columns + j] = sum;
+    }
+};
+
+// Null for a gradient that is not wanted, and for the y of no activation.
+extern "C" __global__ void linear_backward(const real* g, const real* y, Activation f,
+                                           const real* x, const real* weight, real* dx, real* dw,
+                                           real* db, int m, int in, int out) {
+    typedef SmallTile T;
+    __shared__ T::Memory memory;
+    if (!y) y = g;
+    const int across_dx = (in + T::COLUMNS - 1) / T::COLUMNS;
+    const int dx_tiles = dx ? (m + T::ROWS - 1) / T::ROWS * across_dx : 0;
+    int tile = blockIdx.x;
+    if (tile < dx_tiles) {
+        ActivationGradient gz = {{g, out, 1}, {y, out, 1}, f};
+        product_tile<T>(memory, tile / across_dx * T::ROWS, m, tile % across_dx * T::COLUMNS, in, 0,
+                        out, gz, Matrix{weight, 1, in}, ToInput{dx, in});
+        return;
+    }
+    tile -= dx_tiles;
+    const int count = dw ? in : 0, columns = count + (db ? 1 : 0);
+    const int across = (columns + T::COLUMNS - 1) / T::COLUMNS;
+    ActivationGradient gz = {{g, 1, out}, {y, 1, out}, f};
+    product_tile<T>(memory, tile / across * T::ROWS, out, tile % across * T::COLUMNS, columns, 0, m,
+                    gz, WithOnes{{x, 1, in}, count}, ToWeightAndBias{dw, db, count});
+}

@@ -1,0 +1,62 @@
+// Windows to columns and back: im2col copies, col2im adds up what was copied.
+//
+//     x (n, c, h, w)                     cols (c*kh*kw, windows)
+//     +---------------+                        window 0  window 1 ...
+//     | [. .] .   .   |    c0, tap (0, 0)   |  thread 0  thread 1
+//     | [. .] .   .   |    c0, tap (0, 1)   |     |         |        im2col: a thread for a window
+//     |   window 0    |    c0, tap (1, 0)   |     |         |        of a channel, down its kh*kw
+//     +---------------+    c0, tap (1, 1)   |     v         v        rows: it divides only once
+//
+// col2im has a thread for a pixel, which looks up the windows that cover it.  No two threads write
+// to one place, so nothing is added atomically, and the order is fixed: by taps, row by row.
+//
+// Window (image, i, j) is column  image * image_step + (i * ow + j) * place_step.
+
+#include "common.cuh"
+
+extern "C" __global__ void im2col(const real* x, real* cols, Window w, int n, int c, int height,
+                                  int width, int image_step, int place_step) {
+    const int places = w.oh * w.ow;
+    const long long windows = (long long)n * places;
+    FOR_EACH(q, windows) {
+        const int image = q / places, place = q % places;
+        const int top = place / w.ow * w.sh - w.ph, left = place % w.ow * w.sw - w.pw;
+        const long long first = (long long)image * image_step + (long long)place * place_step;
+        for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
+            const real* plane = x + ((long long)image * c + channel) * height * width;
+            real* to = cols + (long long)channel * w.kh * w.kw * windows + first;
+            for (int u = 0; u < w.kh; ++u) {
+                const int row = top + u * w.dh;
+                for (int v = 0; v < w.kw; ++v, to += windows) {
+                    const int column = left + v * w.dw;
+                    const bool inside = 0 <= row && row < height && 0 <= column && column < width;
+                    *to = inside ? plane[row * width + column] : real(0);
+                }
+            }
+        }
+    }
+}
+
+extern "C" __global__ void col2im(const real* cols, real* x, Window w, int n, int c, int height,
+                                  int width, int image_step, int place_step) {
+    const long long windows = (long long)n * w.oh * w.ow;
+    FOR_EACH(e, (long long)n * c * height * width) {
+        const int plane = e / (height * width), pixel = e % (height * width);
+        const int image = plane / c, channel = plane % c;
+        const int row = pixel / width + w.ph, column = pixel % width + w.pw; // in the padded image
+        const real* from = cols + (long long)channel * w.kh * w.kw * windows
+                           + (long long)image * image_step;
+        real sum = 0;
+        for (int u = 0; u < w.kh; ++u) {
+            const int below = row - u * w.dh; // the first row of a window whose tap u is this row
+            if (below < 0 || below % w.sh || below / w.sh >= w.oh) continue;
+            for (int v = 0; v < w.kw; ++v) {
+                const int right = column - v * w.dw;
+                if (right < 0 || right % w.sw || right / w.sw >= w.ow) continue;
+                const int place = below / w.sh * w.ow + right / w.sw;
+                sum += from[(u * w.kw + v) * windows + (long long)place * place_step];
+            }
+        }
+        x[e] = sum;
+    }
+}

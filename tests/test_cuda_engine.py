@@ -1,0 +1,136 @@
+"""What users write, with tensors on a GPU: moving, indexing, mixing devices, losses, optimisers."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import nn
+from minicnn.errors import AnomalyError, DeviceError
+from minicnn.nn import functional as F
+
+
+@pytest.fixture
+def x(gpu):
+    return mc.arange(24.0, device="cuda").reshape(2, 3, 4)
+
+
+def test_what_cuda_tells(gpu, x):
+    assert mc.cuda.is_available()
+    assert mc.cuda.device_count() >= 1
+    assert mc.cuda.memory_allocated() >= 24 * 4
+    assert (x.is_cuda, x.device, str(x.cpu().device)) == (True, mc.device("cuda:0"), "cpu")
+    assert repr(mc.arange(2.0, device="cuda")) == "tensor([0., 1.], device='cuda:0')"
+    mc.cuda.synchronize()
+    del x
+    mc.cuda.empty_cache()
+
+
+def test_there_and_back(gpu):
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).cuda()
+    assert {str(t.device) for t in (*model.parameters(), *model.buffers())} == {"cuda:0"}
+    assert {str(p.device) for p in model.cpu().parameters()} == {"cpu"}
+    t = mc.ones(2, requires_grad=True)
+    (t.to("cuda") * 3).sum().backward()  # the gradient comes back over the move
+    assert t.grad.tolist() == [3, 3]
+    assert str(t.grad.device) == "cpu"
+    with pytest.raises(DeviceError, match=r"on cuda:0; use tensor.cpu\(\).numpy\(\)"):
+        t.detach().cuda().numpy()
+
+
+def test_mixed_devices_name_both_tensors_and_the_layer(gpu, x):
+    with pytest.raises(
+        DeviceError, match=r"Mul: input \(2, 3, 4\) on cuda:0, other \(4,\) on cpu: bring them"
+    ):
+        x * mc.ones(4)
+    model = nn.Sequential(nn.Conv2d(3, 4, 2), nn.ReLU())
+    found = (
+        r"Conv2d: input \(1, 3, 4, 4\) on cuda:0, weight \(4, 3, 2, 2\) on cpu, .*\[Sequential.0\]"
+    )
+    with pytest.raises(DeviceError, match=found):
+        model(mc.ones(1, 3, 4, 4, device="cuda"))
+    with pytest.raises(DeviceError, match=r"Cat: tensors \(2,\) on cuda:0, tensors \(2,\) on cpu"):
+        mc.cat([mc.ones(2, device="cuda"), mc.ones(2)])
+
+
+def test_a_second_gpu(standin):
+    there = mc.ones(2, device="cuda:1")
+    with pytest.raises(DeviceError, match=r"input \(2,\) on cuda:1, other \(2,\) on cuda:0"):
+        there + mc.ones(2, device="cuda")
+    with pytest.raises(DeviceError, match=r"on cuda:1, .*minicnn.cuda.set_device\(1\) first"):
+        there.relu()
+    with pytest.raises(DeviceError, match=r"device 'cuda:7' cannot be used: .*invalid device"):
+        there.to("cuda:7")
+
+
+def test_indices_and_values_may_be_on_the_cpu(gpu, x):
+    """As in PyTorch; they are moved."""
+    expected = x.cpu().numpy()
+    where = np.array([1, 0, 1])
+    for index in (where, mc.tensor(where), [1, 0, 1], mc.tensor(where, device="cuda")):
+        np.testing.assert_array_equal(x[index].cpu().numpy(), expected[where])
+    np.testing.assert_array_equal(x[x > 5].cpu().numpy(), expected[expected > 5])
+    x[0, 1] = mc.zeros(4)
+    x[:, 2] = np.ones(4, np.float32)
+    assert x[0].tolist() == [[0, 1, 2, 3], [0] * 4, [1] * 4]
+
+
+def test_a_state_dict_from_the_cpu(gpu):
+    here, there = nn.Linear(3, 2), nn.Linear(3, 2).cuda()
+    there.load_state_dict(here.state_dict())
+    assert str(there.weight.device) == "cuda:0"
+    assert there.weight.tolist() == here.weight.tolist()
+
+
+LOSSES = {
+    "mse_loss": lambda a, t: F.mse_loss(a, t), "l1_loss": lambda a, t: F.l1_loss(a, t),
+    "binary_cross_entropy": lambda a, t: F.binary_cross_entropy(a, t),
+    "nll_loss": lambda a, t: F.nll_loss(a.log_softmax(1), t.argmax(1)),
+    "soft": lambda a, t: F.cross_entropy(a, t.softmax(1)),
+    "dimensions": lambda a, t: F.cross_entropy(a[..., None], t.argmax(1)[..., None]),
+    "one_hot": lambda a, t: (a * F.one_hot(t.argmax(1), 3)).sum(),
+    "layers": lambda a, t: F.local_response_norm(F.pad(a[None, None], (1, 1, 1, 1), "reflect"), 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_functions_give_what_they_give_on_the_cpu(gpu, name):
+    rng = np.random.default_rng(0)
+    a, t = rng.uniform(0.1, 0.9, (4, 3)), rng.uniform(0.1, 0.9, (4, 3))
+    found = []
+    for device in "cpu", "cuda":
+        leaf = mc.tensor(a, device=device, requires_grad=True)
+        loss = LOSSES[name](leaf, mc.tensor(t, device=device)).sum()
+        loss.backward()
+        found.append((loss.item(), leaf.grad.cpu().numpy()))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-12)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta"])
+def test_optimisers_and_clipping(gpu, name):
+    results = []
+    for device in "cpu", "cuda":
+        mc.manual_seed(1)
+        model = nn.Linear(4, 3).to(device)
+        optimizer = getattr(mc.optim, name)(model.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(mc.ones(2, 4, device=device)).square().sum().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+        results.append(model.weight.detach().cpu().numpy())
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-6)
+
+
+def test_anomaly_detection(gpu):
+    a = mc.zeros(2, device="cuda", requires_grad=True)
+    with (
+        mc.autograd.set_detect_anomaly(True),
+        pytest.raises(AnomalyError, match="Log: forward gave 2 values"),
+    ):
+        a.log()
+
+
+def test_gradients_are_checked_on_the_cpu(gpu, x):
+    with pytest.raises(DeviceError, match=r"gradcheck: compares numbers on the CPU"):
+        mc.gradcheck.gradcheck(lambda a: a * a, x.double().requires_grad_())

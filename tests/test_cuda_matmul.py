@@ -1,0 +1,298 @@
+"""CUDA's matrix products: tiles, shares and cuBLAS; the fused linear layer; convolution by columns.
+
+Each test runs on the stand-in for CuPy, and, marked `gpu`, on a real GPU where there is one.
+"""
+
+import importlib
+from itertools import product as combinations
+
+import numpy as np
+import pytest
+import torch
+
+from minicnn import shapes
+from minicnn.kernels.cuda import columns, matmul
+from minicnn.kernels.cuda.activation import activation_of
+
+linear = importlib.import_module("minicnn.kernels.cuda.linear")  # not the function of that name
+
+DTYPES = ("float32", "float64")
+ACTIVATIONS = {
+    None: lambda x: x,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "scaled_tanh": lambda x: 1.7159 * torch.tanh(2 / 3 * x),
+    "relu": torch.relu,
+}
+
+
+def activation(name):
+    if name is None:
+        return None
+    return activation_of(name, 1.7159, 2 / 3) if name == "scaled_tanh" else activation_of(name)
+
+
+def integers(rng, *shape):
+    """Small ones: their products add up without rounding, in any order."""
+    return rng.integers(-8, 9, shape).astype(np.float64)
+
+
+def assert_close(found, expected, dtype):
+    """Within a few roundings of the largest number."""
+    expected = expected.detach().numpy()
+    assert found.dtype == dtype
+    assert found.shape == expected.shape
+    limit = 2000 * np.finfo(dtype).eps * max(np.abs(expected).max(initial=0), 1)
+    np.testing.assert_allclose(found.get(), expected, 0, limit)
+
+
+# ---- products --------------------------------------------------------------------------------
+
+SIZES = [
+    (1, 1, 1), (2, 3, 5), (16, 16, 128), (17, 15, 129), (10, 64, 84), (64, 64, 16), (65, 33, 17),
+    (130, 70, 40), (3, 70, 300), (70, 3, 1), (64, 64, 0), (0, 3, 4), (3, 0, 4),
+]  # fmt: skip
+
+
+def products(xp, rng, m, n, k, dtype, items=None):
+    """Asserts that each operand may be transposed, and that bias and activation are applied."""
+    first = () if items is None else (items,)
+    a, b, bias = integers(rng, *first, m, k), integers(rng, *first, k, n), integers(rng, n)
+    for transpose_a, transpose_b in combinations((False, True), repeat=2):
+        left = xp.asarray(a.swapaxes(-1, -2).copy() if transpose_a else a, dtype)
+        right = xp.asarray(b.swapaxes(-1, -2).copy() if transpose_b else b, dtype)
+        y = matmul.product(left, right, transpose_a, transpose_b)
+        np.testing.assert_array_equal(y.get(), a @ b)
+        y = matmul.product(
+            left, right, transpose_a, transpose_b, xp.asarray(bias, dtype), activation("relu")
+        )
+        np.testing.assert_array_equal(y.get(), np.maximum(a @ b + bias, 0))
+        assert y.dtype == dtype
+        assert y.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_a_product_of_any_size(gpu, rng, size, dtype):
+    products(gpu, rng, *size, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [(64, 64, 16), (65, 130, 17), (33, 34, 1), (40, 64, 0)])
+def test_large_tiles(gpu, rng, monkeypatch, size, dtype):
+    monkeypatch.setattr(matmul, "BLOCKS", 4)
+    assert matmul.plan(*size, 1)[0] is matmul.LARGE
+    products(gpu, rng, *size, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("blocks", [4, 8, 256])
+def test_several_blocks_share_a_long_sum(gpu, rng, monkeypatch, blocks, dtype):
+    monkeypatch.setattr(matmul, "SHARE", 64)
+    monkeypatch.setattr(matmul, "BLOCKS", blocks)
+    for m, n in ((5, 18), (50, 40)):
+        _, share = matmul.plan(m, n, 500, 1)
+        assert share < 500
+        products(gpu, rng, m, n, 500, dtype)
+
+
+@pytest.mark.parametrize("share", [64, 1024])
+def test_many_products_at_once(gpu, rng, monkeypatch, share):
+    monkeypatch.setattr(matmul, "SHARE", share)
+    for items in (0, 1, 3):
+        products(gpu, rng, 17, 20, 150, "float32", items)
+
+
+def test_cublas_takes_large_products(gpu, rng, monkeypatch):
+    monkeypatch.setattr(matmul, "CUBLAS", 0)
+    monkeypatch.setattr(matmul, "plan", None)
+    for dtype, items in combinations(DTYPES, (None, 3)):
+        products(gpu, rng, 9, 8, 20, dtype, items)
+
+
+def test_cublas_cannot_be_captured_and_tiles_can(gpu, monkeypatch):
+    stream, a = gpu.cuda.Stream(non_blocking=True), gpu.ones((20, 20), "float32")
+    y = matmul.product(a, a)  # compiles, and makes room
+    gpu.cuda.runtime.deviceSynchronize()
+    with stream:
+        stream.begin_capture()
+        matmul.product(a, a, out=y)
+        graph = stream.end_capture()
+        a *= 2
+        graph.launch(stream)
+        stream.synchronize()
+        np.testing.assert_array_equal(y.get(), np.full((20, 20), 80))
+        monkeypatch.setattr(matmul, "CUBLAS", 0)
+        stream.begin_capture()
+        with pytest.raises(NotImplementedError, match="capture"):
+            matmul.product(a, a, out=y)
+        stream.end_capture()
+
+
+@pytest.mark.parametrize("blocks", [4, 256])
+def test_what_is_not_finite_stays_in_its_row(gpu, monkeypatch, blocks):
+    """Where a tile sticks out it adds zeros, and never zero times infinity."""
+    monkeypatch.setattr(matmul, "BLOCKS", blocks)
+    a, b = np.ones((35, 20)), np.ones((20, 37))
+    a[34, 19], a[33, 3], b[19, 36] = np.inf, np.nan, -np.inf
+    y = matmul.product(gpu.asarray(a), gpu.asarray(b)).get()
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(y, a @ b)
+
+
+def test_the_plan_covers_the_sum_and_fills_the_device():
+    sizes = (1, 10, 64, 120, 400, 1024, 5000)
+    for m, n, k, items in combinations(sizes, sizes, (0, 1, 84, 1024, 5000, 10**6), (1, 2, 96)):
+        tile, share = matmul.plan(m, n, k, items)
+        shares = max(-(-k // share), 1)
+        assert share * shares >= k
+        assert shares <= matmul.MAX_SHARES
+        if shares > 1:
+            assert share >= matmul.SHARE
+            assert (shares - 1) * tile.covering(m, n) * items < matmul.BLOCKS
+    assert matmul.plan(64, 120, 400, 1) == (matmul.SMALL, 400)
+    assert matmul.plan(1024, 512, 512, 1) == (matmul.LARGE, 512)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_same_bits_on_every_run(gpu, rng, monkeypatch, dtype):
+    monkeypatch.setattr(matmul, "SHARE", 64)
+    for blocks in (4, 256):
+        monkeypatch.setattr(matmul, "BLOCKS", blocks)
+        a, b = (gpu.asarray(rng.standard_normal((n, 300)), dtype) for n in (50, 40))
+        first, again = (matmul.product(a, b, transpose_b=True).get() for _ in range(2))
+        assert first.tobytes() == again.tobytes()
+
+
+# ---- linear layers ---------------------------------------------------------------------------
+
+
+def linear_case(xp, rng, m, inside, out, name, dtype, bias=True):
+    """Arrays on the GPU, and PyTorch's y and gradients of the same in float64."""
+    arrays = [rng.standard_normal(s) for s in ((m, inside), (out, inside), (out,), (m, out))]
+    x, weight, b, g = (torch.tensor(a, requires_grad=True) for a in arrays)
+    y = ACTIVATIONS[name](torch.nn.functional.linear(x, weight, b if bias else None))
+    y.backward(g.detach())
+    on_gpu = [xp.asarray(a, dtype) for a in arrays]
+    on_gpu[2] = on_gpu[2] if bias else None
+    return on_gpu, y, (x.grad, weight.grad, b.grad)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_linear_with_an_activation_is_pytorchs(gpu, rng, monkeypatch, name, dtype, fused):
+    if not fused:
+        monkeypatch.setattr(linear, "FUSED", -1)
+    f = activation(name)
+    for size in ((1, 1, 1), (5, 31, 33), (20, 16, 17)):
+        (x, weight, b, g), y, gradients = linear_case(gpu, rng, *size, name, dtype)
+        found = linear.linear_forward(x, weight, b, f)
+        assert_close(found, y, dtype)
+        found = linear.linear_gradients(g, found, f, x, weight, (True, True, True))
+        for a, expected in zip(found, gradients, strict=True):
+            assert_close(a, expected, dtype)
+
+
+def test_linear_gives_the_gradients_that_are_wanted(gpu, rng, monkeypatch):
+    f = activation("sigmoid")
+    for most in (linear.FUSED, -1):
+        monkeypatch.setattr(linear, "FUSED", most)
+        (x, weight, b, g), _, gradients = linear_case(gpu, rng, 18, 33, 20, "sigmoid", "float64")
+        y = linear.linear_forward(x, weight, b, f)
+        for needs in combinations((False, True), repeat=3):
+            found = linear.linear_gradients(g, y, f, x, weight, needs)
+            for a, expected, needed in zip(found, gradients, needs, strict=True):
+                assert (a is not None) == needed
+                if needed:
+                    assert_close(a, expected, "float64")
+
+
+def test_linear_without_bias_or_batch(gpu, rng):
+    (x, weight, b, _), y, _ = linear_case(gpu, rng, 4, 3, 2, "tanh", "float64", bias=False)
+    assert b is None
+    assert_close(linear.linear_forward(x, weight, None, activation("tanh")), y, "float64")
+    (x, weight, b, g), y, gradients = linear_case(gpu, rng, 0, 3, 2, "tanh", "float64")
+    found = linear.linear_forward(x, weight, b, activation("tanh"))
+    assert found.shape == (0, 2)
+    found = linear.linear_gradients(g, found, activation("tanh"), x, weight, (True, True, True))
+    for a, expected in zip(found, gradients, strict=True):
+        assert_close(a, expected, "float64")
+
+
+def test_linear_backward_is_one_launch(gpu, rng, monkeypatch):
+    launched = []
+    real = linear.launch
+    monkeypatch.setattr(
+        linear, "launch", lambda *args, **how: launched.append(args[1]) or real(*args, **how)
+    )
+    f = activation("sigmoid")
+    (x, weight, _, g), y, _ = linear_case(gpu, rng, 8, 6, 4, "sigmoid", "float32")
+    y = gpu.asarray(y.detach().numpy(), "float32")
+    linear.linear_gradients(g, y, f, x, weight, (True, True, True))
+    assert launched == ["linear_backward"]
+
+
+# ---- convolution by columns ------------------------------------------------------------------
+
+CONVOLUTIONS = [  # x, O, kernel_size, stride, padding, dilation, groups
+    ((2, 3, 7, 6), 4, (3, 2), 1, 0, 1, 1),
+    ((3, 2, 8, 9), 5, (3, 3), (2, 3), (1, 2), (2, 1), 1),
+    ((4, 4, 5, 6), 6, (3, 2), 1, (1, 0), 1, 2),
+    ((3, 4, 5, 5), 8, (3, 3), 2, 1, 1, 4),
+    ((2, 3, 4, 5), 5, (1, 1), 1, 0, 1, 1),
+    ((1, 1, 1, 1), 1, (1, 1), 1, 0, 1, 1),
+    ((0, 3, 7, 6), 4, (3, 2), 1, 0, 1, 1),
+]
+
+
+def convolution_case(
+    xp, rng, dtype, name, shape, o, kernel_size, stride, padding, dilation, groups
+):
+    """Arrays on the GPU, the window, and PyTorch's y and gradients of the same in float64."""
+    window = shapes.window("conv2d", shape[2:], kernel_size, stride, padding, dilation)
+    sizes = shape, (o, shape[1] // groups, *kernel_size), (o,), (shape[0], o, *window.out)
+    arrays = [rng.standard_normal(s) for s in sizes]
+    x, weight, b, g = (torch.tensor(a, requires_grad=True) for a in arrays)
+    z = torch.nn.functional.conv2d(x, weight, b, stride, padding, dilation, groups)
+    z.backward(g.detach())
+    return [xp.asarray(a, dtype) for a in arrays], window, ACTIVATIONS[name](z), (x, weight, b)
+
+
+@pytest.mark.parametrize("limit", [1, 400, columns.LIMIT])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_convolution_by_columns_is_pytorchs(gpu, rng, monkeypatch, case, dtype, limit):
+    monkeypatch.setattr(columns, "LIMIT", limit)
+    for name, cublas in (("sigmoid", matmul.CUBLAS), (None, 0)):
+        monkeypatch.setattr(matmul, "CUBLAS", cublas)
+        (x, weight, b, g), window, y, inputs = convolution_case(gpu, rng, dtype, name, *case)
+        found = columns.columns_forward(x, weight, b, activation(name), window, case[-1])
+        assert found.flags.c_contiguous
+        assert_close(found, y, dtype)
+        found = columns.columns_backward(g, x, weight, window, case[-1], (True, True, True))
+        for a, expected in zip(found, inputs, strict=True):
+            assert_close(a, expected.grad, dtype)
+
+
+def test_a_batch_is_cut_into_equal_chunks(gpu, monkeypatch):
+    x, window = gpu.ones((7, 2, 3, 3), "float32"), shapes.window("conv2d", (3, 3), 2, 1, 0, 1)
+    image = 2 * 4 * 4  # channels, kernel_size, windows
+    for limit, sizes in ((image - 1, [1] * 7), (3 * image, [2, 2, 3]), (7 * image, [7])):
+        monkeypatch.setattr(columns, "LIMIT", limit)
+        assert [s.stop - s.start for s in columns._chunks(x, window)] == sizes
+
+
+def test_columns_give_the_gradients_that_are_wanted(gpu, rng, monkeypatch):
+    monkeypatch.setattr(columns, "LIMIT", 400)
+    case = CONVOLUTIONS[2]
+    (x, weight, b, g), window, _, inputs = convolution_case(gpu, rng, "float64", None, *case)
+    for needs in combinations((False, True), repeat=3):
+        found = columns.columns_backward(g, x, weight, window, case[-1], needs)
+        for a, of, needed in zip(found, inputs, needs, strict=True):
+            assert (a is not None) == needed
+            if needed:
+                assert_close(a, of.grad, "float64")
+    found = columns.columns_forward(x, weight, None, None, window, case[-1])
+    with_bias = columns.columns_forward(x, weight, b, None, window, case[-1])
+    np.testing.assert_array_equal((found + b[:, None, None]).get(), with_bias.get())
