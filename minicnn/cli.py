@@ -72,6 +72,9 @@ def train(
     limit: Annotated[
         int, typer.Option(min=0, help="Use only so many images of each set; 0 for all.")
     ] = 0,
+    graph: Annotated[
+        bool, typer.Option("--graph/--no-graph", help="Capture steps in CUDA graphs on a GPU.")
+    ] = True,
     out: Annotated[
         Path | None,
         typer.Option(help="A new folder for the run.  [default: runs/MODEL-DATA-NUMBER]"),
@@ -100,7 +103,7 @@ def train(
 
 _RECIPE = (
     "model", "data", "data_root", "epochs", "batch_size", "optimizer", "schedule", "lr",
-    "val_share", "device", "seed", "limit",
+    "val_share", "device", "seed", "limit", "graph",
 )  # fmt: skip
 
 
@@ -206,15 +209,20 @@ def datasets() -> None:
 
 @app.command()
 def bench(
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     against: Annotated[
         str | None,
-        typer.Option(help="torch: run PyTorch too, as installed and tuned.", show_default=False),
+        typer.Option(
+            help="torch: run PyTorch too, as installed and tuned; on a GPU eager and with CUDA "
+            "graphs.",
+            show_default=False,
+        ),
     ] = None,
     models: Annotated[
         str,
         typer.Option(
-            help="Of lenet-sigmoid, lenet-colour, lenet, alexnet, with commas.",
-            show_default="all but alexnet",
+            help="Of lenet-sigmoid, lenet-colour, lenet (CPU only), alexnet, with commas.",
+            show_default="all but alexnet; on a GPU all",
         ),
     ] = "",
     batch: Annotated[
@@ -241,14 +249,20 @@ def bench(
     """
     import json
 
-    from .bench import measure, table
+    from .bench import measure, measure_on_gpu, table, table_of_gpu
 
-    figures = measure(
-        [name for name in models.split(",") if name],
-        _whole_numbers(batch, "--batch"),
-        _whole_numbers(threads, "--threads"),
-        against=against, kernels=kernels, quick=quick,
-    )  # fmt: skip
+    names = [name for name in models.split(",") if name]
+    batches, numbers = _whole_numbers(batch, "--batch"), _whole_numbers(threads, "--threads")
+    if device == "cuda":
+        if numbers or kernels:
+            option = "--threads" if numbers else "--kernels"
+            raise typer.BadParameter("goes with --device cpu only", param_hint=option)
+        figures = measure_on_gpu(names, batches, against=against, quick=quick)
+        say(json.dumps(figures, indent=2) if as_json else table_of_gpu(figures))
+        return
+    if device != "cpu":
+        raise typer.BadParameter(f"{device!r} is not cpu or cuda", param_hint="--device")
+    figures = measure(names, batches, numbers, against=against, kernels=kernels, quick=quick)
     say(json.dumps(figures, indent=2) if as_json else table(figures))
 
 

@@ -63,7 +63,7 @@ def test_train_says_what_it_does_and_fills_the_folder(trained):
     assert config["recipe"] == {
         "model": "lenet5", "data": "mnist", "data_root": None, "epochs": 3, "batch_size": 20,
         "optimizer": "adam", "schedule": "onecycle", "lr": None, "val_share": 0.1,
-        "device": "cpu", "seed": 3, "limit": 600,
+        "device": "cpu", "seed": 3, "limit": 600, "graph": True,
     }  # fmt: skip
     assert config["versions"]["numpy"] == np.__version__
     assert len(config["classes"]) == 10

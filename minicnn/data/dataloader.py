@@ -4,9 +4,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from ..autograd import Tensor
+from ..devices import device as as_device
 from ..errors import ArgumentError
 from ..random import Generator, default_generator
 from .dataset import fetch
+from .resident import resident
 
 
 class DataLoader:
@@ -34,6 +37,10 @@ class DataLoader:
         Leave out a last batch that is smaller than batch_size.
     generator
         Draws the orders; minicnn.default_generator if left out.
+    device
+        Where the batches are wanted (PyTorch has no such argument).  A small data set without
+        random transforms is kept there as a whole, and each batch gathered there, in the same
+        order as without; of others each batch is moved.
 
     Raises
     ------
@@ -61,6 +68,7 @@ class DataLoader:
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
         pin_memory_device: str = "",
+        device: Any = None,
     ) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
             raise ArgumentError(
@@ -92,6 +100,8 @@ class DataLoader:
         self.pin_memory = pin_memory
         self.drop_last = drop_last
         self.generator = generator
+        self.device = None if device is None else as_device(device)
+        self._kept: Any = None  # the data set there, once it was asked for
 
     def __len__(self) -> int:
         if self.batch_sampler is not None:
@@ -115,6 +125,29 @@ class DataLoader:
             yield self._batch(indices)
 
     def _batch(self, indices: Sequence[Any]) -> Any:
+        if self.device is not None and self.device.type != "cpu":
+            return self._batch_there(indices)
         if self.collate_fn is None:
             return fetch(self.dataset, indices)
         return self.collate_fn([self.dataset[i] for i in indices])
+
+    def _batch_there(self, indices: Sequence[Any]) -> Any:
+        """On the device."""
+        if self._kept is None and self.collate_fn is None and hasattr(self.dataset, "__len__"):
+            self._kept = resident(self.dataset, self.device) or False
+        if self._kept:
+            return fetch(self._kept, indices)
+        if self.collate_fn is None:
+            return _moved(fetch(self.dataset, indices), self.device)
+        return _moved(self.collate_fn([self.dataset[i] for i in indices]), self.device)
+
+
+def _moved(batch: Any, device: Any) -> Any:
+    """A batch with its tensors on a device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {key: _moved(value, device) for key, value in batch.items()}
+    if isinstance(batch, (list, tuple)) and not hasattr(batch, "_fields"):
+        return type(batch)(_moved(value, device) for value in batch)
+    return type(batch)(*(_moved(v, device) for v in batch)) if hasattr(batch, "_fields") else batch

@@ -5,4 +5,5 @@ from .program import Outcome, load_model, predict, resume, test, train
 from .recipe import Recipe
 from .run import Run, read_config
 from .scores import Scores, score
-from .trainer import HISTORY, OPTIMIZERS, SCHEDULES, Trainer, evaluate
+from .tally import evaluate
+from .trainer import HISTORY, OPTIMIZERS, SCHEDULES, Trainer

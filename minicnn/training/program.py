@@ -275,7 +275,7 @@ def draw_scores(folder: Path, dataset: Any, scores: Scores, classes: list[str]) 
     pixels = fetch(dataset, [0])[0].numel()
     for name, most in (("mistakes", MEMORY // pixels), ("predictions", SHOWN)):
         chosen = scores.some(max(most, SHOWN))
-        images = fetch(dataset, chosen)[0].numpy()
+        images = fetch(dataset, chosen)[0].cpu().numpy()
         figure = getattr(pictures, name)(
             images, scores.labels[chosen], scores.predicted[chosen], scores.probabilities[chosen],
             classes,
@@ -289,6 +289,6 @@ def draw_filters(folder: Path, model: Module) -> None:
 
     for name, module in model.named_modules():
         if isinstance(module, Conv2d):
-            figure = pictures.filters(module.weight.detach().numpy(), name)
+            figure = pictures.filters(module.weight.detach().cpu().numpy(), name)
             pictures.save(figure, folder / "filters.png")
             return

@@ -42,6 +42,8 @@ class Recipe:
         Of weights, split, order, augmentation and dropout.
     limit
         Use only so many images of each set; 0 for all.
+    graph
+        On a GPU, capture the steps in CUDA graphs where that is possible.
     """
 
     model: str = "lenet"
@@ -56,6 +58,7 @@ class Recipe:
     device: str = "cpu"
     seed: int = 0
     limit: int = 0
+    graph: bool = True
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Recipe":
@@ -65,7 +68,8 @@ class Recipe:
             kinds = {"data_root": (str, type(None)), "lr": (float, int, type(None)),
                      "val_share": (float, int)}  # fmt: skip
             wanted = kinds.get(name, type(defaults.get(name)))
-            if name not in defaults or not isinstance(value, wanted) or isinstance(value, bool):
+            odd = isinstance(value, bool) != (wanted is bool)
+            if name not in defaults or not isinstance(value, wanted) or odd:
                 known = ", ".join(f.name for f in fields(cls))
                 raise DataError(
                     f"recipe: {ascii(name)[1:-1]:.40}={value!r:.60} is not one of {known} of the "
@@ -87,6 +91,7 @@ class Recipe:
         """
         self._check()
         where = device(self.device)
+        zeros(1, device=where)  # raises now if it is not there
         manual_seed(self.seed)
         known, test = datasets.load(self.data, self.data_root, download=True)
         given = self.data == "mnist" and self.data_root is not None
@@ -112,7 +117,7 @@ class Recipe:
         trainer = Trainer(
             model, train, val, epochs=self.epochs, batch_size=self.batch_size,
             lr=LEARNING_RATES.get(self.optimizer, 0.0) if self.lr is None else self.lr,
-            optimizer=self.optimizer, schedule=self.schedule,
+            optimizer=self.optimizer, schedule=self.schedule, graph=self.graph,
         )  # fmt: skip
         crc = zlib.crc32(fetch(known, np.arange(min(64, len(known))))[0].numpy())
         return Training(trainer, test, classes, shape, crc)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..nn import Module
 from ..nn import functional as F
-from .trainer import batches, classify
+from .tally import batches, classify
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def score(model: Module, dataset: Any, after_batch: Callable[[], Any] = lambda: 
     for images, truth in batches(model, dataset):
         logits, truth = classify(model, images, truth)
         loss_sum += F.cross_entropy(logits, truth, reduction="sum").item()
-        probabilities.append(F.softmax(logits, dim=1).numpy())
-        labels.append(truth.numpy())
+        probabilities.append(F.softmax(logits, dim=1).cpu().numpy())
+        labels.append(truth.cpu().numpy())
         after_batch()
     counts = np.concatenate(labels)
     return Scores(counts, np.concatenate(probabilities), loss_sum / len(counts))

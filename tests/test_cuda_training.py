@@ -1,0 +1,332 @@
+"""Training on a GPU: captured steps equal steps one by one, stop, resume, and say why not."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import nn
+from minicnn.data import DataLoader, Dataset, Subset, TensorDataset
+from minicnn.data import resident as resident_module
+from minicnn.data.resident import resident
+from minicnn.datasets import MNIST
+from minicnn.errors import AnomalyError
+from minicnn.kernels.cuda import matmul
+from minicnn.models import make
+from minicnn.training import Trainer, graph
+from minicnn.training.views import View
+from minicnn.transforms import RandomRotation, ToTensor
+
+
+class Small(nn.Module):
+    """Dropout and batch norm, which the LeNets lack."""
+
+    input_shape, background, ink = (1, 28, 28), 0.0, 1.0
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 2, 5, stride=4), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(),
+            nn.Dropout(0.3), nn.Linear(72, 10),
+        )  # fmt: skip
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+MODELS = {"lenet": lambda: make("lenet"), "lenet-sigmoid": lambda: make("lenet-sigmoid"),
+          "small": Small}  # fmt: skip
+
+
+class Notes(View):
+    """What a training says, and where it stood after each call."""
+
+    def __init__(self):
+        self.notes, self.batches = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def batch(self, now):
+        self.batches.append(now["batch"])
+
+
+def digits(n, first=0, transform=None):
+    return Subset(MNIST(train=True, transform=transform or ToTensor()), np.arange(first, first + n))
+
+
+def trainer(model="small", images=None, captured=True, epochs=2, **options):
+    mc.manual_seed(0)
+    net = MODELS[model]().to("cuda")
+    images = digits(68) if images is None else images  # 8 batches of 8, and one of 4
+    return Trainer(
+        net, images, digits(10, 100), epochs=epochs, batch_size=8, graph=captured, **options
+    )
+
+
+def outcome(t):
+    """All bits of a training's end."""
+    tensors = {**t.model.state_dict()}
+    for i, entry in t.optimizer.state_dict()["state"].items():
+        tensors |= {f"{i}.{name}": value for name, value in entry.items()}
+    history = [{k: v for k, v in row.items() if k != "seconds"} for row in t.history]
+    bits = {name: x.cpu().numpy().tobytes() for name, x in tensors.items()}
+    return bits, history, mc.default_generator.get_state()
+
+
+@pytest.fixture
+def replays(monkeypatch):
+    """How often a graph was replayed."""
+    from minicnn.kernels.cuda.graphs import CUDAGraph
+
+    seen, replay = [], CUDAGraph.replay
+    monkeypatch.setattr(CUDAGraph, "replay", lambda self: (seen.append(1), replay(self)))
+    return seen
+
+
+# ---- captured steps are steps --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("lenet", {}),
+        ("lenet-sigmoid", {"optimizer": "momentum", "schedule": "cosine", "lr": 0.05}),
+        ("small", {"schedule": "constant"}),
+    ],
+)
+def test_captured_steps_have_the_bits_of_single_ones(gpu, replays, model, options):
+    eager = trainer(model, captured=False, **options)
+    eager.fit()
+    assert not replays
+    expected, view = outcome(eager), Notes()
+    captured = trainer(model, **options)
+    captured.fit(view)
+    assert replays
+    assert view.notes == []
+    assert outcome(captured) == expected
+
+
+def test_several_graphs_an_epoch_and_a_rest(gpu, replays, monkeypatch):
+    monkeypatch.setattr(graph, "GROUP", 3)
+    expected = trainer(captured=False)
+    expected.fit()
+    view, captured = Notes(), trainer()
+    captured.fit(view)
+    assert outcome(captured) == outcome(expected)
+    assert len(replays) == 4  # 2 alone, 3 + 3; then 3 + 3, 2 alone; and twice the smaller batch
+    assert view.batches[-1] == 9
+
+
+def stop_after(steps):
+    """Checkpoints that raise, as a signal does, once the training has come so far."""
+
+    class Checkpoints:
+        def step(self, t):
+            if t.optimizer.state and (t.epoch, t.batch) >= steps:
+                raise KeyboardInterrupt
+
+        def epoch(self, t):
+            pass
+
+        save = epoch
+
+    return Checkpoints()
+
+
+@pytest.mark.parametrize("place", [(1, 1), (1, 5), (2, 3)])
+@pytest.mark.parametrize("then", [True, False])
+def test_a_stopped_training_goes_on_to_the_same_bits(gpu, monkeypatch, tmp_path, place, then):
+    monkeypatch.setattr(graph, "GROUP", 3)
+    whole = trainer()
+    whole.fit()
+    expected = outcome(whole)
+    first = trainer()
+    with pytest.raises(KeyboardInterrupt):
+        first.fit(None, stop_after(place))
+    mc.save(first.state_dict(), tmp_path / "state.safetensors")
+    second = trainer(captured=then)
+    second.load_state_dict(mc.load(tmp_path / "state.safetensors"))
+    second.fit()
+    assert outcome(second) == expected
+
+
+class Spoiled(Dataset):
+    """Images of which one is so bright that the loss overflows, or is no number."""
+
+    def __init__(self, value):
+        self.images, self.labels = (t.clone() for t in digits(68).__getitems__(np.arange(68)))
+        self.images[37] = value
+
+    def __len__(self):
+        return 68
+
+    def __getitem__(self, i):
+        return self.images[i], self.labels[i]
+
+    def __getitems__(self, indices):
+        return [self.images[indices], self.labels[indices]]
+
+
+@pytest.mark.parametrize("value", [float("nan"), 3e38])
+@pytest.mark.parametrize(("group", "epoch"), [(3, 1), (3, 2), (16, 1), (16, 2)])
+def test_what_is_not_finite_stops_at_its_step(gpu, monkeypatch, value, group, epoch):
+    """The message is that of single steps, and so are the weights it leaves."""
+    monkeypatch.setattr(graph, "GROUP", group)
+    found = []
+    for captured in (False, True):
+        t = trainer("lenet", Spoiled(value), captured, epochs=3)
+        t.train.images[37] = 0.5
+        order, seen = t._order, []
+
+        def spoil(t=t, order=order, seen=seen):
+            seen.append(1)
+            if len(seen) == epoch:  # in the second, steps are captured from the first on
+                t.train.images[37] = value
+                if t._resident is not None:
+                    t._resident.tensors[0][37] = value
+            return order()
+
+        t._order = spoil
+        with pytest.raises(AnomalyError) as error:
+            t.fit()
+        found.append((str(error.value), t.batch, {k: v.cpu().numpy().tobytes()
+                      for k, v in t.model.state_dict().items()}))  # fmt: skip
+    assert found[0] == found[1]
+    assert f"epoch {epoch}, batch" in found[0][0]
+
+
+# ---- why not -------------------------------------------------------------------------------------
+
+
+def note_of(t):
+    view = Notes()
+    t.fit(view)
+    (note,) = view.notes
+    assert note.startswith("no CUDA graph: ")
+    assert note.endswith("; the steps are launched one by one")
+    return note
+
+
+def test_it_says_why_there_is_no_graph(gpu, replays, monkeypatch):
+    assert "an epoch has 1 whole batches" in note_of(trainer(images=digits(12)))
+    hooked = trainer()
+    hooked.model.layers[0].register_forward_hook(lambda *args: None)
+    assert "hooks, which run in Python" in note_of(hooked)
+    assert "images change" in note_of(trainer(images=digits(68, 0, rotated())))
+    with mc.autograd.set_detect_anomaly(True):
+        assert "anomaly detection" in note_of(trainer())
+    assert not replays
+
+
+def rotated():
+    from minicnn.transforms import Compose
+
+    return Compose([ToTensor(), RandomRotation(20)])
+
+
+def test_large_products_are_cublas_s(gpu, replays, monkeypatch):
+    expected = trainer(captured=False)
+    expected.fit()
+    monkeypatch.setattr(matmul, "CUBLAS", 100)
+    assert "large enough for cuBLAS, which CuPy does not capture" in note_of(trainer())
+    assert not replays
+
+
+def test_a_model_that_asks_the_host(gpu, replays):
+    class Asking(Small):
+        def forward(self, x):
+            return self.layers(x) if x.sum().item() > 0 else self.layers(-x)
+
+    MODELS["asking"] = Asking
+    try:
+        assert "captur" in note_of(trainer("asking"))
+    finally:
+        del MODELS["asking"]
+
+
+# ---- data on the device --------------------------------------------------------------------------
+
+
+def test_a_loader_gives_the_same_batches_from_the_device(gpu):
+    batches = []
+    for device in (None, "cuda"):
+        mc.manual_seed(3)
+        loader = DataLoader(digits(20), 6, shuffle=True, device=device)
+        batches.append([*loader, *loader])
+    assert len(batches[0]) == 8
+    for (x, y), (a, b) in zip(*batches, strict=True):
+        assert str(a.device) == str(b.device) == "cuda:0"
+        np.testing.assert_array_equal(a.cpu().numpy(), x.numpy())
+        np.testing.assert_array_equal(b.cpu().numpy(), y.numpy())
+
+
+def test_a_loader_gathers_on_the_device(gpu):
+    data = digits(20)
+    loader = DataLoader(data, 6, shuffle=True, device="cuda")
+    next(iter(loader))
+    data.dataset = None  # it is not asked again
+    assert [len(y) for _, y in loader] == [6, 6, 6, 2]
+
+
+def test_what_changes_or_is_no_tensor_is_moved_batch_by_batch(gpu):
+    mc.manual_seed(1)
+    expected = [x for x, _ in DataLoader(digits(10, 0, rotated()), 5)]
+    mc.manual_seed(1)
+    loader = DataLoader(digits(10, 0, rotated()), 5, device="cuda")
+    for (x, _), y in zip(loader, expected, strict=True):
+        np.testing.assert_array_equal(x.cpu().numpy(), y.numpy())
+    words = [{"word": "a", "x": mc.ones(2)}, {"word": "b", "x": mc.zeros(2)}]
+    (batch,) = DataLoader(words, 2, device="cuda")
+    assert batch["word"] == ["a", "b"]
+    assert str(batch["x"].device) == "cuda:0"
+
+
+def test_what_is_too_large_stays_on_the_host(gpu, monkeypatch):
+    data = TensorDataset(mc.ones(100, 50), mc.zeros(100).long())
+    assert resident(data, "cuda") is not None
+    monkeypatch.setattr(resident_module, "SHARE", 1e-12)
+    assert resident(data, "cuda") is None
+    (x, _), *_ = DataLoader(data, 10, device="cuda")
+    assert x.shape == (10, 50)
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+def command(*words):
+    from minicnn.cli import main
+
+    sys.argv = ["minicnn", *map(str, words)]
+    try:
+        main()
+    except SystemExit as done:
+        return done.code or 0
+    return 0
+
+
+@pytest.fixture(autouse=True)
+def _arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+
+
+def test_the_command_trains_and_the_cpu_tests(standin, monkeypatch, tmp_path, capsys, replays):
+    run = tmp_path / "run"
+    options = ["--limit", 60, "--epochs", 2, "--batch-size", 8, "--out", run]
+    assert command("train", "--device", "cuda", *options) == 0
+    assert replays
+    monkeypatch.setitem(sys.modules, "cupy", None)  # now on a machine without one
+    assert command("test", run) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_without_a_gpu_one_line_says_what_is_missing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    read = []
+    monkeypatch.setattr("minicnn.datasets.load", lambda *args, **kwargs: read.append(args))
+    assert command("train", "--device", "cuda", "--out", tmp_path / "run") == 1
+    out = capsys.readouterr()
+    (line,) = (out.out + out.err).strip().splitlines()
+    assert line.startswith("minicnn: device 'cuda' needs CuPy, which is not installed: pip install")
+    assert not read
