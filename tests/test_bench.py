@@ -1,5 +1,7 @@
 """minicnn bench: the statistics, who runs when, the work that is counted, and one short run."""
 
+import contextlib
+import gc
 import json
 import os
 import re
@@ -7,16 +9,29 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from gpu_run import standin_environment
 
 import minicnn as mc
 from minicnn import cli, models
-from minicnn.bench import JOBS, contest, jobs, measure, table, worker
+from minicnn.bench import (
+    GPU_JOBS,
+    JOBS,
+    contest,
+    gpu,
+    jobs,
+    measure,
+    measure_on_gpu,
+    table,
+    table_of_gpu,
+    worker,
+)
 from minicnn.bench.contest import NUMPY, OURS, RIVALS, Turn, compare, environment, plan, run
 from minicnn.bench.jobs import Job
 from minicnn.datasets import MNIST
@@ -255,6 +270,7 @@ def test_torchs_process_has_no_minicnn_in_it(tmp_path):
     task = {
         "framework": "torch", "tuned": True, "kernels": None, "model": "lenet", "data": data,
         "threads": 1, "cells": [["training", 2], ["inference", 2]], "seconds": 0.001,
+        "device": "cpu",
     }  # fmt: skip
     code = (
         "import runpy, sys\n"
@@ -422,3 +438,300 @@ def test_an_interrupt_ends_the_worker_too(tmp_path):
     assert (out, errors) == ("", "")
     wait_until(lambda: not is_running(number))
     assert not list(tmp_path.iterdir())
+
+
+# ---- on a GPU ------------------------------------------------------------------------------------
+
+ALL = gpu.OURS + gpu.RIVALS
+CELL = ("lenet-sigmoid", "training", 50)
+
+
+def rounds_of(**sides):
+    """What workers found: the seconds of each round, or why they found nothing."""
+    return {
+        (CELL, name.replace("_", "-")): [
+            {"seconds": s, "bytes": int(s * 1e12)} if isinstance(s, float) else {"why": s}
+            for s in found
+        ]
+        for name, found in sides.items()
+    }
+
+
+def made_up_on_gpu():
+    results = rounds_of(
+        minicnn=[0.004, 0.002], minicnn_graph=[0.0005, 0.001],
+        torch=[0.008, 0.006], torch_graph=[0.003, "RuntimeError: no capture"],
+    )  # fmt: skip
+    return gpu.report([CELL], ALL, results)
+
+
+def test_the_gpus_report_has_each_sides_best_and_three_ratios():
+    (row,) = made_up_on_gpu()["rows"]
+    assert (row["model"], row["work"], row["batch"]) == CELL
+    assert row["sides"]["minicnn"] == {
+        "medians": [0.004, 0.002], "seconds": 0.002, "bytes": 4_000_000_000,
+        "examples_per_second": pytest.approx(25_000),
+    }  # fmt: skip
+    assert row["sides"]["torch-graph"] == {"why": "RuntimeError: no capture"}
+    assert row["ratios"] == {
+        "minicnn": {"torch": {"ratio": 3, "lowest_ratio": 2, "highest_ratio": 3}},
+        "minicnn-graph": {"torch": {"ratio": 12, "lowest_ratio": 6, "highest_ratio": 16}},
+    }
+    results = rounds_of(minicnn=[0.004], minicnn_graph=[0.001], torch=[0.008], torch_graph=[0.002])
+    (row,) = gpu.report([CELL], ALL, results)["rows"]
+    assert row["ratios"]["minicnn-graph"]["torch-graph"]["ratio"] == 2
+    assert "torch-graph" not in row["ratios"]["minicnn"]
+
+
+def test_nothing_measured_on_the_gpu_is_an_error():
+    results = rounds_of(minicnn=["A: b"], minicnn_graph=["C: d"])
+    with pytest.raises(MinicnnError, match="bench: no step could be measured: A: b"):
+        gpu.report([CELL], gpu.OURS, results)
+    results = rounds_of(minicnn=[0.1], minicnn_graph=["C: d"])
+    (row,) = gpu.report([CELL], gpu.OURS, results)["rows"]
+    assert row["sides"]["minicnn-graph"] == {"why": "C: d"}
+    assert row["ratios"] == {}
+
+
+GPU = {
+    "gpu": "Abacus 3000", "rounds": 2,
+    "versions": {
+        "python": "3.11.7", "numpy": "2.4.6", "minicnn": "0.1.0", "cupy": "14.2.0", "cuda": "13.0",
+        "driver": "580.65.06", "torch": "2.13.0+cu130", "torch_cuda": "13.0",
+    },
+}  # fmt: skip
+
+
+def test_the_gpus_table():
+    text = table_of_gpu(made_up_on_gpu() | GPU)
+    lines = text.splitlines()
+    assert lines[0] == (
+        "Abacus 3000, driver 580.65.06; minicnn 0.1.0, CuPy 14.2.0 with CUDA 13.0, NumPy 2.4.6, "
+        "Python 3.11.7."
+    )
+    assert lines[1].startswith("PyTorch 2.13.0+cu130 with CUDA 13.0, eager as installed; ")
+    assert "TF32 off; best of 2 processes each" in lines[2]
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if "lenet" in line]
+    of = ["lenet-sigmoid", "training", "50"]
+    assert rows == [
+        [*of, "2,000", "500", "6,000", "-"],
+        [*of, "25,000", "100,000", "8,333", "-"],
+        [*of, "4,000", "1,000", "8,000", "-"],
+        [*of, "3.00 (2.00 - 3.00)", "12.00 (6.00 - 16.00)"],
+        [],  # the list of what is not measured
+    ]
+    assert re.search(r"\| +minicnn / PyTorch \| +minicnn, graph / PyTorch \|\n", text)
+    assert lines[-3:] == [
+        "Not measured:", "",
+        "- PyTorch, graph, lenet-sigmoid, training, 50: RuntimeError: no capture",
+    ]  # fmt: skip
+    alone = gpu.report([CELL], gpu.OURS, rounds_of(minicnn=[0.1], minicnn_graph=[0.1]))
+    versions = {k: v for k, v in GPU["versions"].items() if "torch" not in k}
+    text = table_of_gpu(alone | GPU | {"versions": versions})
+    assert "PyTorch" not in text
+    assert "Not measured" not in text
+
+
+def test_sides_on_the_gpu_take_turns():
+    names = [side.name for i in range(2) for side in gpu.in_turn(ALL, i)]
+    there = ["minicnn", "minicnn-graph", "torch", "torch-graph"]
+    assert names == there + there[::-1]
+
+
+def task_of(framework, device, graph=False, work="training"):
+    return {
+        "framework": framework, "device": device, "graph": graph, "tuned": False, "seconds": 0.0,
+        "cells": [["lenet-sigmoid", work, 2]],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def digits(tmp_path):
+    return {"data": {"lenet-sigmoid": jobs.write_data(Job("lenet-sigmoid", (2,)), tmp_path)}}
+
+
+@pytest.mark.parametrize("work", ["training", "inference"])
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+def test_minicnns_worker_on_the_gpu(standin, digits, monkeypatch, graph, work):
+    assert worker.free_memory(mc) == 1 << 30
+    free = iter([1000, 400])
+    monkeypatch.setattr(worker, "free_memory", lambda library: next(free))
+    (found,) = worker.on_gpu(mc, task_of("minicnn", "cuda", graph, work) | digits)
+    assert "why" not in found, found
+    assert 0 < found["seconds"] < 1
+    assert found["bytes"] == 600
+
+
+class Graph:
+    """A CUDA graph without launches."""
+
+    def replay(self):
+        pass
+
+
+@pytest.fixture
+def torch_on_cpu(monkeypatch):
+    """torch.cuda's functions that the worker calls, for tensors on the CPU."""
+    called = []
+    stream = types.SimpleNamespace(wait_stream=lambda other: called.append("wait"))
+    for name, value in {
+        "synchronize": lambda: called.append("synchronize"), "empty_cache": lambda: None,
+        "mem_get_info": lambda: (5, 10), "CUDAGraph": Graph, "Stream": lambda: stream,
+        "current_stream": lambda: stream, "stream": contextlib.nullcontext,
+        "graph": contextlib.nullcontext,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, value)
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+    yield called
+    matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+
+
+@pytest.mark.parametrize("work", ["training", "inference"])
+def test_torchs_worker_eager(torch_on_cpu, digits, work):
+    (found,) = worker.on_gpu(torch, task_of("torch", "cpu", False, work) | digits)
+    assert 0 < found["seconds"] < 1
+    assert found["bytes"] == 0
+    assert "synchronize" in torch_on_cpu
+    assert "wait" not in torch_on_cpu
+    assert not torch.backends.cudnn.benchmark
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_torchs_worker_with_graphs(torch_on_cpu, digits):
+    (found,) = worker.on_gpu(torch, task_of("torch", "cpu", True, "inference") | digits)
+    assert 0 < found["seconds"] < 1
+    assert torch_on_cpu.count("wait") == 2 * 2  # warm on a stream of its own, there and back
+    assert torch.backends.cudnn.benchmark
+    assert not torch.backends.cudnn.allow_tf32
+
+
+def test_a_graph_that_does_nothing_has_no_time(torch_on_cpu, digits):
+    (found,) = worker.on_gpu(torch, task_of("torch", "cpu", True) | digits)
+    assert found == {"why": "RuntimeError: the steps did not change the weights"}
+
+
+def test_weights_that_overflow_have_no_time():
+    with pytest.raises(RuntimeError, match="became NaN or infinite"):
+        worker.check_trained([1.0, 2.0], [1.0, float("nan")])
+    worker.check_trained([1.0, 2.0], [1.0, 2.5])
+
+
+def test_steps_on_a_gpu_are_timed_in_blocks(monkeypatch):
+    """The host waits for the GPU once in 0.02 s: after 11 steps of 1/512 s."""
+    clock = Clock(9.0, 1 / 512)
+    waited = []
+    library = types.SimpleNamespace(
+        cuda=types.SimpleNamespace(synchronize=lambda: waited.append(clock.steps))
+    )
+    monkeypatch.setattr(worker, "time", clock)
+    assert worker.seconds_on_gpu(library, clock.step, 0.06) == 1 / 512
+    assert waited == [1, 2, 3, 14, 25, 36, 47]
+    assert gc.isenabled()
+
+
+def test_a_worker_that_dies_on_the_gpu_is_said_of_each_cell(monkeypatch, tmp_path):
+    monkeypatch.setattr(contest, "WORKER", tmp_path / "worker.py")
+    contest.WORKER.write_text("import os; os.kill(os.getpid(), 11)")
+    found = gpu._run(ALL[1], {"cells": [CELL, CELL]})
+    why = "bench: the worker failed (minicnn-graph): ended by SIGSEGV"
+    assert found == [{"why": why}] * 2
+
+
+def test_a_run_on_the_stand_in(tmp_path):
+    out = command(
+        "--device", "cuda", "--quick", "--models", "lenet-sigmoid", "--batch", "2", "--json",
+        env=standin_environment(tmp_path),
+    )  # fmt: skip
+    assert out.returncode == 0, out.stderr
+    assert out.stderr.splitlines()[1:] == ["minicnn", "minicnn-graph"]
+    figures = json.loads(out.stdout)
+    assert figures["gpu"] == "CPU stand-in"
+    assert [(row["work"], row["batch"]) for row in figures["rows"]] == [
+        ("training", 2), ("inference", 2)
+    ]  # fmt: skip
+    for row in figures["rows"]:
+        for side in row["sides"].values():
+            assert side["examples_per_second"] == 2 / side["seconds"]
+    assert "How many times" not in table_of_gpu(figures)
+
+
+def test_what_is_missing_for_a_gpu_is_one_line(tmp_path):
+    """No GPU; and a PyTorch that has no CUDA, as the tests have it."""
+    out = command("--device", "cuda", env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    assert (out.returncode, out.stdout) == (1, "")
+    assert out.stderr.startswith("minicnn: device 'cuda'")
+    assert len(out.stderr.splitlines()) == 1
+    if torch.version.cuda is None:
+        args = ("--device", "cuda", "--against", "torch")
+        out = command(*args, env=standin_environment(tmp_path))
+        assert (out.returncode, out.stdout) == (1, "")
+        assert out.stderr == (
+            f"minicnn: bench: PyTorch {torch.__version__} has no CUDA; install a PyTorch built for "
+            "CUDA (pytorch.org says how), or leave out --against\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "message"),
+    [
+        (0, "2.13.0+cu130 13.0 True", None),
+        (0, "2.13.0+cu130 13.0 False", "PyTorch 2.13.0+cu130 finds no GPU, though CuPy does"),
+        (0, "2.13.0+cpu None False", "PyTorch 2.13.0+cpu has no CUDA; install"),
+        (1, "ModuleNotFoundError: No module named 'torch'", "it is not installed: pip install"),
+        (1, "ImportError: libcudart.so.13", "PyTorch cannot be used: ImportError: libcudart"),
+    ],
+)
+def test_the_pytorch_beside_must_have_cuda(monkeypatch, code, said, message):
+    done = subprocess.CompletedProcess([], code, said, said)
+    monkeypatch.setattr(gpu.subprocess, "run", lambda *args, **options: done)
+    if message is None:
+        assert gpu._torch_versions() == {"torch": "2.13.0+cu130", "torch_cuda": "13.0"}
+        return
+    with pytest.raises(MinicnnError) as error:
+        gpu._torch_versions()
+    assert message in str(error.value)
+
+
+def test_the_driver_is_asked_for_its_version(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu.driver_version() is None
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 580.65.06\necho 580.65.06\n")
+    tool.chmod(0o755)
+    assert gpu.driver_version() == "580.65.06"
+    tool.write_text("#!/bin/sh\necho no devices\nexit 9\n")
+    assert gpu.driver_version() is None
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--threads", "1"], "Invalid value for --threads: goes with --device cpu only"),
+        (["--kernels", "numba"], "Invalid value for --kernels: goes with --device cpu only"),
+        (["--models", "lenet"], "bench: model 'lenet' is not one of lenet-sigmoid, lenet-colour, "),
+        (["--against", "jax"], "bench: against must be 'torch', not 'jax'"),
+        (["--device", "tpu"], "Invalid value for --device: 'tpu' is not cpu or cuda"),
+    ],
+)
+def test_wrong_arguments_for_a_gpu(monkeypatch, capsys, args, message):
+    monkeypatch.setattr(sys, "argv", ["minicnn", "bench", "--device", "cuda", *args])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert f"minicnn: {message}" in capsys.readouterr().err
+
+
+def test_wrong_numbers_for_a_gpu_from_python():
+    with pytest.raises(ArgumentError, match="batch sizes must be whole numbers from 1 up"):
+        measure_on_gpu(batches=[0])
+
+
+def test_the_gpus_jobs_are_those_of_the_goals():
+    assert GPU_JOBS["lenet-sigmoid"].training == (1, 64, 256, 1024)
+    assert 128 in GPU_JOBS["alexnet"].training
+    chosen = jobs.chosen([], [], GPU_JOBS, tuple(GPU_JOBS))
+    assert chosen == list(GPU_JOBS.values())
+    cells = [cell for job in chosen for cell in job.timed()]
+    assert contest.ROUNDS * gpu._minutes(ALL, cells, gpu.SECONDS) < 3.5

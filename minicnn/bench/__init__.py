@@ -1,11 +1,14 @@
 """How fast the models train and predict here, beside PyTorch: what `minicnn bench` prints.
 
 `jobs` says what is timed and on which images, `worker` is the process that times one framework,
-`contest` runs the workers in turn and compares them, `table` shows the result.
+`contest` runs the workers in turn and compares them, `table` shows the result; `gpu` and
+`gpu_table` are contest and table for a GPU.
 """
 
 from .contest import measure
-from .jobs import JOBS
+from .gpu import measure_on_gpu
+from .gpu_table import table_of_gpu
+from .jobs import GPU_JOBS, JOBS
 from .table import table
 
-__all__ = ["JOBS", "measure", "table"]
+__all__ = ["GPU_JOBS", "JOBS", "measure", "measure_on_gpu", "table", "table_of_gpu"]

@@ -37,11 +37,15 @@ WORKER = Path(__file__).with_name("worker.py")
 
 
 class Side(NamedTuple):
-    """A framework, and whether as installed or tuned: its allocator, and channels_last."""
+    """A framework, and how it runs.
+
+    Tuned: with another allocator, and channels_last.  As a graph: every step one CUDA graph.
+    """
 
     name: str
     framework: str
     tuned: bool = False
+    graph: bool = False
 
 
 OURS = Side("minicnn", "minicnn")
@@ -116,9 +120,9 @@ def measure(
     results: Results = {}
     with tempfile.TemporaryDirectory(prefix="minicnn-bench-") as folder:
         data = {job.model: write_data(job, Path(folder)) for job in jobs}
-        _tell(f"{len(turns)} processes, about {minutes(turns, seconds):.0f} min on a quiet machine")
+        tell(f"{len(turns)} processes, about {minutes(turns, seconds):.0f} min on a quiet machine")
         for number, turn in enumerate(turns, 1):
-            _tell(f"{number} of {len(turns)}: {turn}")
+            tell(f"{number} of {len(turns)}: {turn}")
             task = {"data": data.get(turn.model), "kernels": kernels, "seconds": seconds}
             for cell, value in zip(turn.cells, run(turn, task), strict=True):
                 key = (turn.threads, turn.model, cell, turn.side.name)
@@ -144,7 +148,8 @@ def _rivals(against: str | None) -> tuple[Side, ...]:
     return RIVALS
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Says how far it is."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -177,12 +182,17 @@ def minutes(turns: list[Turn], seconds: float) -> float:
 def run(turn: Turn, task: dict[str, Any]) -> list[Any]:
     """What the worker of a turn prints: a value for each cell."""
     task = {
-        **task, "framework": turn.side.framework, "tuned": turn.side.tuned, "model": turn.model,
-        "threads": turn.threads, "cells": turn.cells,
+        **task, "device": "cpu", "framework": turn.side.framework, "tuned": turn.side.tuned,
+        "model": turn.model, "threads": turn.threads, "cells": turn.cells,
     }  # fmt: skip
+    return ask(task, str(turn), environment(turn.side, turn.threads))
+
+
+def ask(task: dict[str, Any], turn: str, environment: dict[str, str] | None = None) -> list[Any]:
+    """What a worker prints of its task; MinicnnError if it fails."""
     out = subprocess.run(  # ends the worker when a signal ends us
         [sys.executable, "-P", str(WORKER), json.dumps(task)],
-        env=environment(turn.side, turn.threads), capture_output=True, text=True,
+        env=environment, capture_output=True, text=True,
     )  # fmt: skip
     if out.returncode:
         lines = out.stderr.strip().splitlines()
@@ -275,19 +285,22 @@ def _memory(found: dict[str, list[dict[str, int]]]) -> dict[str, Any]:
 
 def _machine(sides: tuple[Side, ...], kernels: str | None) -> dict[str, Any]:
     """What a reader of the figures asks: versions, kernels, processor, cores."""
-    from .. import __version__
-
-    versions = {
-        "python": platform.python_version(), "numpy": np.__version__, "minicnn": __version__
-    }  # fmt: skip
-    if len(sides) > 1:
-        versions["torch"] = metadata.version("torch")
+    torch = {"torch": metadata.version("torch")} if len(sides) > 1 else {}
     return {
-        "versions": versions,
+        "versions": versions() | torch,
         "kernels": kernels or kernel_contract.which("conv2d"),
         "processor": _processor(),
         "cores": _cores(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of minicnn, and of what it runs on anywhere."""
+    from .. import __version__
+
+    return {
+        "python": platform.python_version(), "numpy": np.__version__, "minicnn": __version__
+    }  # fmt: skip
 
 
 def _processor() -> str:

@@ -45,14 +45,28 @@ JOBS = {
 }
 DEFAULT = ("lenet-sigmoid", "lenet-colour", "lenet")  # a step of AlexNet takes about a second
 
+GPU_JOBS = {
+    job.model: job
+    for job in (
+        Job("lenet-sigmoid", (1, 64, 256, 1024), (1, 1024)),
+        Job("lenet-colour", (64, 256), (1, 1024)),
+        Job("alexnet", (128,)),
+    )
+}
 
-def chosen(models: Sequence[str], batches: Sequence[int]) -> list[Job]:
+
+def chosen(
+    models: Sequence[str],
+    batches: Sequence[int],
+    known: dict[str, Job] = JOBS,
+    default: Sequence[str] = DEFAULT,
+) -> list[Job]:
     """The jobs of these models; with batches, every kind of work with these instead."""
     for name in models:
-        if name not in JOBS:
-            raise ArgumentError(f"bench: model {name!r} is not one of {', '.join(JOBS)}")
+        if name not in known:
+            raise ArgumentError(f"bench: model {name!r} is not one of {', '.join(known)}")
     sizes = tuple(dict.fromkeys(batches))
-    jobs = [JOBS[name] for name in dict.fromkeys(models or DEFAULT)]
+    jobs = [known[name] for name in dict.fromkeys(models or default)]
     return [Job(job.model, sizes, sizes, sizes) if sizes else job for job in jobs]
 
 

@@ -17,11 +17,11 @@ def table(figures: Figures) -> str:
     for threads, peak in figures["sgemm_flops"].items():
         rows = [row for row in figures["rows"] if row["threads"] == int(threads)]
         parts.append(f"Examples/s, threads: {threads} (sgemm: {peak / 1e9:.0f} GFLOP/s).")
-        parts.append(_markdown([_titles(rows[0], _SPEED), *map(_speed_cells, rows)]))
+        parts.append(markdown([_titles(rows[0], _SPEED), *map(_speed_cells, rows)]))
     if figures["memory"]:
         rows = figures["memory"]
         parts.append("Peak memory of a training process, MB (of it beyond the import).")
-        parts.append(_markdown([_titles(rows[0], _MEMORY), *map(_memory_cells, rows)]))
+        parts.append(markdown([_titles(rows[0], _MEMORY), *map(_memory_cells, rows)]))
     return "\n\n".join(parts)
 
 
@@ -52,13 +52,13 @@ def _titles(row: Figures, ours: tuple[str, ...]) -> tuple[str, ...]:
 def _speed_cells(row: Figures) -> tuple[str, ...]:
     ours = row["sides"]["minicnn"]
     cells = [
-        row["model"], row["work"], str(row["batch"]), _number(ours["examples_per_second"]),
-        _number(1e6 * ours["seconds"]), f"{row['share_of_sgemm']:.1%}",
+        row["model"], row["work"], str(row["batch"]), number(ours["examples_per_second"]),
+        number(1e6 * ours["seconds"]), f"{row['share_of_sgemm']:.1%}",
     ]  # fmt: skip
     for name, side in row["sides"].items():
         if name in TITLES:
             spread = f"{side['lowest_ratio']:.2f} - {side['highest_ratio']:.2f}"
-            cells += [_number(side["examples_per_second"]), f"{side['ratio']:.2f} ({spread})"]
+            cells += [number(side["examples_per_second"]), f"{side['ratio']:.2f} ({spread})"]
     return tuple(cells)
 
 
@@ -72,12 +72,12 @@ def _memory_cells(row: Figures) -> tuple[str, ...]:
     return tuple(cells)
 
 
-def _number(x: float) -> str:
+def number(x: float) -> str:
     """Three digits at least, thousands marked."""
     return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
 
 
-def _markdown(rows: list[tuple[str, ...]]) -> str:
+def markdown(rows: list[tuple[str, ...]]) -> str:
     """Rows with bars between aligned cells, the first a heading; words left, numbers right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     words = [not cell[:1].isdigit() for cell in rows[1]]

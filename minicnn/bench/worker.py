@@ -1,11 +1,13 @@
 """The process that times one framework: a script that gets its task and prints its result in JSON.
 
 It is started by its path, not with -m, so that PyTorch's process does not import minicnn (which
-changes how memory is allocated).  Both frameworks run the same lines: the names are the same.
+changes how memory is allocated).  Both frameworks run the same lines: the names are the same, those
+of CUDA graphs too.
 """
 
 import gc
 import json
+import math
 import statistics
 import sys
 import time
@@ -18,6 +20,8 @@ import numpy as np
 
 SGEMM = 1024  # rows and columns of the matrices that the peak is measured with
 MEMORY_STEPS = 20
+WARM_STEPS = 3  # before a step is captured in a CUDA graph: PyTorch's advice
+BLOCK = 0.02  # seconds of steps between two times that the GPU is waited for
 
 Step = Callable[[], object]
 
@@ -29,6 +33,15 @@ def main() -> None:
         print(json.dumps([sgemm_peak(task["seconds"])]))
         return
     library: Any = import_module(task["framework"])
+    on_device = on_gpu if task["device"] == "cuda" else on_cpu
+    print(json.dumps(on_device(library, task)))
+
+
+# ---- on the CPU --------------------------------------------------------------------------------
+
+
+def on_cpu(library: Any, task: dict[str, Any]) -> list[Any]:
+    """A median of seconds for each cell of the task, or bytes where it is about memory."""
     imported = peak_memory()
     if task["framework"] == "torch":
         library.set_num_threads(task["threads"])
@@ -50,12 +63,130 @@ def main() -> None:
             results.append({"import_bytes": imported, "peak_bytes": peak_memory()})
         else:
             results.append(median_seconds(step, task["seconds"]))
-    print(json.dumps(results))
+    return results
 
 
-def step_of(library: Any, model: Any, work: str, batches: Iterator[Any]) -> Step:
-    """One step of training (of memory too), or of inference, on the next batch."""
-    optimizer = library.optim.SGD(model.parameters(), lr=0.01)
+# ---- on a GPU ----------------------------------------------------------------------------------
+
+
+def on_gpu(library: Any, task: dict[str, Any]) -> list[dict[str, Any]]:
+    """What `measured` finds of each cell of the task, or why it found nothing."""
+    if task["framework"] == "torch":
+        library.backends.cuda.matmul.allow_tf32 = library.backends.cudnn.allow_tf32 = False
+        library.backends.cudnn.benchmark = task["graph"]
+    results: list[dict[str, Any]] = []
+    for model, work, batch in task["cells"]:
+        try:
+            results.append(measured(library, {**task, "model": model}, work, batch))
+        except Exception as error:  # the other cells may do well
+            lines = str(error).strip().splitlines() or [""]
+            results.append({"why": f"{type(error).__name__}: {lines[0]}"})
+    return results
+
+
+def measured(library: Any, task: dict[str, Any], work: str, batch: int) -> dict[str, Any]:
+    """Seconds of a step, and the GPU's memory that it takes: weights, results, free blocks kept.
+
+    The memory is what disappears from the GPU's free memory, so that it is the same figure of any
+    framework; all is made twice, because the first time kernels are loaded too.
+    """
+    data = np.load(task["data"][task["model"]])
+    images, labels = (
+        library.from_numpy(data[name][:batch]).to(task["device"]) for name in ("images", "labels")
+    )
+
+    def make() -> tuple[Any, Step]:
+        model = model_of(library, task).to(task["device"])
+        return model, prepared(library, task, model, work, (images, labels))
+
+    make()[1]()
+    gc.collect()
+    library.cuda.empty_cache()
+    before = free_memory(library)
+    model, step = make()
+    weights = fingerprint(model)
+    seconds = seconds_on_gpu(library, step, task["seconds"])
+    if work == "training":
+        check_trained(weights, fingerprint(model))
+    return {"seconds": seconds, "bytes": before - free_memory(library)}
+
+
+def prepared(library: Any, task: dict[str, Any], model: Any, work: str, batch: Any) -> Step:
+    """A step on a batch that stays where it is, warm; of a graph, its replay."""
+    fused = {"fused": True} if task["framework"] == "torch" and task["graph"] else {}
+    step = step_of(library, model, work, cycle([batch]), **fused)
+    if not task["graph"]:
+        step()
+        return step
+    if task["framework"] == "torch":  # must be warm on another stream than the default one
+        side = library.cuda.Stream()
+        side.wait_stream(library.cuda.current_stream())
+        with library.cuda.stream(side):
+            repeat(step, WARM_STEPS)
+        library.cuda.current_stream().wait_stream(side)
+    else:
+        repeat(step, WARM_STEPS)
+    graph = library.cuda.CUDAGraph()
+    with library.cuda.graph(graph):
+        step()
+    replay: Step = graph.replay
+    return replay
+
+
+def repeat(step: Step, times: int) -> None:
+    """Takes the step so many times."""
+    for _ in range(times):
+        step()
+
+
+def seconds_on_gpu(library: Any, step: Step, seconds: float) -> float:
+    """The median time of a step among many, whose launches need not wait for one another.
+
+    The host waits for the GPU once in a block of steps.
+    """
+
+    def block(steps: int) -> None:
+        repeat(step, steps)
+        library.cuda.synchronize()
+
+    steps = math.ceil(BLOCK / min(timed(lambda: block(1), 0.0, 3)))
+    timed(lambda: block(steps), seconds / 4, 1)
+    gc.collect()
+    gc.disable()
+    median = statistics.median(timed(lambda: block(steps), seconds, 3))
+    gc.enable()
+    return median / steps
+
+
+def fingerprint(model: Any) -> list[float]:
+    """The sums of the parameters."""
+    return [p.detach().sum().item() for p in model.parameters()]
+
+
+def check_trained(before: list[float], after: list[float]) -> None:
+    """Refuses the time of steps that changed nothing, as of a graph without launches."""
+    if before == after:
+        raise RuntimeError("the steps did not change the weights")
+    if not all(map(math.isfinite, after)):
+        raise RuntimeError("the weights became NaN or infinite")
+
+
+def free_memory(library: Any) -> int:
+    """The GPU's bytes that nobody has."""
+    if hasattr(library.cuda, "mem_get_info"):
+        return library.cuda.mem_get_info()[0]
+    return library.arrays.import_cupy().cuda.Device().mem_info[0]
+
+
+# ---- the work ----------------------------------------------------------------------------------
+
+
+def step_of(library: Any, model: Any, work: str, batches: Iterator[Any], **options: bool) -> Step:
+    """One step of training (of memory too), or of inference, on the next batch.
+
+    The options are the optimiser's.
+    """
+    optimizer = library.optim.SGD(model.parameters(), lr=0.01, **options)
     loss_function = library.nn.CrossEntropyLoss()
 
     def train() -> None:
@@ -101,6 +232,9 @@ def twin(nn: Any, name: str) -> Any:
         nn.Conv2d(first, second, 5), act(), pool(2), nn.Flatten(),
         nn.Linear(second * 25, 120), *between, nn.Linear(120, 84), *between, nn.Linear(84, 10),
     )  # fmt: skip
+
+
+# ---- measuring ---------------------------------------------------------------------------------
 
 
 def median_seconds(step: Step, seconds: float) -> float:

@@ -1,0 +1,223 @@
+"""The contest on a GPU: minicnn and PyTorch, each launch by launch (eager) and as a CUDA graph.
+
+As on the CPU, processes take turns, a side's time is that of its best process, and the spread of a
+ratio is that of the rounds (contest.py).  A process does all models here, because its start is what
+takes long.  What fails, as the capture of a graph may, leaves its reason in place of its figures.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import cuda
+from ..arrays import import_cupy
+from ..errors import ArgumentError, MinicnnError
+from .contest import Side, ask, compare, tell, versions
+from .jobs import GPU_JOBS, chosen, write_data
+
+ROUNDS, SECONDS = 3, 0.3  # processes of each side, and the time for each cell
+QUICK_ROUNDS, QUICK_SECONDS = 1, 0.001
+
+OURS = (Side("minicnn", "minicnn"), Side("minicnn-graph", "minicnn", graph=True))
+RIVALS = (Side("torch", "torch"), Side("torch-graph", "torch", graph=True))
+PAIRS = (("minicnn", "torch"), ("minicnn-graph", "torch"), ("minicnn-graph", "torch-graph"))
+
+GPUCell = tuple[str, str, int]  # model, training or inference, batch size
+GPUResults = dict[tuple[GPUCell, str], list[dict[str, Any]]]
+"""What the workers found, one dict a round, by cell and name of the side: see worker.measured."""
+
+
+def measure_on_gpu(
+    models: Sequence[str] = (),
+    batches: Sequence[int] = (),
+    *,
+    against: str | None = None,
+    quick: bool = False,
+) -> dict[str, Any]:
+    """Measures models on the current GPU, in processes of their own.
+
+    Parameters
+    ----------
+    models, batches
+        As in `measure`, of GPU_JOBS.
+    against
+        "torch" to run PyTorch beside, eager and with CUDA graphs.
+    quick
+        One round of a few steps: to see that it works, not how fast it is.
+
+    Returns
+    -------
+    dict
+        What `minicnn bench --device cuda --json` prints; see `report`.
+
+    Raises
+    ------
+    ArgumentError
+        If a name or a number is none that can be measured.
+    DeviceError
+        If there is no GPU, or no CuPy.
+    MinicnnError
+        If PyTorch is not installed or has no CUDA, or if no step of minicnn could be measured.
+    """
+    *_, last = rounds_on_gpu(models, batches, against=against, quick=quick)
+    return last
+
+
+def rounds_on_gpu(
+    models: Sequence[str] = (),
+    batches: Sequence[int] = (),
+    *,
+    against: str | None = None,
+    quick: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """As `measure_on_gpu`, after each round: what is known then."""
+    if any(n < 1 for n in batches):
+        raise ArgumentError("bench: batch sizes must be whole numbers from 1 up")
+    if against not in (None, "torch"):
+        raise ArgumentError(f"bench: against must be 'torch', not {against!r}")
+    jobs = chosen(models, batches, GPU_JOBS, tuple(GPU_JOBS))
+    cells = [(job.model, *cell) for job in jobs for cell in job.timed()]
+    sides = OURS if against is None else OURS + RIVALS
+    machine = _machine(against)
+    rounds, seconds = (QUICK_ROUNDS, QUICK_SECONDS) if quick else (ROUNDS, SECONDS)
+    results: GPUResults = {}
+    with tempfile.TemporaryDirectory(prefix="minicnn-bench-") as folder:
+        data = {job.model: write_data(job, Path(folder)) for job in jobs}
+        task = {"data": data, "seconds": seconds, "cells": cells}
+        for i in range(rounds):
+            tell(f"round {i + 1} of {rounds}, about {_minutes(sides, cells, seconds):.1f} min")
+            for side in in_turn(sides, i):
+                tell(side.name)
+                for cell, found in zip(cells, _run(side, task), strict=True):
+                    results.setdefault((cell, side.name), []).append(found)
+            about = {"rounds": i + 1, "seconds_per_cell": seconds}
+            yield machine | about | report(cells, sides, results)
+
+
+def in_turn(sides: Sequence[Side], i: int) -> Sequence[Side]:
+    """The processes of round i, whose order turns from round to round."""
+    return sides if i % 2 == 0 else sides[::-1]
+
+
+def _minutes(sides: Sequence[Side], cells: Sequence[GPUCell], seconds: float) -> float:
+    """About how long a round takes: start, and for each cell warming up and the steps."""
+    return len(sides) * (6.0 + len(cells) * (0.5 + 1.5 * seconds)) / 60
+
+
+def _run(side: Side, task: dict[str, Any]) -> list[dict[str, Any]]:
+    """A dict for each cell; if the process dies, each says why."""
+    task = {
+        **task, "device": "cuda", "framework": side.framework, "graph": side.graph, "tuned": False,
+    }  # fmt: skip
+    try:
+        return ask(task, side.name)
+    except MinicnnError as error:
+        return [{"why": str(error)}] * len(task["cells"])
+
+
+def report(cells: Sequence[GPUCell], sides: Sequence[Side], results: GPUResults) -> dict[str, Any]:
+    """Best processes and ratios.
+
+    Returns
+    -------
+    dict
+        `rows`
+            model, work, batch; sides, by name: medians (seconds of a step, one a round), seconds
+            (the best), examples_per_second, bytes (of the GPU's memory, the most of a round), or
+            only why, where a round failed; and ratios, by the names of both sides of a pair in
+            PAIRS: ratio, lowest_ratio, highest_ratio.
+
+    Raises
+    ------
+    MinicnnError
+        If not one step of minicnn could be measured.
+    """
+    rows: list[dict[str, Any]] = []
+    for cell in cells:
+        model, work, batch = cell
+        found = {side.name: results[cell, side.name] for side in sides}
+        rows.append({"model": model, "work": work, "batch": batch, **_row(batch, found)})
+    ours = [row["sides"][side.name] for row in rows for side in OURS]
+    if all("why" in side for side in ours):
+        raise MinicnnError(f"bench: no step could be measured: {ours[0]['why']}")
+    return {"rows": rows}
+
+
+def _row(batch: int, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """A cell's figures from the rounds of each side."""
+    sides: dict[str, Any] = {}
+    for name, rounds in found.items():
+        reasons = [one["why"] for one in rounds if "why" in one]
+        if reasons:
+            sides[name] = {"why": reasons[0]}
+            continue
+        medians = [one["seconds"] for one in rounds]
+        best, most = min(medians), max(one["bytes"] for one in rounds)
+        sides[name] = {
+            "medians": medians, "seconds": best, "examples_per_second": batch / best, "bytes": most
+        }  # fmt: skip
+    timed = {name: side["medians"] for name, side in sides.items() if "why" not in side}
+    ratios: dict[str, Any] = {}
+    for ours, theirs in PAIRS:
+        if ours in timed and theirs in timed:
+            ratios.setdefault(ours, {})[theirs] = compare(timed[ours], timed[theirs])
+    return {"sides": sides, "ratios": ratios}
+
+
+# ---- the machine -------------------------------------------------------------------------------
+
+
+def _machine(against: str | None) -> dict[str, Any]:
+    """What a reader of the figures asks: the GPU, its driver, versions; or an error without it."""
+    name = cuda.get_device_name()  # first: says what is missing
+    cupy = import_cupy()
+    runtime = cupy.cuda.runtime
+    found = versions() | {
+        "cupy": cupy.__version__, "cuda": _dotted(runtime.runtimeGetVersion()),
+        "driver": driver_version() or f"for CUDA {_dotted(runtime.driverGetVersion())}",
+    }  # fmt: skip
+    if against is not None:
+        found |= _torch_versions()
+    return {"gpu": name, "versions": found}
+
+
+def _dotted(version: int) -> str:
+    """12040 is CUDA's way of writing 12.4."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def driver_version() -> str | None:
+    """The driver's own version, if nvidia-smi is there to tell it."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    query = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
+    out = subprocess.run(query, capture_output=True, text=True)
+    return out.stdout.split("\n")[0].strip() or None if out.returncode == 0 else None
+
+
+def _torch_versions() -> dict[str, str]:
+    """PyTorch's, and its CUDA's; asked in a process of its own."""
+    code = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"
+    out = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    if out.returncode:
+        last = (out.stderr.strip().splitlines() or ["?"])[-1]
+        if last.startswith("ModuleNotFoundError"):
+            last = "it is not installed: pip install torch"
+        raise MinicnnError(f"bench: PyTorch cannot be used: {last}")
+    version, with_cuda, available = out.stdout.split()[-3:]
+    if with_cuda == "None":
+        raise MinicnnError(
+            f"bench: PyTorch {version} has no CUDA; install a PyTorch built for CUDA (pytorch.org "
+            "says how), or leave out --against"
+        )
+    if available != "True":
+        raise MinicnnError(
+            f"bench: PyTorch {version} finds no GPU, though CuPy does: its CUDA {with_cuda} may "
+            "need a newer driver; or leave out --against"
+        )
+    return {"torch": version, "torch_cuda": with_cuda}
