@@ -15,8 +15,9 @@ An implementation is a module of functions with the contract's names.  What it l
 does not take, if it has a function `serves(x)`.
 
 An implementation may offer more: `chain`, kernels one after another as one (nn/chain.py uses it),
-`cross_entropy`, the loss on class indices (nn/functional.py), and the optimisers' updates of all
-parameters at once (optim/fused.py).  Where one is missing, its user does without it.
+`cross_entropy`, the loss on class indices (nn/functional.py), the optimisers' updates of all
+parameters at once (optim/fused.py), and `add_at`, for gradients of x[index] (ops/shape.py).  Where
+one is missing, its user does without it, or takes the reference's.
 """
 
 from importlib import import_module

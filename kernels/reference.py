@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, module_of
+from ..arrays import Array, is_array, module_of
 from ..shapes import Pair, Shape, Window
 
 Needs = tuple[bool, ...]  # which gradients are wanted, one per array of the forward
@@ -417,6 +417,17 @@ def dropout_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     """The same mask again."""
     (mask,) = saved.state
     return (g * mask,)
+
+
+# ---- indexing ----------------------------------------------------------------------------------
+
+
+def add_at(x: Array, index: tuple, values: Array) -> None:
+    """x[index] += values, where repeated indices add up instead of overwriting."""
+    if any(is_array(i) or isinstance(i, list) for i in index):
+        module_of(x).add.at(x, index, values)
+    else:
+        x[index] += values
 
 
 # ---- optimiser updates, in place -------------------------------------------------------------

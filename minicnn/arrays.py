@@ -115,18 +115,6 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     return x.sum(axis=(*range(extra), *stretched)).reshape(shape)
 
 
-def add_at(x: Array, index: tuple, values: Array) -> None:
-    """x[index] += values, where repeated indices add up instead of overwriting."""
-    if not any(is_array(i) or isinstance(i, list) for i in index):
-        x[index] += values
-    elif module_of(x) is np:
-        np.add.at(x, index, values)
-    else:
-        import cupyx
-
-        cupyx.scatter_add(x, index, values)
-
-
 def check_finite(node: Any, when: str, results: Sequence, inputs: Sequence) -> None:
     """Raises AnomalyError where NaN or infinity comes out, saying whether it went in."""
 

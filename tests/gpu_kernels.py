@@ -14,7 +14,7 @@ import sys
 import numpy as np
 
 import minicnn as mc
-from minicnn import Tensor, arrays
+from minicnn import Tensor, arrays, kernels
 from minicnn.data import Subset
 from minicnn.kernels.cuda import launch, step
 from minicnn.kernels.cuda.columns import columns_backward, columns_forward
@@ -36,7 +36,7 @@ OPTIMIZERS = {
 }
 
 
-def kernels():
+def defined():
     """The kernels that the files define: (file, kernel, element type)."""
     files = [path.stem for path in sorted(launch.FOLDER.glob("*.cu"))]
     return {
@@ -49,7 +49,7 @@ def kernels():
 
 @contextlib.contextmanager
 def launches():
-    """The set of kernels launched in here, as in `kernels`."""
+    """The set of kernels launched in here, as in `defined`."""
     found, function = set(), launch._function
 
     def noted(cupy, file, kernel, dtype):
@@ -115,6 +115,7 @@ def run_large(dtype):
     def ones(*shape):
         return cupy.ones(shape, dtype)
 
+    kernels.call("add_at", ones(5), (cupy.asarray([3, 0, 3]),), ones(3))
     product(ones(513, 1), ones(1, 511))  # large tiles
     product(ones(3, 2049), ones(2049, 5))  # few, along a sum that several blocks share
     channel_sums(ones(3, 2, 4001), ones(3, 2, 4001))  # several blocks to a channel
@@ -148,7 +149,7 @@ def launch_all():
                 take_steps(model, batch, dtype, OPTIMIZERS["sgd"])
         train_with_graph()
     mc.cuda.synchronize()
-    return kernels() - found
+    return defined() - found
 
 
 def main():
@@ -159,7 +160,7 @@ def main():
     missing = launch_all()
     for file, kernel, dtype in sorted(missing, key=str):
         print(f"never launched: {kernel} of {file}.cu, {dtype}")
-    print(f"{len(kernels()) - len(missing)} of {len(kernels())} kernels launched")
+    print(f"{len(defined()) - len(missing)} of {len(defined())} kernels launched")
     return 1 if missing else 0
 
 

@@ -74,6 +74,12 @@ def test_indices_and_values_may_be_on_the_cpu(gpu, x):
     assert x[0].tolist() == [[0, 1, 2, 3], [0] * 4, [1] * 4]
 
 
+def test_weights_are_counted_in_order(gpu):
+    where = mc.tensor([3, 0, 3, 3], device="cuda")
+    assert mc.bincount(where, minlength=5).tolist() == [1, 0, 0, 3, 0]
+    assert mc.bincount(where, mc.tensor([0.5, 2, 1, 4], device="cuda")).tolist() == [2, 0, 0, 5.5]
+
+
 def test_a_state_dict_from_the_cpu(gpu):
     here, there = nn.Linear(3, 2), nn.Linear(3, 2).cuda()
     there.load_state_dict(here.state_dict())

@@ -95,6 +95,35 @@ def test_any_memory_layout_gives_the_same(gpu, name, dtype, layout):
             replay(gpu, call, layout)
 
 
+INDICES = {  # into (4, 5, 3); what the values are broadcast to follows from NumPy
+    "repeated": (np.array([1, 3, 1, 1, 0]),),
+    "negative": (np.array([[-1, 3], [0, -4]]), slice(1, 4)),
+    "apart": (np.array([2, 2, 0]), slice(None), np.array([1, 1, 2])),
+    "after a slice": (slice(None, None, 2), np.array([[4], [4]]), np.array([0, 2, 0])),
+    "mask": (np.arange(20).reshape(4, 5) % 3 == 0,),
+    "list": ([0, 0, 2], ..., 1),
+    "none": (np.array([], np.int64),),
+    "plain": (slice(1, 3), ..., 2),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("name", INDICES)
+def test_adding_at_an_index_adds_in_order(gpu, rng, name, dtype, layout):
+    x = rng.standard_normal((4, 5, 3)).astype(dtype)
+    values = rng.standard_normal(x[INDICES[name]].shape).astype(dtype)
+    at = on_device(gpu, INDICES[name])
+    y = layout(gpu, gpu.asarray(x))
+    kernels.call("add_at", y, at, layout(gpu, gpu.asarray(values)))
+    sums = np.zeros(x.shape, dtype)
+    np.add.at(sums, INDICES[name], values)  # one value after another
+    if dtype == "float16":
+        np.testing.assert_allclose(y.get(), x + sums, rtol=0, atol=1e-2)
+    else:
+        np.testing.assert_array_equal(y.get(), x + sums)
+
+
 @pytest.mark.parametrize("name", SEVERAL)
 def test_gradients_not_needed_are_none(gpu, name):
     for call in (c for c in CALLS["float64"] if c.name == name and c.g is not None):

@@ -527,14 +527,12 @@ def test_copies_and_pickles(cp):
         assert not cp.may_share_memory(x, y)
 
 
-def test_scatter_add_adds_what_cuda_can_add(cp):
-    import cupyx
-
+def test_add_at_adds_what_cuda_can_add(cp):
     x = cp.zeros(3, "f4")
-    cupyx.scatter_add(x, cp.array([0, 0, 2]), cp.ones(3, "f4"))
+    cp.add.at(x, cp.array([0, 0, 2]), cp.ones(3, "f4"))
     assert x.tolist() == [2, 0, 1]
     with pytest.raises(TypeError, match="scatter_add only supports int32"):
-        cupyx.scatter_add(cp.zeros(3, "i8"), cp.array([0]), 1)
+        cp.add.at(cp.zeros(3, "i8"), cp.array([0]), 1)
 
 
 @pytest.mark.skipif(not names._known(), reason="needs CuPy installed, to know its names")
@@ -754,6 +752,22 @@ def test_a_relaxed_capture_may_allocate(cp, stream):
         results.append(x + 1)
         stream.end_capture().launch()
         assert results[0].tolist() == [2, 2, 2]
+
+
+def test_a_capture_may_allocate_from_a_pool_that_never_had_memory(cp, stream):
+    pool = cp.cuda.MemoryPool()
+    with stream:
+        x = cp.ones(3)
+    with stream, cp.cuda.using_allocator(pool.malloc):
+        stream.begin_capture()
+        results = [x + 1, x + 2]
+        stream.end_capture().launch()
+        assert [y.tolist() for y in results] == [[2] * 3, [3] * 3]
+        stream.begin_capture()
+        with pytest.raises(cp.cuda.runtime.CUDARuntimeError, match="no free block"):
+            x + 3
+        with pytest.raises(cp.cuda.runtime.CUDARuntimeError, match="Invalidated"):
+            stream.end_capture()
 
 
 def test_memory_of_a_graph_that_is_used_again_shows(cp, stream):

@@ -530,6 +530,7 @@ PLAIN = {
     "all of none": lambda m, a, b, i: (a > b).all() | (a > b).any(),
     "any": lambda m, a, b, i: (a > b).any(dim=0, keepdim=True),
     "bincount": lambda m, a, b, i: m.bincount(i.flatten(), minlength=9),
+    "bincount of weights": lambda m, a, b, i: m.bincount(i.flatten(), a.flatten(), minlength=9),
     "nonzero": lambda m, a, b, i: m.nonzero(a > 1),
     "nonzero of nothing": lambda m, a, b, i: m.zeros(2, 2).nonzero(),
     "isnan": lambda m, a, b, i: m.isnan(a / (a - a)),

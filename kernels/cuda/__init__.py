@@ -41,13 +41,14 @@ from .pool import (
     subsample2d,
     subsample2d_backward,
 )
+from .scatter import add_at
 from .update import adam, adam_all, sgd, sgd_all
 from .window import col2im, im2col
 
 __all__ = [
-    "adam", "adam_all", "avg_pool2d", "avg_pool2d_backward", "batch_norm", "batch_norm_backward",
-    "chain", "chain_backward", "col2im", "conv2d", "conv2d_backward", "cross_entropy",
-    "cross_entropy_backward", "dropout", "dropout_backward", "im2col", "linear",
+    "adam", "adam_all", "add_at", "avg_pool2d", "avg_pool2d_backward", "batch_norm",
+    "batch_norm_backward", "chain", "chain_backward", "col2im", "conv2d", "conv2d_backward",
+    "cross_entropy", "cross_entropy_backward", "dropout", "dropout_backward", "im2col", "linear",
     "linear_backward", "max_pool2d", "max_pool2d_backward", "relu", "relu_backward",
     "scaled_tanh", "scaled_tanh_backward", "serves", "sgd", "sgd_all", "sigmoid",
     "sigmoid_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward", "subsample2d",

@@ -26,7 +26,6 @@ class Pool:
         cupy = gpus()
         self.stream = cupy.cuda.Stream(non_blocking=True)  # the default one cannot be captured
         self.memory = cupy.cuda.MemoryPool()
-        self.warm = False  # whether work has left its memory there
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -73,7 +72,6 @@ class CUDAGraph:
 
     def warm_up(self) -> contextlib.AbstractContextManager[None]:
         """Inside, work runs as always, but with the memory and on the stream of the capture."""
-        self._pool.warm = True
         return self._pool.inside()
 
     def capture_begin(self, pool: Pool | None = None) -> None:
@@ -94,9 +92,7 @@ class CUDAGraph:
             stack.enter_context(self._pool.inside())
             stack.callback(setattr, recording, "active", None)
             recording.active = self._recording
-            # In a pool that is not warm, CUDA is to allow new memory in the middle of a capture.
-            relaxed = cupy.cuda.runtime.streamCaptureModeRelaxed
-            self._pool.stream.begin_capture(None if self._pool.warm else relaxed)
+            self._pool.stream.begin_capture()
             self._capture = stack.pop_all()
 
     def capture_end(self) -> None:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import shapes
-from ..arrays import int64, is_floating, module_of, promoted
+from .. import kernels, shapes
+from ..arrays import float32, float64, int64, is_floating, module_of, promoted
 from ..autograd import Tensor
 from ..devices import to_device
 from ..errors import ArgumentError, ShapeError
@@ -231,7 +231,12 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often (or with which weight) each of the integers 0, 1, 2, ... occurs."""
     xp = module_of(input.array)
-    return Tensor(xp.bincount(input.array, None if weights is None else weights.array, minlength))
+    found = xp.bincount(input.array, minlength=minlength)
+    if weights is not None:
+        dtype = weights.dtype if weights.dtype == float32 else float64
+        found = xp.zeros(found.shape, dtype)
+        kernels.call("add_at", found, (input.array,), weights.array)
+    return Tensor(found)
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:

@@ -5,8 +5,8 @@ import math
 import operator
 from typing import Any
 
-from .. import arrays, shapes
-from ..arrays import Array, add_at, dtype_of, is_array, module_of, result_type, sum_to
+from .. import arrays, kernels, shapes
+from ..arrays import Array, dtype_of, is_array, module_of, result_type, sum_to
 from ..autograd import Function
 from ..devices import device_of, to_device
 from ..errors import ArgumentError, InPlaceError, ShapeError
@@ -159,7 +159,7 @@ class Index(Function):
     @staticmethod
     def backward(ctx, g):
         dx = module_of(g).zeros(ctx.shape, g.dtype)
-        add_at(view_at(dx, ctx.index), ctx.index[-1], g)
+        kernels.call("add_at", view_at(dx, ctx.index), ctx.index[-1], g)
         return (dx,)
 
     @staticmethod
@@ -362,7 +362,7 @@ class Pad(Function):
             if source is not None:
                 shape = (*g.shape[:axis], ctx.shape[axis], *g.shape[axis + 1 :])
                 dx = module_of(g).zeros(shape, g.dtype)
-                add_at(dx, (slice(None),) * axis + (source,), g)
+                kernels.call("add_at", dx, (slice(None),) * axis + (source,), g)
                 g = dx
         return (g,)
 

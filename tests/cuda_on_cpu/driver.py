@@ -47,15 +47,23 @@ class Capture:
     """What a stream has been told while capturing.
 
     CUDA lets memory be allocated if the capture is relaxed, which is CuPy's default.  Here that has
-    to be asked for by its name: memory that a graph uses should come from a pool that is its own.
+    to be asked for by its name, but for a pool that never had any: what warmed a pool up must have
+    found all memory that the same work needs.
     """
 
     def __init__(self, mode: int | None) -> None:
-        self.may_allocate = mode == RELAXED
+        self._relaxed = mode == RELAXED
+        self._new_pools: list[Any] = []
         self.work: list[Callable[[], Any]] = []
         self.reads: dict[int, Any] = {}  # all pieces of memory that the work uses
         self.writes: dict[int, Any] = {}
         self.invalid = False
+
+    def may_allocate(self, pool: Any) -> bool:
+        """Whether a pool may get memory from the driver now."""
+        if not pool.total:
+            self._new_pools.append(pool)
+        return self._relaxed or pool in self._new_pools
 
 
 class _Machine:

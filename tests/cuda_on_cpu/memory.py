@@ -167,7 +167,7 @@ class _DevicePool:
 
     def _cuda_malloc(self, size: int, stream: int) -> Chunk:
         current = driver.machine.stream
-        if current._capture is not None and not current._capture.may_allocate:
+        if current._capture is not None and not current._capture.may_allocate(self):
             driver.refuse(
                 "cudaErrorStreamCaptureUnsupported", current,
                 detail=f" (no free block of the allocator holds {size} bytes)",

@@ -18,12 +18,11 @@ from .shim import cache_folder
 
 MODULES = (
     "cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib", "cupy.lib.stride_tricks", "cupy.linalg",
-    "cupyx",
 )  # fmt: skip
 
 _QUESTION = """
 import functools, inspect, json, sys
-import cupy, cupyx
+import cupy
 def signature(f):
     try:
         return [[p.name, p.kind, p.default is not p.empty]
@@ -32,8 +31,7 @@ def signature(f):
         return None
 found = {}
 for name in sys.argv[1:]:
-    first, *rest = name.split(".")
-    module = functools.reduce(getattr, rest, {"cupy": cupy, "cupyx": cupyx}[first])
+    module = functools.reduce(getattr, name.split(".")[1:], cupy)
     found[name] = {n: signature(getattr(module, n, None)) for n in dir(module)}
 found["ndarray"] = {n: (getattr(cupy.ndarray, n).__doc__ or "").split("\\n")[0]
                     for n in dir(cupy.ndarray)}

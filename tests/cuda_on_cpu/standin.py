@@ -117,13 +117,6 @@ def may_share_memory(a: ndarray, b: ndarray, max_work: Any = None) -> bool:
     return np.may_share_memory(a._a, b._a)
 
 
-def scatter_add(a: ndarray, slices: Any, value: Any) -> None:
-    """As cupyx.scatter_add."""
-    if a.dtype.name not in SCATTERS:
-        raise TypeError(f"scatter_add only supports {', '.join(SCATTERS)}, as data type")
-    change("scatter_add", np.add.at, a, as_index(slices), value)
-
-
 # ---- functions that are ------------------------------------------------------------------------
 
 
@@ -141,6 +134,8 @@ class Ufunc:
 
     def at(self, a: ndarray, indices: Any, *b: Any) -> None:
         """In place, where repeated indices count each time."""
+        if self._ufunc is np.add and a.dtype.name not in SCATTERS:
+            raise TypeError(f"scatter_add only supports {', '.join(SCATTERS)}, as data type")
         change(self.__name__, self._ufunc.at, a, as_index(indices), *b)
 
     def __getattr__(self, name: str) -> Any:
@@ -255,12 +250,11 @@ cupy = _Module(
     ufunc=Ufunc,
     zeros=zeros,
 )
-cupyx = _Module("cupyx", scatter_add=scatter_add)
-MODULES = (cupy, cuda, runtime, lib, stride_tricks, linalg, cupyx)
+MODULES = cupy, cuda, runtime, lib, stride_tricks, linalg
 
 
 def install(monkeypatch: Any) -> Any:
-    """Puts the stand-in, as new, into sys.modules as cupy and cupyx until the test ends."""
+    """Puts the stand-in, as new, into sys.modules as cupy until the test ends."""
     driver.reset()
     memory.reset()
     for name in [n for n in sys.modules if n.partition(".")[0] in ("cupy", "cupyx")]:
