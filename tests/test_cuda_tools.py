@@ -93,6 +93,8 @@ extern "C" __global__ void scale(real* y, real a, int n, Pair p, const void* any
     int i = threadIdx.x;
     if (i < n) y[i] = a * y[i] + p.a + (real)p.b;
 }
+extern "C" __global__ void __launch_bounds__(512, 1)
+large(real* y) { y[threadIdx.x] = 1; }
 extern "C" __global__ void maxima(real* y, real a, real b) { y[0] = max(a, b); y[1] = min(a, b); }
 """
 
@@ -230,6 +232,18 @@ def test_the_place_is_that_of_the_cu_file(cp):
 def test_sizes_that_a_gpu_does_not_have(cp, kernel, grid, block):
     with pytest.raises(shim.LaunchError, match="CUDA_ERROR_INVALID_VALUE"):
         kernel("race")(grid, block, (cp.zeros(64, "f4"),))
+
+
+def test_more_threads_than_registers_are_sure_for(cp, kernel):
+    """256 threads have them always, more where the compiler was told of them."""
+    y = cp.zeros(513, "f4")
+    kernel("scale")((1,), (256,), scale_arguments(cp))
+    with pytest.raises(shim.LaunchError, match=r"OUT_OF_RES.*scale: block \(257,\), where 256"):
+        kernel("scale")((1,), (257,), scale_arguments(cp))
+    kernel("large")((1,), (512,), (y,))
+    assert y.get().sum() == 512
+    with pytest.raises(shim.LaunchError, match=r"OUT_OF_RES.*large: block \(513,\), where 512"):
+        kernel("large")((1,), (513,), (y,))
 
 
 def test_grid_and_block_are_tuples(cp, kernel):

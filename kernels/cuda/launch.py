@@ -1,9 +1,10 @@
 """Finds, compiles and launches the kernels of the .cu files; only this file talks to RawModule.
 
-    relu.py:  launch("activation", "relu", x.dtype, grid_of(n), 256, x, y, n)
-                          |           |       |                    |
-      activation.cu, compiled with REAL=float or double            the C types of the signature say
-                       extern "C" __global__ void relu(...)        what 64 bits or 32 each one gets
+    launch("activation", "activate", x.dtype, grid_of(n), THREADS, x, y, f, n)
+            |             |             |                          |
+            activation.cu, compiled with REAL=float or double      the types of the signature say
+                          extern "C" __global__ void activate(     how many bytes each one gets
+                              const real* x, real* y, ...)
 
 CuPy passes a Python int as 8 bytes whatever the kernel expects, so the signatures are read from the
 source, and every argument is brought to its type or refused.

@@ -147,10 +147,9 @@ __device__ inline Totals block_totals(const Labels& how, const Totals& own) {
 
 // sums (2, blocks) and first_wrong (blocks) take each block's totals; if there is but one block, it
 // finishes the loss, and both may be null.  y holds each row's loss, or a single number.
-extern "C" __global__ void cross_entropy(const real* z, const long long* labels,
-                                         const real* weight, real* log_p, real* y, real* kept,
-                                         long long* wrong, real* sums, long long* first_wrong,
-                                         Labels how) {
+extern "C" __global__ void __launch_bounds__(512, 1)
+cross_entropy(const real* z, const long long* labels, const real* weight, real* log_p, real* y,
+              real* kept, long long* wrong, real* sums, long long* first_wrong, Labels how) {
     Group group(how.shape);
     int classes = how.shape.classes, lanes = how.shape.lanes;
     Totals own = {0, 0, how.shape.rows};

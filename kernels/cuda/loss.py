@@ -11,7 +11,8 @@ from ..reference import Gradients, Needs, Saved
 from .launch import MAX_BLOCKS, THREADS, contiguous, empty, grid_of, launch
 
 REDUCTIONS = ("none", "sum", "mean")  # in the order of loss.cu
-ONE_BLOCK = 4096  # threads' worth of rows that one block of 1024 does by itself
+BLOCK = 512  # threads of a block at most, as loss.cu's __launch_bounds__ say
+ONE_BLOCK = 8 * BLOCK  # threads' worth of rows that one block does by itself
 
 _ROWS = np.dtype([("rows", np.int64), ("classes", np.int32), ("lanes", np.int32)], align=True)
 _LABELS = np.dtype(
@@ -107,7 +108,7 @@ def cross_entropy(
 def _launch_labels(how, z, t, w, log_p, y, kept, wrong) -> None:
     threads = int(how["shape"]["rows"][0] * how["shape"]["lanes"][0])
     if threads <= ONE_BLOCK:
-        blocks, block = 1, min(1024, max(32, -(-threads // 32) * 32))
+        blocks, block = 1, min(BLOCK, max(32, -(-threads // 32) * 32))
         sums = first_wrong = None
     else:
         blocks, block = min(-(-threads // THREADS), MAX_BLOCKS), THREADS

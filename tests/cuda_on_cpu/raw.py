@@ -1,10 +1,18 @@
-"""RawModule and RawKernel as CuPy has them, over the shim: launches are checked, then submitted."""
+"""RawModule and RawKernel as CuPy has them, over the shim: launches are checked, then submitted.
+
+A GPU refuses a block whose threads have more registers than there are, 65536, which nobody can
+count here.  A thread has at most 255, so 256 threads always fit; for more, the kernel has to tell
+the compiler by __launch_bounds__, which then keeps to it.
+"""
 
 import ctypes
+import re
 from typing import Any
 
 from . import driver, shim
 from .compute import arrays_in
+
+SURE_THREADS = 256
 
 
 class RawModule:
@@ -27,14 +35,16 @@ class RawModule:
             self._library = ctypes.CDLL(str(shim.compile_library(self._code, self._options)))
         if not hasattr(self._library, f"launch_{name}"):
             raise shim.LaunchError(f"CUDA_ERROR_NOT_FOUND: named symbol not found: {name}")
-        return RawKernel(shim.Function(self._library, name))
+        found = re.search(rf"__launch_bounds__\((\d+)[^)]*\)\s*{name}\b", self._code)
+        threads = int(found[1]) if found else SURE_THREADS
+        return RawKernel(shim.Function(self._library, name), threads)
 
 
 class RawKernel:
     """As cupy.RawKernel, made by RawModule.get_function."""
 
-    def __init__(self, function: shim.Function) -> None:
-        self._function = function
+    def __init__(self, function: shim.Function, most_threads: int) -> None:
+        self._function, self._most_threads = function, most_threads
         self.name = function.name
         self._shared = shim.SHARED
 
@@ -56,6 +66,11 @@ class RawKernel:
         threads = shim.dimensions("block", block, shim.MAX_BLOCK)
         if threads[0] * threads[1] * threads[2] > shim.MAX_THREADS:
             raise shim.LaunchError(f"CUDA_ERROR_INVALID_VALUE: {self.name}: block {block}")
+        if threads[0] * threads[1] * threads[2] > self._most_threads:
+            raise shim.LaunchError(
+                f"CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES: {self.name}: block {block}, where "
+                f"{self._most_threads} threads are sure of their registers"
+            )
         if shared_mem > self._shared:
             raise shim.LaunchError(
                 f"CUDA_ERROR_INVALID_VALUE: {self.name}: {shared_mem} bytes of shared memory, "
