@@ -19,6 +19,7 @@ app = typer.Typer(
 app.add_typer(exercises, name="exercises")
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 
 
 def _version(wanted: bool) -> None:
@@ -67,7 +68,7 @@ def train(
     val_share: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of the training set for validation.")
     ] = 0.1,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: DeviceOption = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     limit: Annotated[
         int, typer.Option(min=0, help="Use only so many images of each set; 0 for all.")
@@ -81,7 +82,10 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Go on with the run in this folder, with the recipe it was begun with."),
+        typer.Option(
+            help="Go on with the run in this folder, with the recipe it was begun with; on "
+            "another --device if one is given."
+        ),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write event files into the run folder too.")
@@ -94,7 +98,8 @@ def train(
     try:
         if resume is not None:
             _refuse_beside_resume(context)
-            training.resume(resume, tensorboard=tensorboard)
+            where = device if _given(context, "device") else None
+            training.resume(resume, tensorboard=tensorboard, device=where)
         else:
             training.train(training.Recipe(**recipe), out, tensorboard=tensorboard)
     except KeyboardInterrupt as stop:  # said and saved already; the shell's code for a signal
@@ -108,22 +113,27 @@ _RECIPE = (
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:
-    """A resumed run has its recipe already."""
+    """A resumed run has its recipe already; only the device may be another."""
     for name in (*_RECIPE, "out"):
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if name != "device" and _given(context, name):
             option = "--" + name.replace("_", "-")
             raise typer.BadParameter(
                 "takes the recipe from the run folder; leave out " + option, param_hint="--resume"
             )
 
 
+def _given(context: typer.Context, name: str) -> bool:
+    """Whether the user has written this option."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 @app.command()
-def test(run: RunFolder) -> None:
+def test(run: RunFolder, device: DeviceOption = "cpu") -> None:  # noqa: PT028
     """Test the best weights of a run: accuracy, each class, predictions against the truth."""
     from . import training
 
-    scores, classes = training.test(run), training.read_config(run)["classes"]
+    scores, classes = training.test(run, device), training.read_config(run)["classes"]
     say(f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.2%} of {len(scores.labels):,}")
     width = max(map(len, classes))
     for name, share, row in zip(classes, scores.per_class, scores.confusion, strict=True):
@@ -141,6 +151,7 @@ def predict(
     run: RunFolder,
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or other pictures.")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Say what is on pictures: light on dark or dark on light, of any size."""
     from .training import predict as probabilities_of
@@ -148,7 +159,7 @@ def predict(
     from .training.photographs import bars
 
     classes = read_config(run)["classes"]
-    for path, probabilities in zip(images, probabilities_of(run, images), strict=True):
+    for path, probabilities in zip(images, probabilities_of(run, images, device), strict=True):
         say(f"{path}\n{bars(classes, probabilities, top)}")
 
 
@@ -209,7 +220,7 @@ def datasets() -> None:
 
 @app.command()
 def bench(
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: DeviceOption = "cpu",
     against: Annotated[
         str | None,
         typer.Option(

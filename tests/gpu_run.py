@@ -3,7 +3,8 @@
     python tests/gpu_run.py            (from the root; figures go to gpu-report/, see summary.md)
     python tests/gpu_run.py FOLDER
 
-It needs pip install -e '.[test,cuda13]' (or cuda12), and a PyTorch with CUDA for the comparison.
+It needs pip install -e '.[test,cuda13]' nvidia-cuda-sanitizer-api (with CUDA 12: cuda12 and
+nvidia-cuda-sanitizer-api-cu12), and a PyTorch with CUDA for the comparison.
 Each part has a time limit; one that fails or is stopped does not stop the others, and what it wrote
 until then stays.  --stand-in runs a small form on the CPU stand-in for CuPy: a test of this script.
 """
@@ -90,10 +91,11 @@ class Form:
 
 
 def find_sanitizer() -> str | None:
-    """compute-sanitizer on PATH, or where CUDA's toolkit puts it."""
+    """compute-sanitizer on PATH, or where CUDA's toolkit or its package for Python puts it."""
     named = [os.environ[n] + "/bin" for n in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(n)]
     usual = [str(p) for f in CUDA_FOLDERS for p in sorted(Path("/").glob(f[1:]), reverse=True)]
-    path = os.pathsep.join([os.environ.get("PATH", ""), *named, *usual])
+    packages = [str(p) for f in sys.path for p in sorted(Path(f).glob("nvidia/*/bin"))]
+    path = os.pathsep.join([os.environ.get("PATH", ""), *named, *usual, *packages])
     return shutil.which("compute-sanitizer", path=path)
 
 

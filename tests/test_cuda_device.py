@@ -273,6 +273,18 @@ def test_mixed_devices_are_named(gpu):
         assert ".to()" in str(error.value) or ".cpu()" in str(error.value)
 
 
+def test_tf32_is_for_those_who_ask(gpu, monkeypatch):
+    monkeypatch.setenv("CUPY_TF32", "0")  # undone in the end
+    default, tf32 = 1, 7  # CuPy's COMPUTE_TYPE_...
+    matmul = mc.backends.cuda.matmul
+    assert not matmul.allow_tf32
+    kinds = []
+    for matmul.allow_tf32 in (False, True, False):
+        kinds.append(gpu._core.get_compute_type(np.float32))
+    assert kinds == [default, tf32, default]
+    assert gpu._core.get_compute_type(np.float64) == default
+
+
 # ---- all of it -----------------------------------------------------------------------------------
 
 

@@ -1,9 +1,11 @@
 """Training on a GPU: captured steps equal steps one by one, stop, resume, and say why not."""
 
+import signal
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import minicnn as mc
 from minicnn import nn
@@ -15,7 +17,7 @@ from minicnn.errors import AnomalyError
 from minicnn.kernels.cuda import matmul
 from minicnn.models import make
 from minicnn.training import Trainer, graph
-from minicnn.training.views import View
+from minicnn.training.views import Lines, View
 from minicnn.transforms import RandomRotation, ToTensor
 
 
@@ -316,9 +318,32 @@ def test_the_command_trains_and_the_cpu_tests(standin, monkeypatch, tmp_path, ca
     options = ["--limit", 60, "--epochs", 2, "--batch-size", 8, "--out", run]
     assert command("train", "--device", "cuda", *options) == 0
     assert replays
-    monkeypatch.setitem(sys.modules, "cupy", None)  # now on a machine without one
-    assert command("test", run) == 0
-    assert "accuracy" in capsys.readouterr().out
+    picture = tmp_path / "digit.png"
+    Image.fromarray(255 - MNIST().data.numpy()[0]).save(picture)
+    printed = {}
+    for device in ("cuda", "cpu"):
+        if device == "cpu":
+            monkeypatch.setitem(sys.modules, "cupy", None)  # now on a machine without one
+        capsys.readouterr()
+        assert command("test", run, "--device", device) == 0
+        assert command("predict", run, picture, "--device", device) == 0
+        printed[device] = capsys.readouterr().out
+    assert printed["cuda"] == printed["cpu"]
+    assert "accuracy" in printed["cpu"]
+
+
+def test_a_run_goes_on_on_the_other_device(standin, monkeypatch, tmp_path, capsys):
+    run = tmp_path / "run"
+    options = ["--limit", 60, "--epochs", 2, "--batch-size", 8, "--out", run]
+    with monkeypatch.context() as patched:
+        patched.setattr(Lines, "batch", lambda view, now: signal.raise_signal(signal.SIGINT))
+        assert command("train", "--device", "cuda", *options) == 128 + signal.SIGINT
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert command("train", "--resume", run) == 1
+    assert "device 'cuda' needs CuPy" in capsys.readouterr().err
+    assert command("train", "--resume", run, "--device", "cpu") == 0
+    assert "begun on another machine, device or versions" in capsys.readouterr().out
+    assert (run / "history.csv").read_text().count("\n") == 1 + 2
 
 
 def test_without_a_gpu_one_line_says_what_is_missing(monkeypatch, tmp_path, capsys):

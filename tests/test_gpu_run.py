@@ -147,6 +147,7 @@ def test_the_sanitizer_is_found_where_cudas_toolkit_puts_it(tmp_path, monkeypatc
     monkeypatch.setattr(gpu_run, "CUDA_FOLDERS", ())
     monkeypatch.delenv("CUDA_PATH", raising=False)
     monkeypatch.delenv("CUDA_HOME", raising=False)
+    monkeypatch.setattr(sys, "path", [])
     assert gpu_run.find_sanitizer() is None
     part = Form(tmp_path).sanitizer("memcheck")
     assert (part.command, part.outcome) == ([], "not run: compute-sanitizer is not installed")
@@ -159,3 +160,10 @@ def test_the_sanitizer_is_found_where_cudas_toolkit_puts_it(tmp_path, monkeypatc
     monkeypatch.setattr(gpu_run, "CUDA_FOLDERS", ())
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "cuda-13.0"))
     assert gpu_run.find_sanitizer() == str(tool)
+    monkeypatch.delenv("CUDA_HOME")
+    packaged = tmp_path / "site-packages/nvidia/cu13/bin/compute-sanitizer"
+    packaged.parent.mkdir(parents=True)
+    tool.rename(packaged)
+    assert gpu_run.find_sanitizer() is None
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site-packages")])
+    assert gpu_run.find_sanitizer() == str(packaged)

@@ -679,6 +679,7 @@ def test_without_a_gpu_there_is_none():
     assert mc.accelerator.current_accelerator() is None
     assert not mc.accelerator.is_available()
     assert not mc.backends.mps.is_available()
+    assert not mc.backends.cuda.matmul.allow_tf32
     assert not mc.zeros(1).is_cuda
     for f in (mc.cuda.get_device_name, mc.cuda.current_device, mc.zeros(1).cuda):
         with pytest.raises(DeviceError, match="device 'cuda'"):

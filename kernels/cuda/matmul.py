@@ -42,8 +42,8 @@ def product(
     """f(a b + bias), two matrices or as many pairs as there are along a first axis.
 
     A product of more than 2^28 multiply-adds is cuBLAS's, by way of CuPy, in the element type of
-    the arrays: TF32 stays off unless CUPY_TF32=1 is set.  CuPy refuses that while a CUDA graph is
-    captured.
+    the arrays: without TF32 unless backends.cuda.matmul.allow_tf32 is set.  CuPy refuses that while
+    a CUDA graph is captured.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""torch.backends' names, for programs that set or ask them; nothing here has an effect."""
+"""torch.backends' names, for programs that set or ask them; only cuda's have an effect."""
 
-from . import cudnn, mps
+from . import cuda, cudnn, mps
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:

@@ -2,4 +2,5 @@
 
 enabled = False
 benchmark = False
+allow_tf32 = False
 deterministic = True

@@ -71,9 +71,8 @@ def on_cpu(library: Any, task: dict[str, Any]) -> list[Any]:
 
 def on_gpu(library: Any, task: dict[str, Any]) -> list[dict[str, Any]]:
     """What `measured` finds of each cell of the task, or why it found nothing."""
-    if task["framework"] == "torch":
-        library.backends.cuda.matmul.allow_tf32 = library.backends.cudnn.allow_tf32 = False
-        library.backends.cudnn.benchmark = task["graph"]
+    library.backends.cuda.matmul.allow_tf32 = library.backends.cudnn.allow_tf32 = False
+    library.backends.cudnn.benchmark = task["graph"]
     results: list[dict[str, Any]] = []
     for model, work, batch in task["cells"]:
         try:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,18 @@ def train(
         return _finish(run, training, view, tensorboard)
 
 
-def resume(folder: "str | Path", view: View | None = None, tensorboard: bool = False) -> Outcome:
+def resume(
+    folder: "str | Path",
+    view: View | None = None,
+    tensorboard: bool = False,
+    device: str | None = None,
+) -> Outcome:
     """Goes on with a run that was stopped or killed; ends with the bits it would have had.
+
+    Parameters
+    ----------
+    device
+        Where to go on; where the run was begun if left out.  On another one the last bits differ.
 
     Raises
     ------
@@ -88,26 +98,31 @@ def resume(folder: "str | Path", view: View | None = None, tensorboard: bool = F
         As in `train`.
     DataError
         If the folder is no run, is in use, or its checkpoint is damaged.
+    DeviceError
+        If the device is not there.
     """
     view = pick() if view is None else view
     with Run.open(folder) as run:
-        training = _build(run)
+        training = _build(run, device)
         run.load(training.trainer)
         trainer = training.trainer
         if trainer.finished:
             view.note(f"{folder}: all {trainer.epochs} epochs are done; testing")
         else:
             view.note(f"{folder}: going on in epoch {trainer.epoch} after {trainer.batch} steps")
-        if run.config.get("versions") != versions():
-            view.note("begun on another machine or versions: the last bits may come out different")
+        moved = device not in (None, run.config["recipe"]["device"])
+        if moved or run.config.get("versions") != versions():
+            view.note(
+                "begun on another machine, device or versions: the last bits may come out different"
+            )
         return _finish(run, training, view, tensorboard)
 
 
-def _build(run: Run) -> Training:
+def _build(run: Run, device: str | None) -> Training:
     """The training of a run's recipe; DataError if that or the data is not what it was."""
-    path = run.folder / "config.json"
+    path, recipe = run.folder / "config.json", recipe_of(run.folder)
     try:
-        training = recipe_of(run.folder).build()
+        training = (recipe if device is None else replace(recipe, device=device)).build()
     except ArgumentError as error:
         raise DataError(f"{path}: {reason(error)}") from None
     now = {"classes": training.classes, "shape": [*training.shape], "crc": training.crc}
@@ -164,16 +179,18 @@ def _last_line(outcome: Outcome) -> str:
     )
 
 
-def test(folder: "str | Path") -> Scores:
+def test(folder: "str | Path", device: str = "cpu") -> Scores:  # noqa: PT028
     """Tests a run's best weights again, and draws the pictures of the test anew.
 
     Raises
     ------
     DataError
         If the folder is no run or in use, or a file of it or of the data is damaged.
+    DeviceError
+        If the device is not there.
     """
     with Run.open(folder) as run:
-        model, config = load_model(folder)
+        model, config = load_model(folder, device)
         classes = config["classes"]
         dataset = recipe_of(folder).test_set()
         scores = score(model, dataset)
@@ -190,7 +207,9 @@ def recipe_of(folder: "str | Path") -> Recipe:
         raise DataError(f"{Path(folder) / 'config.json'}: {error}") from None
 
 
-def predict(folder: "str | Path", images: Sequence["str | Path"]) -> np.ndarray:
+def predict(
+    folder: "str | Path", images: Sequence["str | Path"], device: str = "cpu"
+) -> np.ndarray:
     """The probabilities float32 (N, K) that a run's model gives to picture files.
 
     Digits are centred the way MNIST was, in the ink and on the paper of any picture; the pictures
@@ -200,8 +219,10 @@ def predict(folder: "str | Path", images: Sequence["str | Path"]) -> np.ndarray:
     ------
     DataError
         If the run or a picture cannot be read.
+    DeviceError
+        If the device is not there.
     """
-    model, config = load_model(folder)
+    model, config = load_model(folder, device)
     probabilities = []
     for path in images:
         image = read_image(path)
@@ -211,18 +232,20 @@ def predict(folder: "str | Path", images: Sequence["str | Path"]) -> np.ndarray:
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
         with no_grad():
-            logits = model(prepare(model, pixels.unsqueeze(0)))
-        probabilities.append(F.softmax(logits, dim=1).numpy()[0])
+            logits = model(prepare(model, pixels.unsqueeze(0).to(device)))
+        probabilities.append(F.softmax(logits, dim=1).cpu().numpy()[0])
     return np.array(probabilities)
 
 
-def load_model(folder: "str | Path") -> tuple[Module, dict[str, Any]]:
+def load_model(folder: "str | Path", device: str = "cpu") -> tuple[Module, dict[str, Any]]:
     """A run's model with its best weights, in evaluation mode, and what config.json holds.
 
     Raises
     ------
     DataError
         If the folder is no run, has no weights yet, or they do not fit the model.
+    DeviceError
+        If the device is not there.
     """
     path = Path(folder) / "best.safetensors"
     config = read_config(folder)
@@ -236,7 +259,7 @@ def load_model(folder: "str | Path") -> tuple[Module, dict[str, Any]]:
         raise DataError(
             f"{path}: expected weights of a {type(model).__name__}, found: {reason(error)}"
         ) from None
-    return model.eval(), config
+    return model.eval().to(device), config
 
 
 def _first_line(recipe: Recipe, training: Training) -> str:

@@ -7,10 +7,13 @@ the capture invalid as it does there.  Streams that use each other's memory with
 refused (order.py).
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 from .order import Clock, Order
 
@@ -74,6 +77,7 @@ class _Machine:
         self.streams: list[list[Stream]] = [[Stream.null] for _ in range(DEVICES)]
         self.capturing: list[Stream] = []
         self.next_stream = 16
+        self.compute_types: dict[str, int] = {}  # of cuBLAS, by type of the numbers
         self.order = Order()
 
     @property
@@ -366,6 +370,19 @@ def get_device_properties(index: int) -> dict[str, Any]:
         "multiProcessorCount": 2, "warpSize": 32, "maxThreadsPerBlock": 1024,
         "sharedMemPerBlock": 48 << 10, "sharedMemPerBlockOptin": 64 << 10,
     }  # fmt: skip
+
+
+def get_compute_type(dtype: Any) -> int:
+    """How cuBLAS multiplies: COMPUTE_TYPE_DEFAULT, or COMPUTE_TYPE_TF32 if that is asked for."""
+    kinds, name = machine.compute_types, np.dtype(dtype).name
+    if not kinds.get(name):  # COMPUTE_TYPE_TBD
+        kinds[name] = 7 if name == "float32" and int(os.environ.get("CUPY_TF32", "0")) else 1
+    return kinds[name]
+
+
+def set_compute_type(dtype: Any, compute_type: int) -> None:
+    """As cupy._core.set_compute_type."""
+    machine.compute_types[np.dtype(dtype).name] = compute_type
 
 
 def reset() -> None:

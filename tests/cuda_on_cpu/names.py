@@ -17,7 +17,8 @@ from typing import Any
 from .shim import cache_folder
 
 MODULES = (
-    "cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib", "cupy.lib.stride_tricks", "cupy.linalg",
+    "cupy", "cupy._core", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib", "cupy.lib.stride_tricks",
+    "cupy.linalg",
 )  # fmt: skip
 
 _QUESTION = """

@@ -222,6 +222,11 @@ cuda = _Module(
     set_allocator=memory.set_allocator,
     using_allocator=memory.using_allocator,
 )
+_core = _Module(
+    "cupy._core",
+    get_compute_type=driver.get_compute_type,
+    set_compute_type=driver.set_compute_type,
+)
 linalg = _Module("cupy.linalg", np.linalg)
 stride_tricks = _Module("cupy.lib.stride_tricks", np.lib.stride_tricks)
 lib = _Module("cupy.lib", stride_tricks=stride_tricks)
@@ -231,6 +236,7 @@ cupy = _Module(
     RawKernel=RawKernel,
     RawModule=RawModule,
     __version__=names.version(),
+    _core=_core,
     arange=arange,
     array=array,
     asarray=asarray,
@@ -250,7 +256,7 @@ cupy = _Module(
     ufunc=Ufunc,
     zeros=zeros,
 )
-MODULES = cupy, cuda, runtime, lib, stride_tricks, linalg
+MODULES = cupy, _core, cuda, runtime, lib, stride_tricks, linalg
 
 
 def install(monkeypatch: Any) -> Any:
