@@ -3,6 +3,7 @@
 struct Activation {
     int kind;                // one of those below
     double amplitude, slope; // of A tanh(S x)
+    double ratio;            // S / A: a division of doubles takes a GPU long
 };
 
 enum { IDENTITY, SIGMOID, TANH, SCALED_TANH, RELU };
@@ -24,7 +25,7 @@ __device__ inline real gradient(const Activation& f, real g, real y) {
         case TANH: return g * (1 - y * y);
         case SCALED_TANH: {
             real a = (real)f.amplitude;
-            return g * (real)(f.slope / f.amplitude) * (a - y) * (a + y);
+            return g * (real)f.ratio * (a - y) * (a + y);
         }
         case RELU: return y != 0 ? g : 0;  // g for a NaN too; 0 even where g is infinite
         default: return g;

@@ -9,13 +9,16 @@ from ..reference import Gradients, Needs, Saved
 from .launch import THREADS, contiguous, empty, grid_of, launch
 
 KINDS = ("identity", "sigmoid", "tanh", "scaled_tanh", "relu")  # in the order of activation.cuh
-STRUCT = np.dtype([("kind", np.int32), ("amplitude", np.float64), ("slope", np.float64)], True)
+STRUCT = np.dtype(
+    [("kind", np.int32), *((name, np.float64) for name in ("amplitude", "slope", "ratio"))], True
+)
 
 
 @cache
 def activation_of(name: str, amplitude: float = 1.0, slope: float = 1.0) -> np.ndarray:
     """An activation as the struct of activation.cuh."""
-    return np.array([(KINDS.index(name), amplitude, slope)], STRUCT)
+    ratio = np.divide(slope, amplitude)  # an amplitude of 0 gives infinity, not an error
+    return np.array([(KINDS.index(name), amplitude, slope, ratio)], STRUCT)
 
 
 def _forward(x: Array, f: np.ndarray) -> tuple[Array, Saved]:

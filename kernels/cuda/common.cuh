@@ -30,3 +30,9 @@ struct Window {
 
 __device__ inline real infinity() { return (real)__longlong_as_double(0x7ff0000000000000LL); }
 __device__ inline bool is_nan(real x) { return x != x; }
+
+// The window, of `count`, that begins at this row or column of the padded image; -1 if none does.
+__device__ inline int window_at(int start, int stride, int count) {
+    if (stride == 1) return start >= 0 && start < count ? start : -1; // dividing takes a GPU long
+    return start >= 0 && start % stride == 0 && start / stride < count ? start / stride : -1;
+}

@@ -38,17 +38,19 @@ __device__ inline void pool_cell(const Tail& t, const Quad* y, int width, int ce
                                  int* which) {
     const Window& p = t.window;
     const Quad* corner = y + cell / p.ow * p.sh * width + cell % p.ow * p.sw;
-    for (int r = 0; r < 4; ++r) {
-        real sum = 0, best = corner->of[r];
-        which[r] = 0;
-        for (int u = 0; u < p.kh; ++u)
-            for (int v = 0; v < p.kw; ++v) {
-                const real x = corner[u * width + v].of[r];
-                sum += x;
-                if (x > best || is_nan(x)) best = x, which[r] = u * p.kw + v;
+    Quad sum = {}, best = *corner;
+    for (int r = 0; r < 4; ++r) which[r] = 0;
+    for (int u = 0; u < p.kh; ++u)
+        for (int v = 0; v < p.kw; ++v) {
+            const Quad here = corner[u * width + v];  // all four in one go
+            for (int r = 0; r < 4; ++r) {
+                const real x = here.of[r];
+                sum.of[r] += x;
+                if (x > best.of[r] || is_nan(x)) best.of[r] = x, which[r] = u * p.kw + v;
             }
-        out.of[r] = t.pool == MAXIMUM ? best : sum / (p.kh * p.kw);
-    }
+        }
+    for (int r = 0; r < 4; ++r)
+        out.of[r] = t.pool == MAXIMUM ? best.of[r] : sum.of[r] / (p.kh * p.kw);
 }
 
 // Grid (images, fours of output channels), `chunk` planes at a time.  A thread has one place, and
@@ -123,20 +125,14 @@ __device__ inline void stage_gradient(const Upstream& up, const Tail& t, const W
     }
 }
 
-// The place whose window has its k-th element at this row or column; -1 if there is none.
-__device__ inline int place_over(int at, int k, int padding, int stride, int dilation, int out) {
-    const int start = at + padding - k * dilation;
-    return start >= 0 && start % stride == 0 && start / stride < out ? start / stride : -1;
-}
-
 // Adds what the windows over a pixel give it, from some output channels.
 __device__ inline void add_windows_over(Quad& sum, int row, int column, const real* gz,
                                         const Quad* weights, int channels, const Window& w) {
     const int places = w.oh * w.ow, kernel = w.kh * w.kw;
     for (int u = 0; u < w.kh; ++u) {
-        const int i = place_over(row, u, w.ph, w.sh, w.dh, w.oh);
+        const int i = window_at(row + w.ph - u * w.dh, w.sh, w.oh);
         for (int v = 0; i >= 0 && v < w.kw; ++v) {
-            const int j = place_over(column, v, w.pw, w.sw, w.dw, w.ow);
+            const int j = window_at(column + w.pw - v * w.dw, w.sw, w.ow);
             if (j < 0) continue;
             const real* at = gz + i * w.ow + j;
             const Quad* weight = weights + u * w.kw + v;
@@ -166,8 +162,10 @@ __device__ inline void input_gradient(int block, const Upstream& up, const real*
                 __syncthreads();                 // the planes before these have been used
                 for (int k = threadIdx.x; k < some * kernel; k += blockDim.x) {
                     const real* from = weight + ((first + k / kernel) * channels + c.inside) * kernel;
+                    Quad four;
                     for (int r = 0; r < 4; ++r)
-                        weights[k].of[r] = r < c.count ? from[r * kernel + k % kernel] : 0;
+                        four.of[r] = r < c.count ? from[r * kernel + k % kernel] : 0;
+                    weights[k] = four;
                 }
                 stage_gradient(up, t, w, image * s.o + first, some, gz);
                 __syncthreads();
@@ -207,8 +205,10 @@ __device__ inline void weight_gradient(int block, const Upstream& up, const real
             const int i = at / w.ow, j = at % w.ow;
             const Cells near = cells_over(t.window, i, j);
             const long long first = image * s.o + o.first;
+            Quad four;
             for (int r = 0; r < 4; ++r)
-                gz[at].of[r] = r < o.count ? gradient_before(t, up, first + r, i, j, near, w) : 0;
+                four.of[r] = r < o.count ? gradient_before(t, up, first + r, i, j, near, w) : 0;
+            gz[at] = four;
         }
         stage_image(x + (image * s.c + o.group * channels + begin) * s.h * s.w, planes, some, s);
         *one = 1;

@@ -93,10 +93,12 @@ __device__ inline void stage_image(const real* x, real* planes, int channels,
 // (some, kh, kw) of four output channels, from input channel `first` of a group's `channels` on.
 __device__ inline void stage_weights(Quad* weights, const real* weight, const Four& o,
                                      int channels, int first, int some, int kernel) {
-    for (int k = threadIdx.x; k < some * kernel; k += blockDim.x)
+    for (int k = threadIdx.x; k < some * kernel; k += blockDim.x) {
+        Quad four;
         for (int r = 0; r < 4; ++r)
-            weights[k].of[r] =
-                r < o.count ? weight[((o.first + r) * channels + first) * kernel + k] : 0;
+            four.of[r] = r < o.count ? weight[((o.first + r) * channels + first) * kernel + k] : 0;
+        weights[k] = four;
+    }
 }
 
 // ---- the way back through pooling and activation ---------------------------------------------
@@ -122,20 +124,20 @@ __device__ inline real gradient_before(const Tail& t, const Upstream& up, long l
                                        int j, const Cells& near, const Window& w) {
     const Window& p = t.window;
     const long long first = plane * p.oh * p.ow;
+    const bool maximum = t.pool == MAXIMUM;
     real sum = 0, y = 0;
+    if (!maximum && up.y) y = up.y[plane * w.oh * w.ow + i * w.ow + j];
     for (int a = near.top; a <= near.bottom; ++a)
         for (int b = near.left; b <= near.right; ++b) {
             const long long cell = first + a * p.ow + b;
-            if (t.pool != MAXIMUM) {
-                sum += up.g[cell];
+            const real g = up.g[cell];  // read before it is known to count: reading takes long
+            if (!maximum) {
+                sum += g;
             } else if (up.which[cell] == (i - a * p.sh) * p.kw + j - b * p.sw) {
-                sum += up.g[cell];
+                sum += g;
                 if (up.y) y = up.y[cell];  // the same in every window that it wins
             }
         }
-    if (t.pool != MAXIMUM) {
-        sum /= p.kh * p.kw;
-        if (up.y) y = up.y[plane * w.oh * w.ow + i * w.ow + j];
-    }
+    if (!maximum) sum /= p.kh * p.kw;
     return gradient(t.f, sum, y);
 }

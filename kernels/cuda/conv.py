@@ -77,7 +77,7 @@ def plan_of(block: Block, x_shape: Shape, weight_shape: Shape, size: int) -> Pla
     """How conv.cu does it with numbers of `size` bytes; None if it is no work for it."""
     (n, c, h, w), (o, each, kh, kw), window = x_shape, weight_shape, block.window
     places = math.prod(window.out)
-    if not 0 < n * o * each * kh * kw * places < WORK or kh * kw >= THREADS:
+    if not 0 < n * o * each * kh * kw * places < WORK or kh * kw >= THREADS or not h * w:
         return None
     (ph, pw), pool = window.padding, block.pool_window
     quad, plane = 4 * size, (h + 2 * ph) * (w + 2 * pw) * size

@@ -10,20 +10,29 @@
 #include "common.cuh"
 #include "matmul.cuh"
 
+// Half as deep as a small tile: a multiprocessor then has registers for two blocks.
+typedef Tile<16, 16, 64, 2, 2, 4> ShallowTile;
+
 struct ActivationGradient {
+    struct Raw {
+        real g, y;
+    };
     Matrix g, y;
     const Activation& f;
 
-    __device__ real operator()(int row, int k) const { return gradient(f, g(row, k), y(row, k)); }
+    __device__ Raw operator()(int row, int k) const { return {g(row, k), y(row, k)}; }
+    __device__ real ready(const Raw& read) const { return gradient(f, read.g, read.y); }
     __device__ bool along_rows() const { return g.along_rows(); }
 };
 
 // x by columns, the first `count` of them, and then ones.
 struct WithOnes {
+    typedef real Raw;
     Matrix x;
     int count;
 
-    __device__ real operator()(int row, int k) const { return row < count ? x(row, k) : real(1); }
+    __device__ Raw operator()(int row, int k) const { return row < count ? x(row, k) : real(1); }
+    __device__ real ready(Raw read) const { return read; }
     __device__ bool along_rows() const { return x.along_rows(); }
 };
 
@@ -50,7 +59,7 @@ struct ToInput {
 extern "C" __global__ void linear_backward(const real* g, const real* y, Activation f,
                                            const real* x, const real* weight, real* dx, real* dw,
                                            real* db, int m, int in, int out) {
-    typedef SmallTile T;
+    typedef ShallowTile T;
     __shared__ T::Memory memory;
     if (!y) y = g;
     const int across_dx = (in + T::COLUMNS - 1) / T::COLUMNS;

@@ -51,14 +51,18 @@ struct Tile {
 typedef Tile<16, 16, 128, 2, 2, 4> SmallTile;
 typedef Tile<64, 64, 16, 4, 4, 1> LargeTile;
 
-// An operand in memory; others that a tile can be made of have these two functions too.
+// An operand in memory; others that a tile can be made of have these functions too.  What is read,
+// a Raw, becomes a number of the operand only when it goes to shared memory: so the reads of a stage
+// are all on their way before the first one is waited for.
 struct Matrix {
+    typedef real Raw;
     const real* start;
     int row_step, k_step;
 
-    __device__ real operator()(int row, int k) const {
+    __device__ Raw operator()(int row, int k) const {
         return start[(long long)row * row_step + (long long)k * k_step];
     }
+    __device__ real ready(Raw read) const { return read; }
     // Whether neighbours in memory have neighbouring rows, or else neighbouring k.
     __device__ bool along_rows() const { return row_step == 1; }
 };
@@ -74,25 +78,27 @@ __device__ inline Place place_of(int e, bool along_rows) {
     return {e / 8 % ROWS, e / (8 * ROWS) * 8 + e % 8};
 }
 
-// Reads this thread's elements of the stage that begins at (row0, k0); 0 where there are none.
+// Reads this thread's elements of the stage that begins at (row0, k0); where there are none, it has
+// something that nobody uses.
 template <class T, int ROWS, int EACH, class Operand>
-__device__ inline void fetch(real (&mine)[EACH], const Operand& from, int row0, int rows, int k0,
-                             int k_end) {
+__device__ inline void fetch(typename Operand::Raw (&mine)[EACH], const Operand& from, int row0,
+                             int rows, int k0, int k_end) {
 #pragma unroll
     for (int s = 0; s < EACH; ++s) {
         Place at = place_of<ROWS>(threadIdx.x + s * T::THREADS, from.along_rows());
         int row = row0 + at.row, k = k0 + at.k;
-        mine[s] = row < rows && k < k_end ? from(row, k) : real(0);
+        mine[s] = row < rows && k < k_end ? from(row, k) : typename Operand::Raw{};
     }
 }
 
 // Writes them to shared memory: element (row, k) to stage[k][row], `N` rows in a vector.
-template <class T, int ROWS, int EACH, int N, int PITCH>
-__device__ inline void put(const real (&mine)[EACH], Vector<N> (*stage)[PITCH], bool along_rows) {
+template <class T, int ROWS, int EACH, int N, int PITCH, class Operand>
+__device__ inline void put(const typename Operand::Raw (&mine)[EACH], const Operand& from,
+                           Vector<N> (*stage)[PITCH]) {
 #pragma unroll
     for (int s = 0; s < EACH; ++s) {
-        Place at = place_of<ROWS>(threadIdx.x + s * T::THREADS, along_rows);
-        stage[at.k][at.row / N].v[at.row % N] = mine[s];
+        Place at = place_of<ROWS>(threadIdx.x + s * T::THREADS, from.along_rows());
+        stage[at.k][at.row / N].v[at.row % N] = from.ready(mine[s]);
     }
 }
 
@@ -103,7 +109,9 @@ __device__ void product_tile(typename T::Memory& memory, int i0, int rows, int j
                              int k_begin, int k_end, const A& a, const B& b, const Store& store) {
     constexpr int A_EACH = T::ROWS * T::DEPTH / T::THREADS;
     constexpr int B_EACH = T::COLUMNS * T::DEPTH / T::THREADS;
-    real next_a[A_EACH], next_b[B_EACH], sum[T::HEIGHT][T::WIDTH] = {};
+    typename A::Raw next_a[A_EACH];
+    typename B::Raw next_b[B_EACH];
+    real sum[T::HEIGHT][T::WIDTH] = {};
     const int slice = threadIdx.x / T::PIECES, piece = threadIdx.x % T::PIECES;
     const int down = piece / T::ACROSS, across = piece % T::ACROSS;
 
@@ -111,8 +119,8 @@ __device__ void product_tile(typename T::Memory& memory, int i0, int rows, int j
     fetch<T, T::COLUMNS>(next_b, b, j0, columns, k_begin, k_end);
     for (int k0 = k_begin; k0 < k_end; k0 += T::DEPTH) {
         __syncthreads(); // the stage before is no longer read
-        put<T, T::ROWS>(next_a, memory.stage.a, a.along_rows());
-        put<T, T::COLUMNS>(next_b, memory.stage.b, b.along_rows());
+        put<T, T::ROWS>(next_a, a, memory.stage.a);
+        put<T, T::COLUMNS>(next_b, b, memory.stage.b);
         __syncthreads();
         fetch<T, T::ROWS>(next_a, a, i0, rows, k0 + T::DEPTH, k_end);
         fetch<T, T::COLUMNS>(next_b, b, j0, columns, k0 + T::DEPTH, k_end);

@@ -34,8 +34,10 @@ extern "C" __global__ void take_batch(const real* images, const long long* label
 // The first of the largest; a NaN counts as larger than any number, as in NumPy's argmax.
 __device__ inline int largest(const real* x, int n) {
     int best = 0;
+    real most = x[0];
     for (int k = 1; k < n; ++k) {
-        if (x[k] > x[best] || (is_nan(x[k]) && !is_nan(x[best]))) best = k;
+        const real here = x[k];
+        if (here > most || (is_nan(here) && !is_nan(most))) best = k, most = here;
     }
     return best;
 }

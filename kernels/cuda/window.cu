@@ -48,13 +48,12 @@ extern "C" __global__ void col2im(const real* cols, real* x, Window w, int n, in
                            + (long long)image * image_step;
         real sum = 0;
         for (int u = 0; u < w.kh; ++u) {
-            const int below = row - u * w.dh; // the first row of a window whose tap u is this row
-            if (below < 0 || below % w.sh || below / w.sh >= w.oh) continue;
-            for (int v = 0; v < w.kw; ++v) {
-                const int right = column - v * w.dw;
-                if (right < 0 || right % w.sw || right / w.sw >= w.ow) continue;
-                const int place = below / w.sh * w.ow + right / w.sw;
-                sum += from[(u * w.kw + v) * windows + (long long)place * place_step];
+            const int i = window_at(row - u * w.dh, w.sh, w.oh); // whose tap u is this row
+            for (int v = 0; i >= 0 && v < w.kw; ++v) {
+                const int j = window_at(column - v * w.dw, w.sw, w.ow);
+                if (j < 0) continue;
+                const long long place = (long long)(i * w.ow + j) * place_step;
+                sum += from[(u * w.kw + v) * windows + place];
             }
         }
         x[e] = sum;
