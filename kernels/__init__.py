@@ -12,12 +12,12 @@ which are each other's backward, and the optimisers' updates) are called with `c
 
 An implementation is a module of functions with the contract's names.  What it lacks falls back to
 `reference`, which is written to be read and is the oracle for every other one; so do arrays that it
-does not take, if it has a function `serves(x)`.
+does not take, if it has a function `serves(x, name)`.
 
 An implementation may offer more: `chain`, kernels one after another as one (nn/chain.py uses it),
 `cross_entropy`, the loss on class indices (nn/functional.py), the optimisers' updates of all
-parameters at once (optim/fused.py), and `add_at`, for gradients of x[index] (ops/shape.py).  Where
-one is missing, its user does without it, or takes the reference's.
+parameters at once (optim/fused.py), and `take_at`, `put_at` and `add_at`, for x[index] and its
+gradient (ops/shape.py).  Where one is missing, its user does without it, or takes the reference's.
 """
 
 from importlib import import_module
@@ -60,7 +60,7 @@ def _serving(name: str, x: Any) -> Any:
     if type(x) is not np.ndarray and chosen is not reference and not isinstance(x, np.generic):
         chosen = import_module(".cuda", __name__)
     takes = getattr(chosen, "serves", None)
-    return chosen if hasattr(chosen, name) and (takes is None or takes(x)) else reference
+    return chosen if hasattr(chosen, name) and (takes is None or takes(x, name)) else reference
 
 
 def offers(name: str, x: Any) -> bool:

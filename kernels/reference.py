@@ -430,6 +430,16 @@ def add_at(x: Array, index: tuple, values: Array) -> None:
         x[index] += values
 
 
+def take_at(x: Array, index: tuple) -> Array:
+    """x[index]: a view for integers and slices, a copy if the index holds an array."""
+    return x[index]
+
+
+def put_at(x: Array, index: tuple, values: Any) -> None:
+    """x[index] = values, where of several values for one element the last stays."""
+    x[index] = values
+
+
 # ---- optimiser updates, in place -------------------------------------------------------------
 
 

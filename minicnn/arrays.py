@@ -37,9 +37,10 @@ def import_cupy() -> ModuleType:
     """CuPy, or a DeviceError that says how to get it."""
     try:
         import cupy
-    except ImportError:
-        how = "pip install 'minicnn-engine[cuda13]' (or [cuda12] for a CUDA 12 driver)"
-        raise DeviceError(f"device 'cuda' needs CuPy, which is not installed: {how}") from None
+    except ImportError as error:
+        from .kernels.cuda.driver import missing
+
+        raise DeviceError(missing(error)) from None
     return cupy
 
 

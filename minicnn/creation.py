@@ -1,10 +1,11 @@
 """Making tensors: from data, filled with a number, or random."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
-from .arrays import bool_, dtype_of, float32, float64, int32, int64, is_floating, uint8
+from .arrays import bool_, dtype_of, float32, float64, int32, int64, is_floating, module_of, uint8
 from .autograd import Tensor
 from .devices import device, to_device
 from .errors import DtypeError
@@ -83,9 +84,12 @@ def from_dlpack(source: Any) -> Tensor:
 def full(
     size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """A tensor of this shape, every element fill_value."""
+    """A tensor of this shape, every element fill_value; a GPU fills its own memory."""
     dtype = from_data(fill_value).dtype if dtype is None else dtype_of(dtype)
-    return _made(np.full(from_args((size,)), fill_value, dtype), None, device, requires_grad)
+    one = to_device(np.full((), fill_value, dtype), "cpu" if device is None else device)
+    with nullcontext() if module_of(one) is np else one.device:
+        array = module_of(one).full(from_args((size,)), one)
+    return Tensor(array, requires_grad=requires_grad)
 
 
 def zeros(

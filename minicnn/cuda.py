@@ -64,9 +64,11 @@ def memory_allocated(device: Any = None) -> int:
     """Bytes that tensors hold on a GPU; 0 where there is none."""
     if not is_available():
         return 0
+    from .kernels.cuda.graphs import used_bytes
+
     cupy = _gpus()
     with cupy.cuda.Device(_index(device)):
-        return cupy.get_default_memory_pool().used_bytes()
+        return cupy.get_default_memory_pool().used_bytes() + used_bytes()
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:

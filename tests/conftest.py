@@ -3,6 +3,7 @@
 import os
 import sys
 import types
+from collections import defaultdict
 
 # pytest -n runs several processes: one BLAS thread each, or they fight over the cores
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -57,6 +58,10 @@ def standin(monkeypatch):
     """The strict stand-in for cupy, installed as cupy: GPUs without a GPU (cuda_on_cpu)."""
     from cuda_on_cpu import standin
 
+    from minicnn.kernels.cuda import graphs
+
+    monkeypatch.setattr(graphs, "_lanes", [])  # other tests' are of another machine
+    monkeypatch.setattr(graphs, "_idle", defaultdict(list))
     return standin.install(monkeypatch)
 
 

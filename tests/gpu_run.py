@@ -3,8 +3,9 @@
     python tests/gpu_run.py            (from the root; figures go to gpu-report/, see summary.md)
     python tests/gpu_run.py FOLDER
 
-It needs pip install -e '.[test,cuda13]' nvidia-cuda-sanitizer-api (with CUDA 12: cuda12 and
-nvidia-cuda-sanitizer-api-cu12), and a PyTorch with CUDA for the comparison.
+It needs pip install -e '.[test,cuda13]' nvidia-cuda-sanitizer-api, and a PyTorch with CUDA for the
+comparison.  With a driver of CUDA 12: -e '.[test]', then pip uninstall -y cupy-cuda13x, for there
+must be only one CuPy, and pip install 'cupy-cuda12x[ctk]' nvidia-cuda-sanitizer-api-cu12.
 Each part has a time limit; one that fails or is stopped does not stop the others, and what it wrote
 until then stays.  --stand-in runs a small form on the CPU stand-in for CuPy: a test of this script.
 """

@@ -6,6 +6,7 @@ import pytest
 import minicnn as mc
 from minicnn import nn
 from minicnn.errors import AnomalyError, DeviceError
+from minicnn.kernels.cuda import launch
 from minicnn.nn import functional as F
 
 
@@ -52,6 +53,17 @@ def test_mixed_devices_name_both_tensors_and_the_layer(gpu, x):
         mc.cat([mc.ones(2, device="cuda"), mc.ones(2)])
 
 
+def test_without_a_toolkit_one_line_says_how_to_get_it(standin, monkeypatch):
+    def get_function(self, name):
+        raise RuntimeError("Failed to find CUDA headers.\nPlease ...")
+
+    monkeypatch.setattr(standin.RawModule, "get_function", get_function)
+    for cached in (launch._function, launch._module):
+        cached.cache_clear()
+    with pytest.raises(DeviceError, match=r"^device 'cuda': CuPy has no CUDA toolkit .*\[cuda13\]"):
+        mc.ones(2, device="cuda").relu()
+
+
 def test_a_second_gpu(standin):
     there = mc.ones(2, device="cuda:1")
     with pytest.raises(DeviceError, match=r"input \(2,\) on cuda:1, other \(2,\) on cuda:0"):
@@ -72,6 +84,62 @@ def test_indices_and_values_may_be_on_the_cpu(gpu, x):
     x[0, 1] = mc.zeros(4)
     x[:, 2] = np.ones(4, np.float32)
     assert x[0].tolist() == [[0, 1, 2, 3], [0] * 4, [1] * 4]
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ((np.array([0, 3]), 1), r"index: index 3 is out of bounds for axis 0 with size 2 \(the"),
+        ((0, None, [[-4], [0]]), "index -4 is out of bounds for axis 0 with size 3"),  # of x[0]
+        ((..., np.array([1, 9, 4])), "index 9 is out of bounds for axis 2 with size 4"),
+        ((np.array([True, False]), np.array([3])), "3 is out of bounds for axis 1 with size 3"),
+        ((np.ones((2, 3), bool), np.array([4], np.uint8)), "4 is out of bounds for axis 2 with"),
+        ((slice(1), 5), "index 5 is out of bounds for axis 1 with size 3"),
+    ],
+)
+def test_integers_out_of_range_do_not_wrap_around(gpu, x, index, message):
+    with pytest.raises(IndexError, match=message):
+        x[index]
+    with pytest.raises(IndexError, match=message):
+        x[index] = 1
+
+
+def test_integers_that_are_in_range(gpu, x):
+    a = x.cpu().numpy()
+    for index in (
+        (..., np.array([-4, 3])), (np.array([], np.int64), 1), (None, [1, -2]),
+        (np.array([[0], [1]], np.int8), slice(None), np.array([[3, 0]])),
+        (slice(None), np.array([True, False, True]), np.array([3, 1])),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(x[index].cpu().numpy(), a[index])
+
+
+@pytest.mark.parametrize("dtype", [mc.float32, mc.float64, mc.float16, mc.int64, mc.bool])
+@pytest.mark.parametrize(
+    "index", [([0, 1, 0, 0, 1],), (..., [3, 1, 3], slice(None)), ([[1], [-1]], [0, 2, 0])]
+)
+def test_of_values_for_one_element_the_last_stays(gpu, index, dtype):
+    """As on the CPU, where a loop writes one after another."""
+    results = []
+    for device in ("cuda", "cpu"):
+        x = mc.zeros(2, 4, 3, dtype=dtype).to(device)
+        values = mc.arange(1, 1 + x[index].numel(), dtype=dtype).reshape(x[index].shape).to(device)
+        x[index] = values
+        results.append(x.cpu().numpy())
+    np.testing.assert_array_equal(*results)
+
+
+def test_the_gradient_of_a_write_goes_to_the_value_that_stayed(gpu):
+    found = []
+    for device in ("cuda", "cpu"):
+        x = mc.ones(4, device=device, requires_grad=True)
+        values = mc.arange(5.0, device=device).requires_grad_()
+        y = x * 1
+        y[[2, 0, 2, 2, 0]] = values
+        (y * mc.arange(1.0, 5, device=device)).sum().backward()
+        found.append((y.tolist(), x.grad.tolist(), values.grad.tolist()))
+    assert found[0] == found[1]
+    assert found[0][2] == [0, 0, 0, 3, 1]
 
 
 def test_weights_are_counted_in_order(gpu):

@@ -1,7 +1,10 @@
 """CUDA graphs: what is captured, replayed with the numbers of now, equals the work done at once."""
 
+import gc
+
 import numpy as np
 import pytest
+from cuda_on_cpu import driver, memory
 
 import minicnn as mc
 from minicnn import nn
@@ -140,6 +143,57 @@ def test_what_the_graph_writes_is_nobody_elses_memory(gpu):
     for i, other in enumerate(others):
         assert other.eq(i).all()
     assert y.eq(9).all()
+
+
+def test_the_memory_of_a_graph_that_is_gone_serves_the_next(gpu):
+    before, seen = mc.cuda.memory_allocated(), set()
+    for _ in range(4):
+        g = mc.cuda.CUDAGraph()
+        with g.warm_up():
+            mc.ones(1000, device="cuda")
+        with mc.cuda.graph(g):
+            y = mc.ones(1000, device="cuda")
+        g.replay()
+        assert mc.cuda.memory_allocated() >= before + 4000  # y's, in the memory of the graph
+        seen.add((g.pool().stream.ptr, y.array.data.ptr))
+        del g, y
+        gc.collect()
+    assert len(seen) == 1
+    assert mc.cuda.memory_allocated() == before
+    g, other = mc.cuda.CUDAGraph(), mc.cuda.CUDAGraph()
+    assert g.pool().stream != other.pool().stream
+
+
+def test_a_full_gpu_never_takes_memory_from_under_a_graph(standin, monkeypatch):
+    """What is free in a graph's pool stays there, for the graph writes to it."""
+    g, x = mc.cuda.CUDAGraph(), mc.ones(1000, device="cuda")
+    with g.warm_up():
+        y = (x + 1) * 3
+    del y
+    with mc.cuda.graph(g):
+        y = (x + 1) * 3
+    message = r"8192 bytes more for a CUDA graph: .*out of memory"
+    with monkeypatch.context() as patched:
+        patched.setattr(memory, "Buffer", no_memory)
+        with pytest.raises(MemoryError, match=message), g.warm_up():
+            mc.ones(2000, device="cuda")
+    g.replay()
+    assert y.eq(6).all()
+
+
+def no_memory(size):
+    """In place of what the driver gives."""
+    raise driver.CUDARuntimeError("cudaErrorMemoryAllocation")
+
+
+def test_a_new_graph_gets_what_others_have_left(standin, monkeypatch):
+    """Where the GPU is full of the default pool's free blocks."""
+    mc.ones(5000, device="cuda")
+    pool = standin.get_default_memory_pool()
+    assert pool.free_bytes() > 0
+    g = mc.cuda.CUDAGraph()
+    with g.warm_up():
+        assert pool.free_bytes() == 0
 
 
 def test_many_slots_are_written_in_several_launches(gpu):

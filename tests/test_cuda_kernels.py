@@ -46,11 +46,11 @@ def with_gaps(xp, x):
 def backwards(xp, x):
     """Negative strides along every axis."""
     flip = (..., *(slice(None, None, -1) for _ in x.shape))
-    return xp.ascontiguousarray(x[flip])[flip]
+    return xp.ascontiguousarray(x[flip])[flip] if x.ndim else x
 
 
 def columns_first(xp, x):
-    return xp.ascontiguousarray(x.T).T
+    return xp.ascontiguousarray(x.T).T if x.ndim else x
 
 
 LAYOUTS = (contiguous, with_gaps, backwards, columns_first)

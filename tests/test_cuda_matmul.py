@@ -113,6 +113,7 @@ def test_cublas_takes_large_products(gpu, rng, monkeypatch):
 def test_cublas_cannot_be_captured_and_tiles_can(gpu, monkeypatch):
     stream, a = gpu.cuda.Stream(non_blocking=True), gpu.ones((20, 20), "float32")
     y = matmul.product(a, a)  # compiles, and makes room
+    gpu.dot(a, a)  # makes a handle for cuBLAS
     gpu.cuda.runtime.deviceSynchronize()
     with stream:
         stream.begin_capture()

@@ -518,6 +518,18 @@ def test_views_look_at_the_same_memory(cp):
     assert not cp.may_share_memory(x, x.copy())
 
 
+def test_indices_that_mean_another_thing_to_cupy(cp):
+    x = cp.zeros((2, 3))
+    with pytest.raises(shim.LaunchError, match="CuPy would take another element: index 5"):
+        x[cp.asarray([0, 5])]
+    with pytest.raises(IndexError):
+        x[5]
+    with pytest.raises(shim.LaunchError, match="any of several values"):
+        x[cp.asarray([0, 1, 0])] = cp.arange(3.0)[:, None]
+    x[cp.asarray([0, 1, 0])] = cp.arange(3.0)  # the same values in all rows
+    assert x.get().tolist() == [[0, 1, 2], [0, 1, 2]]
+
+
 def test_set_wants_the_very_same_kind_of_array(cp):
     x = cp.zeros((2, 3), "f4")
     x.set(np.ones((2, 3), "f4"))

@@ -56,6 +56,24 @@ def test_several_steps_are_pytorch_s(gpu, name):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+def test_parameters_and_state_in_any_order(gpu, name):
+    """A matrix that lies by columns, then by rows with its state still by columns."""
+    ours, theirs = parameters(gpu)
+    ours[0] = mc.Tensor(gpu.asarray(np.asfortranarray(ours[0].array.get())), requires_grad=True)
+    assert not ours[0].array.flags.c_contiguous
+    optimizer, other = OPTIMIZERS[name](mc.optim, ours), OPTIMIZERS[name](torch.optim, theirs)
+    for step in range(4):
+        if step == 2:
+            ours[0].data = mc.Tensor(gpu.ascontiguousarray(ours[0].array))
+        set_gradients(gpu, ours, theirs, step)
+        optimizer.step()
+        other.step()
+    assert ours[0].array.flags.c_contiguous
+    for p, t in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.array.get(), t.detach().numpy(), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_float32_gives_the_reference_s_numbers(gpu, name):
     ours, twins = parameters(gpu, dtype=np.float32)[0], parameters(gpu, dtype=np.float32)[0]
     one, other = OPTIMIZERS[name](mc.optim, ours), OPTIMIZERS[name](mc.optim, twins)

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import sys
 import types
 
 import numpy as np
@@ -197,6 +198,22 @@ def test_a_gpu_that_is_not_there(monkeypatch):
     ):
         with pytest.raises(DeviceError, match=r"CuPy, which is not installed: pip install"):
             move()
+
+
+def test_a_cupy_that_cannot_be_imported(tmp_path, monkeypatch):
+    """CuPy wraps what went wrong in a page of advice."""
+    (tmp_path / "cupy.py").write_text(
+        "try: raise ImportError('libcublas.so.13: cannot open')\n"
+        "except ImportError as e: raise ImportError('Failed.\\n\\nIf you ...') from e\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    with pytest.raises(DeviceError) as error:
+        mc.ones(2).cuda()
+    assert str(error.value) == (
+        "device 'cuda' needs CuPy, which is installed, but cannot be imported: libcublas.so.13: "
+        "cannot open"
+    )
 
 
 def test_devices():

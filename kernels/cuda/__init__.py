@@ -25,6 +25,7 @@ from .activation import (
 from .chain import chain, chain_backward
 from .conv import conv2d, conv2d_backward
 from .dropout import dropout, dropout_backward
+from .indexing import add_at, put_at, take_at
 from .linear import linear, linear_backward
 from .loss import (
     cross_entropy,
@@ -41,7 +42,6 @@ from .pool import (
     subsample2d,
     subsample2d_backward,
 )
-from .scatter import add_at
 from .update import adam, adam_all, sgd, sgd_all
 from .window import col2im, im2col
 
@@ -49,13 +49,13 @@ __all__ = [
     "adam", "adam_all", "add_at", "avg_pool2d", "avg_pool2d_backward", "batch_norm",
     "batch_norm_backward", "chain", "chain_backward", "col2im", "conv2d", "conv2d_backward",
     "cross_entropy", "cross_entropy_backward", "dropout", "dropout_backward", "im2col", "linear",
-    "linear_backward", "max_pool2d", "max_pool2d_backward", "relu", "relu_backward",
+    "linear_backward", "max_pool2d", "max_pool2d_backward", "put_at", "relu", "relu_backward",
     "scaled_tanh", "scaled_tanh_backward", "serves", "sgd", "sgd_all", "sigmoid",
     "sigmoid_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward", "subsample2d",
-    "subsample2d_backward", "tanh", "tanh_backward",
+    "subsample2d_backward", "take_at", "tanh", "tanh_backward",
 ]  # fmt: skip
 
 
-def serves(x: Any) -> bool:
-    """Whether these kernels take such arrays: CuPy's, of float32 or float64."""
-    return module_of(x) is not np and x.dtype.char in "fd"
+def serves(x: Any, name: str) -> bool:
+    """Whether this kernel takes such arrays: CuPy's, of float32 or float64, or of any type."""
+    return module_of(x) is not np and (x.dtype.char in "fd" or name in ("take_at", "put_at"))

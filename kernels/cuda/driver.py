@@ -5,6 +5,16 @@ from typing import Any
 from ...arrays import import_cupy
 from ...errors import DeviceError
 
+HOW = "pip install 'minicnn-engine[cuda13]' (or [cuda12] for a CUDA 12 driver)"
+
+
+def missing(error: ImportError) -> str:
+    """What it means that CuPy cannot be imported."""
+    if error.name == "cupy":
+        return f"device 'cuda' needs CuPy, which is not installed: {HOW}"
+    text = " ".join(str(error.__cause__ or error).split())
+    return f"device 'cuda' needs CuPy, which is installed, but cannot be imported: {text}"
+
 
 def gpus() -> Any:
     """CuPy, where there is a GPU to use it on.

@@ -8,6 +8,8 @@ each replay writes into the same places.
 """
 
 import contextlib
+import weakref
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,28 +21,81 @@ from .step import write_words
 WORDS = 8192  # int64 numbers that may differ from replay to replay: 64 KB
 
 
-class Pool:
-    """A stream to capture on, and memory for what is captured; several graphs may share one."""
+# ---- memory --------------------------------------------------------------------------------------
+
+
+class _Lane:
+    """A stream to capture on, and memory for what is captured.
+
+    Lanes are used again and again: a CuPy pool that is dropped never gives its memory back.
+    """
 
     def __init__(self) -> None:
         cupy = gpus()
         self.stream = cupy.cuda.Stream(non_blocking=True)  # the default one cannot be captured
-        self.memory = cupy.cuda.MemoryPool()
+        self.memory = cupy.cuda.MemoryPool(self._more)
+        self.captured = False  # whether a graph may use what is free in here
+
+    def _more(self, size: int) -> Any:
+        """Memory from the driver; a MemoryError where there is none, if a graph uses the lane.
+
+        What CuPy does else would give back all that is free in here, under the graph's feet.
+        """
+        cuda = gpus().cuda
+        try:
+            return cuda.MemoryPointer(cuda.Memory(size), 0)
+        except cuda.runtime.CUDARuntimeError as error:
+            if not self.captured:
+                raise
+            raise MemoryError(f"{size} bytes more for a CUDA graph: {error}") from None
+
+
+_lanes: list[_Lane] = []
+_idle: defaultdict[int, list[_Lane]] = defaultdict(list)  # by device
+
+
+def used_bytes() -> int:
+    """Bytes that arrays hold of the memory of graphs, on the current device."""
+    return sum(lane.memory.used_bytes() for lane in _lanes)
+
+
+def _retire(lane: _Lane, idle: list[_Lane]) -> None:
+    lane.captured = False
+    idle.append(lane)
+
+
+class Pool:
+    """Memory for what is captured, and the stream that goes with it; several graphs may share one.
+
+    CuPy's pools keep what was freed apart by stream: what ran here leaves memory that the same
+    work, when it is captured, finds again.
+    """
+
+    def __init__(self) -> None:
+        idle = _idle[gpus().cuda.runtime.getDevice()]
+        if not idle:
+            idle.append(_Lane())
+            _lanes.append(idle[0])
+        self._lane = idle.pop()
+        self.stream = self._lane.stream
+        weakref.finalize(self, _retire, self._lane, idle)
 
     @contextlib.contextmanager
-    def inside(self) -> Iterator[None]:
-        """Work in here runs on the stream and takes its memory from the pool.
-
-        CuPy's pools keep what was freed apart by stream: what ran in here leaves memory that the
-        same work, when it is captured, finds again.
-        """
-        cupy = gpus()
+    def inside(self, capturing: bool = False) -> Iterator[None]:
+        """Work in here runs on the stream and takes its memory from the pool."""
+        cupy, lane = gpus(), self._lane
         cupy.cuda.get_current_stream().synchronize()
-        with self.stream, cupy.cuda.using_allocator(self.memory.malloc):
+        if not lane.memory.total_bytes():  # it will need as much as the default one has free
+            cupy.get_default_memory_pool().free_all_blocks()
+        lane.captured |= capturing
+        with lane.stream, cupy.cuda.using_allocator(lane.memory.malloc):
             try:
                 yield
             finally:
-                self.stream.synchronize()
+                lane.stream.synchronize()
+
+
+# ---- graphs --------------------------------------------------------------------------------------
 
 
 class CUDAGraph:
@@ -89,7 +144,7 @@ class CUDAGraph:
         self._pool, self._graph = pool or self._pool, None
         self._recording = recording.Recording(cupy.empty(WORDS, cupy.int64), write_words)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self._pool.inside())
+            stack.enter_context(self._pool.inside(capturing=True))
             stack.callback(setattr, recording, "active", None)
             recording.active = self._recording
             self._pool.stream.begin_capture()

@@ -1,5 +1,6 @@
 """The optimisers' updates, of all parameters in one launch; and the check that all are finite."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -55,10 +56,15 @@ def _halt() -> Array | None:
     return None if recording.active is None else recording.active.halt
 
 
-def _alike(*columns: Sequence[Array] | None) -> bool:
-    """Whether all arrays that are changed lie in C order, in one type."""
-    arrays = [a for c in columns if c is not None for a in c]
-    return all(a.flags.c_contiguous and a.dtype == arrays[0].dtype for a in arrays)
+@contextlib.contextmanager
+def _in_order(*columns: Sequence[Array] | None) -> Iterator[list[list[Array] | None]]:
+    """The arrays for a kernel to change: those not in C order as copies, that are copied back."""
+    ordered = [None if c is None else [contiguous(a) for a in c] for c in columns]
+    yield ordered
+    for given, changed in zip(columns, ordered, strict=True):
+        for a, b in zip(given or (), changed or (), strict=True):
+            if a is not b:
+                a[...] = b
 
 
 # ---- stochastic gradient descent ---------------------------------------------------------------
@@ -78,25 +84,26 @@ def sgd_all(
     Parameters
     ----------
     parameters, velocities
-        In C order, changed in place; velocities is None without momentum.
+        Changed in place; velocities is None without momentum.
     options
         What sgd_options gives; or device memory of as many bytes, that holds them when the kernel
         runs (a slot of recording.py).
     """
     kind, gradients = parameters[0].dtype, [contiguous(g) for g in gradients]
     now, later = _passed(options, SGD)
-    for tensors, n in _launches(parameters, gradients, velocities):
-        launch(
-            "update", "sgd", kind, grid_of(n), THREADS,
-            tensors, n, velocities is not None, now, later, _halt(),
-        )  # fmt: skip
+    with _in_order(parameters, velocities) as (p, v):
+        for tensors, n in _launches(p, gradients, v):
+            launch(
+                "update", "sgd", kind, grid_of(n), THREADS,
+                tensors, n, velocities is not None, now, later, _halt(),
+            )  # fmt: skip
 
 
 def sgd(p, g, velocity, first, lr, momentum, dampening, weight_decay, nesterov) -> None:
     """As in the reference."""
     numbers = first, lr, momentum, dampening, weight_decay, nesterov
     velocities = None if velocity is None else [velocity]
-    if _alike([p], velocities) and g.dtype == p.dtype:
+    if {a.dtype for a in (g, *(velocities or ()))} == {p.dtype}:
         sgd_all([p], [g], velocities, sgd_options(*numbers))
     else:
         reference.sgd(p, g, velocity, *numbers)
@@ -118,14 +125,15 @@ def adam_all(
     """The reference's adam on many tensors, as sgd_all; means and squares change in place too."""
     kind, gradients = parameters[0].dtype, [contiguous(g) for g in gradients]
     now, later = _passed(options, ADAM)
-    for tensors, n in _launches(parameters, gradients, means, squares):
-        launch("update", "adam", kind, grid_of(n), THREADS, tensors, n, now, later, _halt())
+    with _in_order(parameters, means, squares) as (p, m, v):
+        for tensors, n in _launches(p, gradients, m, v):
+            launch("update", "adam", kind, grid_of(n), THREADS, tensors, n, now, later, _halt())
 
 
 def adam(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, decoupled) -> None:
     """As in the reference."""
     numbers = step, lr, beta1, beta2, eps, weight_decay, decoupled
-    if _alike([p], [m], [v]) and g.dtype == p.dtype:
+    if {a.dtype for a in (g, m, v)} == {p.dtype}:
         adam_all([p], [g], [m], [v], adam_options(*numbers))
     else:
         reference.adam(p, g, m, v, *numbers)

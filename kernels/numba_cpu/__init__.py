@@ -50,6 +50,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-def serves(x: Any) -> bool:
+def serves(x: Any, name: str) -> bool:
     """Whether these kernels take such arrays: NumPy's, of float32 or float64."""
     return type(x) is np.ndarray and x.dtype in TYPES and not config.DISABLE_JIT

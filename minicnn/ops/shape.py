@@ -139,7 +139,7 @@ def view_at(x: Array, steps: tuple[tuple, ...]) -> Array:
 
 def _at(x: Array, steps: tuple[tuple, ...]) -> Array:
     try:
-        return view_at(x, steps)[steps[-1]]
+        return kernels.call("take_at", view_at(x, steps), steps[-1])
     except IndexError as error:
         raise IndexError(f"index: {error} (the tensor's shape is {x.shape})") from None
 
@@ -228,7 +228,7 @@ def put_values(x: Array, steps: tuple[tuple, ...], value: Any) -> None:
     room = _at(x, steps).shape
     value = to_device(value, device_of(x)) if is_array(value) else value
     try:
-        view_at(x, steps)[steps[-1]] = value
+        kernels.call("put_at", view_at(x, steps), steps[-1], value)
     except ValueError:
         shape = getattr(value, "shape", ())
         raise ShapeError(f"index: a value of {shape} does not fit into one of {room}") from None

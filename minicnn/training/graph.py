@@ -159,7 +159,7 @@ class Captured:
             cublas = "a matrix product is large enough for cuBLAS, which CuPy does not capture"
             self._give_up(cublas if "cuBLAS" in str(error) else str(error))
         except Exception as error:  # whatever a model does that cannot be captured
-            self._give_up(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            self._give_up(": ".join([type(error).__name__, *str(error).splitlines()[:1]]))
         else:
             self._graph = self._new
         return self._graph is not None

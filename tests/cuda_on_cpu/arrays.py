@@ -7,6 +7,7 @@ import numpy as np
 
 from . import driver, names
 from .compute import Array, allocate, change, compute, from_host
+from .shim import LaunchError
 
 
 class ndarray(Array):
@@ -100,7 +101,7 @@ class ndarray(Array):
         return (self[i] for i in range(len(self._a)))
 
     def __getitem__(self, index: Any) -> "ndarray":
-        return compute("getitem", np.ndarray.__getitem__, self, as_index(index))
+        return compute("getitem", _taken, self, as_index(index))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         index = as_index(index)
@@ -110,7 +111,7 @@ class ndarray(Array):
             value = value.item()
         if isinstance(value, (list, tuple)):
             raise TypeError(f"Unsupported type {type(value)}")
-        change("setitem", np.ndarray.__setitem__, self, index, value)
+        change("setitem", _put, self, index, value)
 
     def fill(self, value: Any) -> None:
         """Puts a value everywhere."""
@@ -173,6 +174,32 @@ def as_index(index: Any) -> Any:
     if any(isinstance(i, ndarray) and i.dtype == bool for i in found):
         driver.not_while_capturing("counting a mask")
     return found if isinstance(index, tuple) else found[0]
+
+
+def _has_integers(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(i, np.ndarray) and i.ndim and i.dtype != bool for i in parts)
+
+
+def _taken(a: np.ndarray, index: Any) -> Any:
+    """a[index]; an error where CuPy lets integers wrap around."""
+    try:
+        return a[index]
+    except IndexError as error:
+        if not _has_integers(index):
+            raise
+        raise LaunchError(f"CuPy would take another element: {error}") from None
+
+
+def _put(a: np.ndarray, index: Any, value: Any) -> None:
+    """a[index] = value; an error where CuPy might write any of several values."""
+    if _has_integers(index) and np.size(value) > 1:
+        places = np.arange(a.size).reshape(a.shape)[index]
+        values = np.broadcast_to(value, places.shape).ravel()
+        _, first, same = np.unique(places.ravel(), return_index=True, return_inverse=True)
+        if not np.array_equal(values, values[first[same]], equal_nan=values.dtype.kind == "f"):
+            raise LaunchError("CuPy would write any of several values for one element")
+    a[index] = value
 
 
 class Flags:

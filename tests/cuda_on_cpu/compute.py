@@ -60,8 +60,9 @@ def wrap(a: np.ndarray, mem: memory.Memory, base: Array | None) -> Any:
 
 
 def from_host(a: np.ndarray, order: str = "K") -> Any:
-    """A copy of a NumPy array on the device: a transfer."""
-    driver.not_while_capturing("a transfer from the host")
+    """A copy of a NumPy array on the device: a transfer, unless it is 0-dim and filled in."""
+    if a.ndim:
+        driver.not_while_capturing("a transfer from the host")
     a = np.array(a, order="F" if order == "F" else None, copy=True)
     fortran = order != "C" and a.flags.f_contiguous and not a.flags.c_contiguous
     new = allocate(a.shape, a.dtype, a.strides if fortran else None)

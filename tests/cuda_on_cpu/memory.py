@@ -65,6 +65,13 @@ class Chunk:
             self.after.before = self
 
 
+class DeviceMemory:
+    """As cupy.cuda.Memory: what one cudaMalloc gives, in no pool."""
+
+    def __init__(self, size: int) -> None:
+        self.buffer = Buffer(size)
+
+
 class Memory:
     """A chunk in use, given back when the last array that lies in it goes."""
 
@@ -83,7 +90,7 @@ class Memory:
 class MemoryPointer:
     """As cupy.cuda.MemoryPointer: a place in a Memory."""
 
-    def __init__(self, mem: Memory, offset: int) -> None:
+    def __init__(self, mem: Memory | DeviceMemory, offset: int) -> None:
         self.mem, self._offset = mem, offset
 
     ptr = property(lambda self: self.mem.ptr + self._offset)
@@ -145,7 +152,8 @@ def alloc_pinned_memory(size: int) -> PinnedMemory:
 class _DevicePool:
     """One device's chunks."""
 
-    def __init__(self) -> None:
+    def __init__(self, allocator: Callable[[int], MemoryPointer]) -> None:
+        self._allocator = allocator
         self.free: dict[int, list[Chunk]] = {}  # by stream
         self.used = 0
         self.total = 0
@@ -172,8 +180,19 @@ class _DevicePool:
                 "cudaErrorStreamCaptureUnsupported", current,
                 detail=f" (no free block of the allocator holds {size} bytes)",
             )  # fmt: skip
+        try:
+            new = self._allocator(size)
+        except driver.CUDARuntimeError:  # out of memory
+            self.release()
+            try:
+                new = self._allocator(size)
+            except driver.CUDARuntimeError:
+                raise MemoryError(
+                    f"Out of memory allocating {size:,} bytes (allocated so far: {self.total:,} "
+                    "bytes)."
+                ) from None
         self.total += size
-        return Chunk(Buffer(size), 0, size, stream)
+        return Chunk(new.mem.buffer, 0, size, stream)
 
     def _give_back(self, chunk: Chunk) -> None:
         self.used -= chunk.size
@@ -200,8 +219,9 @@ class _DevicePool:
 class MemoryPool:
     """As cupy.cuda.MemoryPool."""
 
-    def __init__(self, allocator: Any = None) -> None:
-        self._pools = [_DevicePool() for _ in range(driver.DEVICES)]
+    def __init__(self, allocator: Callable[[int], MemoryPointer] | None = None) -> None:
+        allocator = allocator or (lambda size: MemoryPointer(DeviceMemory(size), 0))
+        self._pools = [_DevicePool(allocator) for _ in range(driver.DEVICES)]
 
     _here = property(lambda self: self._pools[driver.machine.device])
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+CUPYS_OPTIONS = "-ftz=true", "--device-as-default-execution-space"  # which it adds by itself
+
 
 @dataclass
 class Compiled:
@@ -62,7 +64,7 @@ def compile_source(source: str, name: str, arch: int, options: tuple[str, ...]) 
         )
     )
     try:
-        flags = [f"-arch=sm_{arch}", "--ptxas-options=-v", *options]
+        flags = [f"-arch=sm_{arch}", "--ptxas-options=-v", *options, *CUPYS_OPTIONS]
         given = (ctypes.c_char_p * len(flags))(*(f.encode() for f in flags))
         failed = nvrtc.nvrtcCompileProgram(program, len(flags), given)
         log = _fetch(program, "ProgramLog").rstrip(b"\0").decode()

@@ -97,6 +97,8 @@ def asarray(
 def ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
     """As cupy.ascontiguousarray."""
     a = asarray(a, dtype)
+    if a.ndim == 0:
+        return a.reshape(1)
     return a if a.flags.c_contiguous else compute("ascontiguousarray", np.ascontiguousarray, a)
 
 
@@ -208,6 +210,7 @@ cuda = _Module(
     Device=driver.Device,
     Event=driver.Event,
     Graph=driver.Graph,
+    Memory=memory.DeviceMemory,
     MemoryPointer=memory.MemoryPointer,
     MemoryPool=memory.MemoryPool,
     PinnedMemoryPointer=memory.PinnedMemory,
