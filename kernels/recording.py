@@ -30,6 +30,7 @@ class Recording:
         self.words, self._write = words, write
         self.halt: Any = None  # an int32 in device memory: while it is not 0, nothing is updated
         self._values = np.zeros(words.size, np.int64)
+        self._written: bytes | None = None  # what the words hold
         self._used = 0
         self._actions: list[tuple[slice | None, Callable[[], Any]]] = []
 
@@ -54,10 +55,12 @@ class Recording:
                 self._values[where] = found.view(np.int64).reshape(-1)
 
     def refresh(self) -> None:
-        """Does what the recorded steps did on the host, and fills the slots."""
+        """Does what the recorded steps did on the host, and fills the slots if need be."""
         self.perform()
-        if self._used:
-            self._write(self.words, self._values[: self._used])
+        values = self._values[: self._used]
+        if self._used and values.tobytes() != self._written:
+            self._write(self.words, values)
+            self._written = values.tobytes()
 
 
 active: Recording | None = None

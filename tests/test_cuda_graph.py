@@ -10,6 +10,7 @@ import minicnn as mc
 from minicnn import nn
 from minicnn.errors import DeviceError
 from minicnn.kernels import recording
+from minicnn.kernels.cuda import graphs
 from minicnn.nn import functional as F
 from minicnn.optim.lr_scheduler import OneCycleLR
 
@@ -194,6 +195,29 @@ def test_a_new_graph_gets_what_others_have_left(standin, monkeypatch):
     g = mc.cuda.CUDAGraph()
     with g.warm_up():
         assert pool.free_bytes() == 0
+
+
+def test_numbers_that_did_not_change_are_not_written_again(gpu, monkeypatch):
+    written = []
+
+    def noted(words, values):
+        written.append(values.view(np.float64)[1])  # SGD's lr
+        write_words(words, values)
+
+    write_words = graphs.write_words
+    monkeypatch.setattr(graphs, "write_words", noted)
+    p = mc.zeros(3, device="cuda", requires_grad=True)
+    p.grad = mc.ones(3, device="cuda")
+    optimizer, g = mc.optim.SGD([p], lr=0.5), mc.cuda.CUDAGraph()
+    with g.warm_up():
+        optimizer.step()
+    with mc.cuda.graph(g):
+        optimizer.step()
+    for lr in (0.5, 0.5, 0.25, 0.25, 0.5):
+        optimizer.param_groups[0]["lr"] = lr
+        g.replay()
+    assert written == [0.5, 0.25, 0.5]
+    assert p.tolist() == [-2.5] * 3
 
 
 def test_many_slots_are_written_in_several_launches(gpu):

@@ -211,7 +211,7 @@ __device__ inline void weight_gradient(int block, const Upstream& up, const real
             gz[at] = four;
         }
         stage_image(x + (image * s.c + o.group * channels + begin) * s.h * s.w, planes, some, s);
-        *one = 1;
+        if (threadIdx.x == 0) *one = 1;
         __syncthreads();
         for (int i = slice; slice < cut.slices && i < w.oh; i += cut.slices)
             for (int j = 0; j < w.ow; ++j)
