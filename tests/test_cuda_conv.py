@@ -105,6 +105,7 @@ def test_the_direct_kernels_take_what_the_models_have():
     for shape, weight, padding in (
         ((64, 1, 28, 28), (6, 1, 5, 5), 2), ((1, 1, 32, 32), (6, 1, 5, 5), 0),
         ((1024, 6, 14, 14), (16, 6, 5, 5), 0), ((64, 3, 32, 32), (16, 3, 5, 5), 0),
+        ((1024, 16, 14, 14), (32, 16, 5, 5), 0),
     ):  # fmt: skip
         w = window("test", shape[2:], 5, 1, padding, 1)
         p = window("test", w.out, 2, 2, 0, 1)
@@ -115,8 +116,8 @@ def test_the_direct_kernels_take_what_the_models_have():
             assert plan is not None
             assert plan.shared <= conv.SHARED
     w = window("test", (27, 27), 5, 1, 2, 1)
-    assert conv.plan_of(conv.Block(w, 1), (128, 64, 27, 27), (192, 64, 5, 5), 4) is None
-    assert conv.plan_of(conv.Block(w, 1), (0, 64, 27, 27), (192, 64, 5, 5), 4) is None
+    assert conv.plan_of(conv.Block(w, 1), (128, 96, 27, 27), (256, 96, 5, 5), 4) is None
+    assert conv.plan_of(conv.Block(w, 1), (0, 96, 27, 27), (256, 96, 5, 5), 4) is None
 
 
 def test_shared_memory_is_never_exceeded():

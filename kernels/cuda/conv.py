@@ -21,7 +21,8 @@ from .launch import WINDOW, contiguous, empty, launch, window_of
 
 THREADS = 512  # of a block at most, as conv.cu's __launch_bounds__ say
 SHARED = 48 << 10  # bytes of a block's shared memory
-WORK = 2**28  # multiply-adds from which on large matrix products are quicker
+WORK = 2**28  # multiply-adds from which on large matrix products are quicker, where
+WIDE = 64  # output channels of a group, or more, use each number in the columns
 BLOCKS = 264  # that do dw: two for each multiprocessor of a large GPU
 POOLS = ("", "avg_pool2d", "max_pool2d")  # in the order of conv.cuh
 
@@ -77,7 +78,8 @@ def plan_of(block: Block, x_shape: Shape, weight_shape: Shape, size: int) -> Pla
     """How conv.cu does it with numbers of `size` bytes; None if it is no work for it."""
     (n, c, h, w), (o, each, kh, kw), window = x_shape, weight_shape, block.window
     places = math.prod(window.out)
-    if not 0 < n * o * each * kh * kw * places < WORK or kh * kw >= THREADS or not h * w:
+    work, wide = n * o * each * kh * kw * places, o // block.groups >= WIDE
+    if not work or (work >= WORK and wide) or kh * kw >= THREADS or not h * w:
         return None
     (ph, pw), pool = window.padding, block.pool_window
     quad, plane = 4 * size, (h + 2 * ph) * (w + 2 * pw) * size
