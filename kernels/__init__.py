@@ -16,8 +16,9 @@ does not take, if it has a function `serves(x, name)`.
 
 An implementation may offer more: `chain`, kernels one after another as one (nn/chain.py uses it),
 `cross_entropy`, the loss on class indices (nn/functional.py), the optimisers' updates of all
-parameters at once (optim/fused.py), and `take_at`, `put_at` and `add_at`, for x[index] and its
-gradient (ops/shape.py).  Where one is missing, its user does without it, or takes the reference's.
+parameters at once (optim/fused.py), `matmul` (ops/linear.py), and `take_at`, `put_at` and `add_at`,
+for x[index] and its gradient (ops/shape.py).  Where one is missing, its user does without it, or
+takes the reference's.
 """
 
 from importlib import import_module

@@ -327,6 +327,11 @@ def softmax_cross_entropy_backward(g: Array, saved: Saved, needs: Needs) -> Grad
     return dz, (-g * log_p if needs[1] else None)
 
 
+def matmul(a: Array, b: Array) -> Array:
+    """a b over the last two dimensions; those before them broadcast."""
+    return a @ b
+
+
 def linear(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Saved]:
     """x W^T + b: (M, in), (out, in), (out,) -> (M, out)."""
     y = x @ weight.T

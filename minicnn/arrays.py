@@ -37,7 +37,7 @@ def import_cupy() -> ModuleType:
     """CuPy, or a DeviceError that says how to get it."""
     try:
         import cupy
-    except ImportError as error:
+    except Exception as error:  # a mismatch of binaries is a ValueError
         from .kernels.cuda.driver import missing
 
         raise DeviceError(missing(error)) from None

@@ -9,7 +9,7 @@ from .errors import ArgumentError, DeviceError
 
 
 class device(str):
-    """Where an array lives: `device("cpu")`, `device("cuda")` or `device("cuda:1")`.
+    """Where an array lives: `device("cpu")`, `device("cuda")` or `device("cuda:1")`, `device(1)`.
 
     Its `type` is "cpu" or "cuda", its `index` a number or None.
     """
@@ -17,7 +17,8 @@ class device(str):
     type = property(lambda self: self.partition(":")[0])
     index = property(lambda self: int(self[5:]) if ":" in self else None)
 
-    def __new__(cls, type: str, index: int | None = None) -> "device":
+    def __new__(cls, type: str | int, index: int | None = None) -> "device":
+        type = f"cuda:{type}" if isinstance(type, int) else type
         name = str(type) if index is None else f"{type}:{index}"
         if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
             raise ArgumentError(f"device {name!r} is not one of 'cpu', 'cuda', 'cuda:N'")
@@ -35,10 +36,9 @@ def device_of(x: Array) -> device:
     return _cpu if module_of(x) is np else device("cuda", x.device.id)
 
 
-def to_device(x: Array, where: "str | device") -> Array:
+def to_device(x: Array, where: "str | int | device") -> Array:
     """x on another device; x itself where it is already there."""
-    where = device(where)
-    if where == "cpu":
+    if (where := device(where)) == "cpu":
         return x if module_of(x) is np else x.get()
     cupy = import_cupy()
     try:

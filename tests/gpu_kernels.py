@@ -18,8 +18,8 @@ from minicnn import Tensor, arrays, kernels
 from minicnn.data import Subset
 from minicnn.kernels.cuda import launch, step
 from minicnn.kernels.cuda.columns import columns_backward, columns_forward
+from minicnn.kernels.cuda.gemm import product
 from minicnn.kernels.cuda.loss import cross_entropy
-from minicnn.kernels.cuda.matmul import product
 from minicnn.kernels.cuda.sums import channel_sums
 from minicnn.models import make
 from minicnn.ops import OPS

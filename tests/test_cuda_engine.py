@@ -5,7 +5,7 @@ import pytest
 
 import minicnn as mc
 from minicnn import nn
-from minicnn.errors import AnomalyError, DeviceError
+from minicnn.errors import AnomalyError, ArgumentError, DeviceError, DtypeError
 from minicnn.kernels.cuda import launch
 from minicnn.nn import functional as F
 
@@ -24,6 +24,16 @@ def test_what_cuda_tells(gpu, x):
     mc.cuda.synchronize()
     del x
     mc.cuda.empty_cache()
+
+
+def test_a_device_by_its_number(gpu):
+    layer = nn.Linear(1, 1).cuda(0)
+    for t in (mc.ones(2).cuda(0), mc.ones(2).to(0), mc.ones(2).to(device=0), mc.ones(2, device=0),
+              layer.weight, mc.zeros(1).to(0, mc.float64)):  # fmt: skip
+        assert t.device == "cuda:0"
+    for wrong in (-1, True, 1.5):
+        with pytest.raises((ArgumentError, DtypeError, TypeError)):
+            mc.ones(2).to(wrong)
 
 
 def test_there_and_back(gpu):

@@ -237,9 +237,9 @@ def test_many_slots_are_written_in_several_launches(gpu):
 
 def test_cublas_is_not_captured(gpu, monkeypatch):
     """CuPy refuses it; such products are a reason to go step by step."""
-    from minicnn.kernels.cuda import matmul
+    from minicnn.kernels.cuda import gemm
 
-    monkeypatch.setattr(matmul, "CUBLAS", 0)
+    monkeypatch.setattr(gemm, "CUBLAS", 0)
     a = mc.ones(3, 3, device="cuda")
     g = mc.cuda.CUDAGraph()
     with g.warm_up():

@@ -14,7 +14,7 @@ from minicnn.data import resident as resident_module
 from minicnn.data.resident import resident
 from minicnn.datasets import MNIST
 from minicnn.errors import AnomalyError
-from minicnn.kernels.cuda import matmul
+from minicnn.kernels.cuda import gemm
 from minicnn.models import make
 from minicnn.training import Trainer, graph
 from minicnn.training.views import Lines, View
@@ -231,7 +231,7 @@ def rotated():
 def test_large_products_are_cublas_s(gpu, replays, monkeypatch):
     expected = trainer(captured=False)
     expected.fit()
-    monkeypatch.setattr(matmul, "CUBLAS", 100)
+    monkeypatch.setattr(gemm, "CUBLAS", 100)
     assert "large enough for cuBLAS, which CuPy does not capture" in note_of(trainer())
     assert not replays
 

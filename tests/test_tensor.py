@@ -219,6 +219,7 @@ def test_a_cupy_that_cannot_be_imported(tmp_path, monkeypatch):
 def test_devices():
     d = mc.device("cuda:1")
     assert (d.type, d.index, str(d)) == ("cuda", 1, "cuda:1")
+    assert mc.device(1) == mc.device("cuda", 1) == d
     assert mc.device("cpu") == mc.ones(1).device
     assert mc.device("cuda", 1) == d
     assert len({d, mc.device("cuda:1"), mc.device("cpu")}) == 2

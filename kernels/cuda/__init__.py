@@ -1,6 +1,6 @@
 """The contract's kernels in CUDA C for GPUs: float32 and float64, on CuPy arrays.
 
-Read activation.cu and activation.py first, the shortest family; then window, conv and matmul, which
+Read activation.cu and activation.py first, the shortest family; then conv, gemm and window, which
 are what a convolutional network spends its time in, and chain.py, which fuses layers.  launch.py is
 how a kernel comes to run, recording.py (one floor up) what it needs to be captured in a graph.
 Every kernel gives the same bits on every run: sums have a fixed order, and nothing is added
@@ -25,6 +25,7 @@ from .activation import (
 from .chain import chain, chain_backward
 from .conv import conv2d, conv2d_backward
 from .dropout import dropout, dropout_backward
+from .gemm import matmul
 from .indexing import add_at, put_at, take_at
 from .linear import linear, linear_backward
 from .loss import (
@@ -49,8 +50,8 @@ __all__ = [
     "adam", "adam_all", "add_at", "avg_pool2d", "avg_pool2d_backward", "batch_norm",
     "batch_norm_backward", "chain", "chain_backward", "col2im", "conv2d", "conv2d_backward",
     "cross_entropy", "cross_entropy_backward", "dropout", "dropout_backward", "im2col", "linear",
-    "linear_backward", "max_pool2d", "max_pool2d_backward", "put_at", "relu", "relu_backward",
-    "scaled_tanh", "scaled_tanh_backward", "serves", "sgd", "sgd_all", "sigmoid",
+    "linear_backward", "matmul", "max_pool2d", "max_pool2d_backward", "put_at", "relu",
+    "relu_backward", "scaled_tanh", "scaled_tanh_backward", "serves", "sgd", "sgd_all", "sigmoid",
     "sigmoid_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward", "subsample2d",
     "subsample2d_backward", "take_at", "tanh", "tanh_backward",
 ]  # fmt: skip

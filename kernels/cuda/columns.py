@@ -17,8 +17,8 @@ import numpy as np
 from ...arrays import Array
 from ...shapes import Window
 from ..reference import Gradients, Needs
+from .gemm import IDENTITY, add_up, product
 from .launch import THREADS, contiguous, empty, grid_of, launch
-from .matmul import IDENTITY, add_up, product
 from .sums import channel_sums
 from .window import MAX_ROWS, columns_to_images, images_to_columns
 

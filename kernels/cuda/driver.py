@@ -8,9 +8,9 @@ from ...errors import DeviceError
 HOW = "pip install 'minicnn-engine[cuda13]' (or [cuda12] for a CUDA 12 driver)"
 
 
-def missing(error: ImportError) -> str:
+def missing(error: Exception) -> str:
     """What it means that CuPy cannot be imported."""
-    if error.name == "cupy":
+    if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
         return f"device 'cuda' needs CuPy, which is not installed: {HOW}"
     text = " ".join(str(error.__cause__ or error).split())
     return f"device 'cuda' needs CuPy, which is installed, but cannot be imported: {text}"

@@ -16,7 +16,12 @@ def _with_arrays(index: tuple) -> bool:
 
 
 def _check_integers(x: Array, index: tuple) -> None:
-    """An IndexError for integers in arrays that are out of range; the host waits for the GPU."""
+    """An IndexError for integers in arrays that are out of range; the host waits for the GPU.
+
+    While a graph is captured nobody can look: then they wrap around.
+    """
+    if recording.active is not None or not _with_arrays(index):
+        return
     xp, axis = module_of(x), 0
     widths = [_width(part) for part in index]
     for part, width in zip(index, widths, strict=True):
@@ -40,16 +45,8 @@ def _width(part: Any) -> int:
 
 
 def take_at(x: Array, index: tuple) -> Array:
-    """As in the reference.
-
-    Raises
-    ------
-    IndexError
-        For an integer out of range.  While a graph is captured nobody can look: then integers wrap
-        around.
-    """
-    if _with_arrays(index) and recording.active is None:
-        _check_integers(x, index)
+    """As in the reference; IndexError for an integer out of range."""
+    _check_integers(x, index)
     return x[index]
 
 
@@ -61,7 +58,8 @@ def _places(x: Array, index: tuple) -> tuple[Array, Array]:
 
 
 def put_at(x: Array, index: tuple, values: Any) -> None:
-    """As in the reference."""
+    """As in the reference; IndexError for an integer out of range."""
+    _check_integers(x, index)
     if not _with_arrays(index) or not is_array(values) or values.size == 1:
         x[index] = values
         return

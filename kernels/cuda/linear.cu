@@ -8,7 +8,7 @@
 // db is the product of gz^T with a column of ones, behind the columns of x.
 
 #include "common.cuh"
-#include "matmul.cuh"
+#include "gemm.cuh"
 
 // Half as deep as a small tile: a multiprocessor then has registers for two blocks.
 typedef Tile<16, 16, 64, 2, 2, 4> ShallowTile;

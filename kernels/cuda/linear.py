@@ -4,8 +4,8 @@ import numpy as np
 
 from ...arrays import Array
 from ..reference import Gradients, Needs, Saved
+from .gemm import IDENTITY, SMALL, product
 from .launch import THREADS, contiguous, empty, grid_of, launch
-from .matmul import IDENTITY, SMALL, product
 from .sums import channel_sums
 
 FUSED = 2**26  # multiply-adds: a larger product is quicker with larger tiles, in its own launch

@@ -17,7 +17,7 @@ def to_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[device | None, np
     for a in args:
         if isinstance(a, Tensor):
             wanted |= {"device": a.device, "dtype": a.dtype}
-        elif isinstance(a, device) or (isinstance(a, str) and a not in np.sctypeDict):
+        elif type(a) in (device, int) or (isinstance(a, str) and a not in np.sctypeDict):
             wanted["device"] = a
         else:
             wanted["dtype"] = a

@@ -3,7 +3,7 @@
 import math
 
 from .. import kernels
-from ..arrays import Array, module_of, sum_to
+from ..arrays import Array, sum_to
 from ..autograd import Function
 from ..errors import DtypeError, ShapeError
 from ..shapes import check_broadcast
@@ -30,19 +30,18 @@ class MatMul(Function):
             raise ShapeError(f"matmul: {a.shape} @ {b.shape}: last and {which} dimension differ")
         check_broadcast("matmul", [a.shape[:-2], b.shape[:-2]])
         ctx.save_for_backward(a, b)
-        return a @ b
+        return kernels.call("matmul", a, b)
 
     @staticmethod
     def backward(ctx, g):
         a, b = ctx.saved_tensors
-        xp = module_of(g)
         rows = a if a.ndim > 1 else a[None]  # (..., n, k)
         columns = b if b.ndim > 1 else b[:, None]  # (..., k, m)
-        g = g if b.ndim > 1 else xp.expand_dims(g, -1)
-        g = g if a.ndim > 1 else xp.expand_dims(g, -2)  # (..., n, m)
-        da = sum_to(g @ columns.swapaxes(-1, -2), rows.shape).reshape(a.shape)
-        db = sum_to(rows.swapaxes(-1, -2) @ g, columns.shape).reshape(b.shape)
-        return da, db
+        g = g if b.ndim > 1 else g[..., None]
+        g = g if a.ndim > 1 else g[..., None, :]  # (..., n, m)
+        da = kernels.call("matmul", g, columns.swapaxes(-1, -2))
+        db = kernels.call("matmul", rows.swapaxes(-1, -2), g)
+        return sum_to(da, rows.shape).reshape(a.shape), sum_to(db, columns.shape).reshape(b.shape)
 
     @staticmethod
     def samples(rng):

@@ -225,12 +225,11 @@ def put_values(x: Array, steps: tuple[tuple, ...], value: Any) -> None:
     """x[index] = value, with an error that says what does not fit."""
     if not getattr(x.flags, "writeable", True):
         raise InPlaceError("index: memory is read-only, as after expand(); use a clone()")
-    room = _at(x, steps).shape
     value = to_device(value, device_of(x)) if is_array(value) else value
     try:
         kernels.call("put_at", view_at(x, steps), steps[-1], value)
-    except ValueError:
-        shape = getattr(value, "shape", ())
+    except (ValueError, IndexError):
+        shape, room = getattr(value, "shape", ()), _at(x, steps).shape
         raise ShapeError(f"index: a value of {shape} does not fit into one of {room}") from None
 
 

@@ -1,11 +1,11 @@
-// Matrix products (m, k) (k, n), one or many of one shape: a block for a tile, as in matmul.cuh.
+// Matrix products (m, k) (k, n), one or many of one shape: a block for a tile, as in gemm.cuh.
 //
 //     blockIdx.x    tile 0 | tile 1 | ... of the first product, then those of the second, ...
 //     blockIdx.y    which share of k: each makes a C of its own, and add_shares adds these up,
 //                   a thread for an element.  With one share, bias and activation come at once.
 
 #include "common.cuh"
-#include "matmul.cuh"
+#include "gemm.cuh"
 
 struct ToMatrix {
     real* y;

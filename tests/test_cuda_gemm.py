@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from minicnn import shapes
-from minicnn.kernels.cuda import columns, matmul
+import minicnn as mc
+from minicnn import kernels, shapes
+from minicnn.kernels.cuda import columns, gemm
 from minicnn.kernels.cuda.activation import activation_of
 
 linear = importlib.import_module("minicnn.kernels.cuda.linear")  # not the function of that name
@@ -61,9 +62,9 @@ def products(xp, rng, m, n, k, dtype, items=None):
     for transpose_a, transpose_b in combinations((False, True), repeat=2):
         left = xp.asarray(a.swapaxes(-1, -2).copy() if transpose_a else a, dtype)
         right = xp.asarray(b.swapaxes(-1, -2).copy() if transpose_b else b, dtype)
-        y = matmul.product(left, right, transpose_a, transpose_b)
+        y = gemm.product(left, right, transpose_a, transpose_b)
         np.testing.assert_array_equal(y.get(), a @ b)
-        y = matmul.product(
+        y = gemm.product(
             left, right, transpose_a, transpose_b, xp.asarray(bias, dtype), activation("relu")
         )
         np.testing.assert_array_equal(y.get(), np.maximum(a @ b + bias, 0))
@@ -80,63 +81,108 @@ def test_a_product_of_any_size(gpu, rng, size, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [(64, 64, 16), (65, 130, 17), (33, 34, 1), (40, 64, 0)])
 def test_large_tiles(gpu, rng, monkeypatch, size, dtype):
-    monkeypatch.setattr(matmul, "BLOCKS", 4)
-    assert matmul.plan(*size, 1)[0] is matmul.LARGE
+    monkeypatch.setattr(gemm, "BLOCKS", 4)
+    assert gemm.plan(*size, 1)[0] is gemm.LARGE
     products(gpu, rng, *size, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("blocks", [4, 8, 256])
 def test_several_blocks_share_a_long_sum(gpu, rng, monkeypatch, blocks, dtype):
-    monkeypatch.setattr(matmul, "SHARE", 64)
-    monkeypatch.setattr(matmul, "BLOCKS", blocks)
+    monkeypatch.setattr(gemm, "SHARE", 64)
+    monkeypatch.setattr(gemm, "BLOCKS", blocks)
     for m, n in ((5, 18), (50, 40)):
-        _, share = matmul.plan(m, n, 500, 1)
+        _, share = gemm.plan(m, n, 500, 1)
         assert share < 500
         products(gpu, rng, m, n, 500, dtype)
 
 
 @pytest.mark.parametrize("share", [64, 1024])
 def test_many_products_at_once(gpu, rng, monkeypatch, share):
-    monkeypatch.setattr(matmul, "SHARE", share)
+    monkeypatch.setattr(gemm, "SHARE", share)
     for items in (0, 1, 3):
         products(gpu, rng, 17, 20, 150, "float32", items)
 
 
+OPERANDS = [
+    ((2, 3), (3, 4)), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((5, 2, 3), (3, 4)),
+    ((5, 1, 2, 3), (6, 3, 4)), ((3,), (5, 3, 4)), ((5, 2, 3), (3,)), ((1, 2, 3), (5, 3, 4)),
+    ((2, 0), (0, 4)), ((0, 3), (3, 4)), ((0, 2, 3), (3, 4)), ((5, 2, 3), (0, 5, 3, 1)),
+    ((40, 70), (70, 90)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shapes", OPERANDS, ids=str)
+def test_matmul_of_any_shape_and_order(gpu, rng, monkeypatch, shapes, dtype):
+    """Integers in floats, so that any order of the sums gives the same."""
+    monkeypatch.setattr(gpu, "matmul", None)  # no cuBLAS
+    a, b = (integers(rng, *shape).astype(dtype) for shape in shapes)
+    for x, y in combinations((a, by_columns(a), a[..., ::-1]), (b, by_columns(b), -b[::-1])):
+        if x.shape[-1] != y.shape[-2:][0]:
+            continue
+        found = kernels.call("matmul", *map(gpu.asarray, (x, y)))
+        np.testing.assert_array_equal(found.get(), x @ y, strict=True)
+    x, y = (gpu.asarray(by_columns(n)) for n in (a, b))
+    np.testing.assert_array_equal(kernels.call("matmul", x, y).get(), a @ b)
+
+
+def by_columns(x):
+    """The same numbers, with the matrices' columns in a row in memory."""
+    return x.swapaxes(-1, -2).copy().swapaxes(-1, -2) if x.ndim > 1 else x
+
+
+def test_matmul_can_be_captured(gpu):
+    a = mc.ones(3, 4, device="cuda", requires_grad=True)
+    b = mc.full((4, 2), 2.0, device="cuda")
+    g = mc.cuda.CUDAGraph()
+    with g.warm_up():
+        y = a @ b
+        y.sum().backward()
+    a.grad = y = None
+    with mc.cuda.graph(g):
+        y = a @ b
+        y.sum().backward()
+    b.fill_(5)
+    g.replay()
+    assert y.tolist() == [[20, 20]] * 3
+    assert a.grad.tolist() == [[10] * 4] * 3
+
+
 def test_cublas_takes_large_products(gpu, rng, monkeypatch):
-    monkeypatch.setattr(matmul, "CUBLAS", 0)
-    monkeypatch.setattr(matmul, "plan", None)
+    monkeypatch.setattr(gemm, "CUBLAS", 0)
+    monkeypatch.setattr(gemm, "plan", None)
     for dtype, items in combinations(DTYPES, (None, 3)):
         products(gpu, rng, 9, 8, 20, dtype, items)
 
 
 def test_cublas_cannot_be_captured_and_tiles_can(gpu, monkeypatch):
     stream, a = gpu.cuda.Stream(non_blocking=True), gpu.ones((20, 20), "float32")
-    y = matmul.product(a, a)  # compiles, and makes room
+    y = gemm.product(a, a)  # compiles, and makes room
     gpu.dot(a, a)  # makes a handle for cuBLAS
     gpu.cuda.runtime.deviceSynchronize()
     with stream:
         stream.begin_capture()
-        matmul.product(a, a, out=y)
+        gemm.product(a, a, out=y)
         graph = stream.end_capture()
         a *= 2
         graph.launch(stream)
         stream.synchronize()
         np.testing.assert_array_equal(y.get(), np.full((20, 20), 80))
-        monkeypatch.setattr(matmul, "CUBLAS", 0)
+        monkeypatch.setattr(gemm, "CUBLAS", 0)
         stream.begin_capture()
         with pytest.raises(NotImplementedError, match="capture"):
-            matmul.product(a, a, out=y)
+            gemm.product(a, a, out=y)
         stream.end_capture()
 
 
 @pytest.mark.parametrize("blocks", [4, 256])
 def test_what_is_not_finite_stays_in_its_row(gpu, monkeypatch, blocks):
     """Where a tile sticks out it adds zeros, and never zero times infinity."""
-    monkeypatch.setattr(matmul, "BLOCKS", blocks)
+    monkeypatch.setattr(gemm, "BLOCKS", blocks)
     a, b = np.ones((35, 20)), np.ones((20, 37))
     a[34, 19], a[33, 3], b[19, 36] = np.inf, np.nan, -np.inf
-    y = matmul.product(gpu.asarray(a), gpu.asarray(b)).get()
+    y = gemm.product(gpu.asarray(a), gpu.asarray(b)).get()
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(y, a @ b)
 
@@ -144,24 +190,24 @@ def test_what_is_not_finite_stays_in_its_row(gpu, monkeypatch, blocks):
 def test_the_plan_covers_the_sum_and_fills_the_device():
     sizes = (1, 10, 64, 120, 400, 1024, 5000)
     for m, n, k, items in combinations(sizes, sizes, (0, 1, 84, 1024, 5000, 10**6), (1, 2, 96)):
-        tile, share = matmul.plan(m, n, k, items)
+        tile, share = gemm.plan(m, n, k, items)
         shares = max(-(-k // share), 1)
         assert share * shares >= k
-        assert shares <= matmul.MAX_SHARES
+        assert shares <= gemm.MAX_SHARES
         if shares > 1:
-            assert share >= matmul.SHARE
-            assert (shares - 1) * tile.covering(m, n) * items < matmul.BLOCKS
-    assert matmul.plan(64, 120, 400, 1) == (matmul.SMALL, 400)
-    assert matmul.plan(1024, 512, 512, 1) == (matmul.LARGE, 512)
+            assert share >= gemm.SHARE
+            assert (shares - 1) * tile.covering(m, n) * items < gemm.BLOCKS
+    assert gemm.plan(64, 120, 400, 1) == (gemm.SMALL, 400)
+    assert gemm.plan(1024, 512, 512, 1) == (gemm.LARGE, 512)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_same_bits_on_every_run(gpu, rng, monkeypatch, dtype):
-    monkeypatch.setattr(matmul, "SHARE", 64)
+    monkeypatch.setattr(gemm, "SHARE", 64)
     for blocks in (4, 256):
-        monkeypatch.setattr(matmul, "BLOCKS", blocks)
+        monkeypatch.setattr(gemm, "BLOCKS", blocks)
         a, b = (gpu.asarray(rng.standard_normal((n, 300)), dtype) for n in (50, 40))
-        first, again = (matmul.product(a, b, transpose_b=True).get() for _ in range(2))
+        first, again = (gemm.product(a, b, transpose_b=True).get() for _ in range(2))
         assert first.tobytes() == again.tobytes()
 
 
@@ -265,8 +311,8 @@ def convolution_case(
 @pytest.mark.parametrize("case", CONVOLUTIONS)
 def test_convolution_by_columns_is_pytorchs(gpu, rng, monkeypatch, case, dtype, limit):
     monkeypatch.setattr(columns, "LIMIT", limit)
-    for name, cublas in (("sigmoid", matmul.CUBLAS), (None, 0)):
-        monkeypatch.setattr(matmul, "CUBLAS", cublas)
+    for name, cublas in (("sigmoid", gemm.CUBLAS), (None, 0)):
+        monkeypatch.setattr(gemm, "CUBLAS", cublas)
         (x, weight, b, g), window, y, inputs = convolution_case(gpu, rng, dtype, name, *case)
         found = columns.columns_forward(x, weight, b, activation(name), window, case[-1])
         assert found.flags.c_contiguous

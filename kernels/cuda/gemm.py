@@ -1,4 +1,4 @@
-"""Matrix products: tiles of matmul.cu for small ones, cuBLAS for large ones."""
+"""Matrix products: tiles of gemm.cu for small ones, cuBLAS for large ones."""
 
 import math
 from typing import NamedTuple
@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ...arrays import Array, module_of
+from ...shapes import Shape
 from .activation import activation_of
-from .launch import THREADS, empty, grid_of, launch
+from .launch import THREADS, contiguous, empty, grid_of, launch
 
 CUBLAS = 2**28  # multiply-adds: a larger product is worth more than a launch of its own
 BLOCKS = 256  # that keep any GPU busy
@@ -17,7 +18,7 @@ IDENTITY = activation_of("identity")
 
 
 class Tile(NamedTuple):
-    """A tile of matmul.cuh: its kernel, and how many rows and columns of the product it has."""
+    """A tile of gemm.cuh: its kernel, and how many rows and columns of the product it has."""
 
     kernel: str
     size: int
@@ -75,13 +76,37 @@ def product(
     steps_a, steps_b = (1, m) if transpose_a else (k, 1), (k, 1) if transpose_b else (1, n)
     each = y if shares == 1 else empty((shares, *y.shape), y)
     launch(
-        "matmul", tile.kernel, a.dtype, (items * tile.covering(m, n), shares), THREADS,
+        "gemm", tile.kernel, a.dtype, (items * tile.covering(m, n), shares), THREADS,
         a, *steps_a, b, *steps_b, each, m, n, k, share,
         *((bias, f) if shares == 1 else (None, IDENTITY)),
     )  # fmt: skip
     if shares > 1:
         _add_shares(each, shares, y, bias, f)
     return y
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """a b over the last two dimensions, of any order in memory; those before them broadcast."""
+    if b.ndim == 1:
+        return matmul(a, b[:, None])[..., 0]
+    if a.ndim == 1:
+        return matmul(a[None], b)[..., 0, :]
+    if b.ndim == 2 < a.ndim:  # all rows of a in one product
+        rows = matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b)
+        return rows.reshape(*a.shape[:-1], b.shape[1])
+    before = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    (a, transpose_a), (b, transpose_b) = (_as_it_lies(x, before) for x in (a, b))
+    y = product(a, b, transpose_a, transpose_b)
+    return y.reshape(*before, *y.shape[-2:])
+
+
+def _as_it_lies(x: Array, before: Shape) -> tuple[Array, bool]:
+    """x repeated to these dimensions before its matrices, as one; and whether it is transposed."""
+    if before:
+        shape = math.prod(before), *x.shape[-2:]
+        x = module_of(x).broadcast_to(x, (*before, *x.shape[-2:])).reshape(shape)
+    turned = not x.flags.c_contiguous and x.swapaxes(-1, -2).flags.c_contiguous
+    return contiguous(x.swapaxes(-1, -2) if turned else x), turned
 
 
 def plan(m: int, n: int, k: int, items: int) -> tuple[Tile, int]:
@@ -110,7 +135,7 @@ def add_up(parts: Array) -> Array:
 
 def _add_shares(shares: Array, count: int, y: Array, bias: Array | None, f: np.ndarray) -> None:
     launch(
-        "matmul", "add_shares", y.dtype, grid_of(y.size), THREADS,
+        "gemm", "add_shares", y.dtype, grid_of(y.size), THREADS,
         shares, count, y, y.size, y.shape[-1], bias, f,
     )  # fmt: skip
 
