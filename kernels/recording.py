@@ -47,16 +47,12 @@ class Recording:
         """Has action() done before every replay, in its place among the slots."""
         self._actions.append((None, action))
 
-    def perform(self) -> None:
-        """Does what the recorded steps did on the host, without a device."""
+    def refresh(self) -> None:
+        """Does what the recorded steps did on the host, and fills the slots if need be."""
         for where, action in self._actions:
             found = action()
             if where is not None:
                 self._values[where] = found.view(np.int64).reshape(-1)
-
-    def refresh(self) -> None:
-        """Does what the recorded steps did on the host, and fills the slots if need be."""
-        self.perform()
         values = self._values[: self._used]
         if self._used and values.tobytes() != self._written:
             self._write(self.words, values)

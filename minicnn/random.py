@@ -1,6 +1,7 @@
 """Random numbers with a seed: the generator that everything random here draws from."""
 
 import os
+import random as python_random
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +61,32 @@ class Generator:
 
 
 default_generator = Generator()
+
+
+class HostStates:
+    """Where all generators stand that a program may draw from on the host.
+
+    They are this library's, Python's and NumPy's.
+    """
+
+    def __init__(self) -> None:
+        self._own, self._python = default_generator.get_state(), python_random.getstate()
+        self._numpy = np.random.get_state()  # noqa: NPY002
+
+    def changed(self) -> bool:
+        """Whether anything has been drawn since."""
+        both = zip(np.random.get_state(), self._numpy, strict=True)  # noqa: NPY002
+        return (
+            default_generator.get_state() != self._own
+            or python_random.getstate() != self._python
+            or not all(np.array_equal(now, then) for now, then in both)
+        )
+
+    def restore(self) -> None:
+        """As if nothing had been drawn since."""
+        default_generator.set_state(self._own)
+        python_random.setstate(self._python)
+        np.random.set_state(self._numpy)  # noqa: NPY002
 
 
 def manual_seed(seed: int) -> Generator:

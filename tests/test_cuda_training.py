@@ -1,7 +1,9 @@
 """Training on a GPU: captured steps equal steps one by one, stop, resume, and say why not."""
 
+import random
 import signal
 import sys
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image
 
 import minicnn as mc
 from minicnn import nn
-from minicnn.data import DataLoader, Dataset, Subset, TensorDataset
+from minicnn.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 from minicnn.data import resident as resident_module
 from minicnn.data.resident import resident
 from minicnn.datasets import MNIST
@@ -18,7 +20,7 @@ from minicnn.kernels.cuda import gemm
 from minicnn.models import make
 from minicnn.training import Trainer, graph
 from minicnn.training.views import Lines, View
-from minicnn.transforms import RandomRotation, ToTensor
+from minicnn.transforms import Compose, RandomHorizontalFlip, RandomRotation, ToTensor
 
 
 class Small(nn.Module):
@@ -211,41 +213,185 @@ def note_of(t):
     return note
 
 
-def test_it_says_why_there_is_no_graph(gpu, replays, monkeypatch):
+class Own(mc.optim.SGD):
+    """What a user may write."""
+
+    def step(self):
+        for p in self.param_groups[0]["params"]:
+            p.data.sub_(self.param_groups[0]["lr"] * p.grad)
+
+
+def test_it_says_why_there_is_no_graph(gpu, replays):
     assert "an epoch has 1 whole batches" in note_of(trainer(images=digits(12)))
     hooked = trainer()
     hooked.model.layers[0].register_forward_hook(lambda *args: None)
     assert "hooks, which run in Python" in note_of(hooked)
-    assert "images change" in note_of(trainer(images=digits(68, 0, rotated())))
+    hooked = trainer()
+    hooked.parameters["layers.0.bias"].register_hook(lambda g: None)
+    assert "hooks, which run in Python" in note_of(hooked)
+    random = note_of(trainer(images=digits(68, 0, rotated())))
+    assert "not kept on the GPU: its samples are drawn at random" in random
+    own = trainer(optimizer=lambda parameters, lr: Own(parameters, lr), schedule="cosine")
+    assert "the optimiser has a step of its own" in note_of(own)
+    half = TensorDataset(mc.rand(68, 1, 28, 28).half(), mc.zeros(68).long())
+    t = trainer(images=half, optimizer="sgd", lr=1e-4)
+    t.val = None
+    t.model.half()
+    assert "only float32 and float64 have kernels" in note_of(t)
     with mc.autograd.set_detect_anomaly(True):
         assert "anomaly detection" in note_of(trainer())
     assert not replays
 
 
 def rotated():
-    from minicnn.transforms import Compose
-
     return Compose([ToTensor(), RandomRotation(20)])
 
 
 def test_large_products_are_cublas_s(gpu, replays, monkeypatch):
-    expected = trainer(captured=False)
-    expected.fit()
     monkeypatch.setattr(gemm, "CUBLAS", 100)
     assert "large enough for cuBLAS, which CuPy does not capture" in note_of(trainer())
     assert not replays
 
 
-def test_a_model_that_asks_the_host(gpu, replays):
-    class Asking(Small):
-        def forward(self, x):
-            return self.layers(x) if x.sum().item() > 0 else self.layers(-x)
+class Asks(Small):
+    """The GPU for a number."""
 
-    MODELS["asking"] = Asking
-    try:
-        assert "captur" in note_of(trainer("asking"))
-    finally:
-        del MODELS["asking"]
+    def forward(self, x):
+        return self.layers(x) if x.sum().item() > 0 else self.layers(-x)
+
+
+class Draws(Small):
+    """On the host, from all three generators that there are."""
+
+    def forward(self, x):
+        drawn = mc.default_generator.numpy.random() + np.random.random() + random.random()  # noqa: NPY002
+        return self.layers(x * float(drawn))
+
+
+class DrawsOnTheDevice(Small):
+    """Which is a transfer."""
+
+    def forward(self, x):
+        return self.layers(x + 0.1 * mc.randn_like(x))
+
+
+class Counts(Small):
+    """How often it is called."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.layers(x / self.calls)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (Asks, "the model asks the GPU for a number, or moves data, in forward"),
+        (Draws, "the model draws random numbers on the host"),
+        (DrawsOnTheDevice, "the model asks the GPU for a number, or moves data, in forward"),
+        (Counts, "the model changes its own attributes in forward"),
+    ],
+)
+def test_a_model_that_does_more_than_launch(gpu, replays, monkeypatch, model, reason):
+    """It trains step by step, as if no capture had been tried."""
+    monkeypatch.setitem(MODELS, "more", model)
+    results = []
+    for captured in (True, False):
+        random.seed(1)
+        np.random.seed(1)  # noqa: NPY002
+        t = trainer("more", captured=captured)
+        if captured:
+            assert reason in note_of(t)
+        else:
+            t.fit()
+        results.append((outcome(t), random.random(), np.random.random()))  # noqa: NPY002
+    assert results[0] == results[1]
+    assert not replays
+
+
+def frozen(t):
+    t.parameters["layers.0.weight"].requires_grad_(False)
+
+
+def less_dropout(t):
+    t.model.layers[4].p = 0.1
+
+
+def other_running_mean(t):
+    t.model.layers[1].momentum = 0.5
+
+
+def with_momentum(t):
+    t.optimizer.param_groups[0]["momentum"] = 0.9
+
+
+def another_array(t):
+    p = t.parameters["layers.5.bias"]
+    p.data = p.detach() * 2
+
+
+def an_older_optimiser(t):
+    state = t.optimizer.state_dict()
+    t.optimizer.load_state_dict(
+        {"state": {}, "param_groups": [{**g, "weight_decay": 0.1} for g in state["param_groups"]]}
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [frozen, less_dropout, other_running_mean, with_momentum, another_array, an_older_optimiser],
+)
+def test_what_changes_between_epochs_is_captured_anew(gpu, replays, monkeypatch, change):
+    monkeypatch.setattr(graph, "GROUP", 2)
+
+    class Between:
+        """In place of a run folder."""
+
+        def step(self, t):
+            pass
+
+        def epoch(self, t):
+            change(t)
+
+    ends = []
+    for captured in (False, True):
+        t = trainer(captured=captured, optimizer="sgd", epochs=3)
+        t.fit(None, Between())
+        ends.append(outcome(t))
+    assert ends[0] == ends[1]
+    assert len(replays) > 4  # in the first epoch, and after the change
+
+
+def test_the_host_is_two_replays_ahead_at_most(gpu, replays, monkeypatch):
+    monkeypatch.setattr(graph, "GROUP", 1)
+    monkeypatch.setattr(graph, "READ", 1e9)
+    waited, synchronize = [], gpu.cuda.Event.synchronize
+    if gpu.__version__ and hasattr(gpu.cuda.Event, "_time"):
+        monkeypatch.setattr(
+            gpu.cuda.Event, "synchronize", lambda e: waited.append(len(replays)) or synchronize(e)
+        )
+    trainer(epochs=1).fit()
+    assert waited in ([], [3, 4, 5, 6])
+
+
+def test_moving_the_data_can_be_stopped(gpu):
+    class Interrupting(Dataset):
+        """Ctrl-C comes when all of it is asked for."""
+
+        def __len__(self):
+            return 68
+
+        def __getitems__(self, indices):
+            if len(indices) == 68 and indices[0] == 0 and indices[-1] == 67:
+                signal.raise_signal(signal.SIGINT)
+            return digits(68).__getitems__(indices)
+
+    t = trainer(images=Interrupting())
+    with pytest.raises(KeyboardInterrupt):
+        t.fit()
+    assert t.batch == 0
 
 
 # ---- data on the device --------------------------------------------------------------------------
@@ -287,11 +433,71 @@ def test_what_changes_or_is_no_tensor_is_moved_batch_by_batch(gpu):
 
 def test_what_is_too_large_stays_on_the_host(gpu, monkeypatch):
     data = TensorDataset(mc.ones(100, 50), mc.zeros(100).long())
-    assert resident(data, "cuda") is not None
+    assert len(resident(data, "cuda")) == 100
     monkeypatch.setattr(resident_module, "SHARE", 1e-12)
-    assert resident(data, "cuda") is None
+    assert resident(data, "cuda") == "it is too large for the GPU's memory"
     (x, _), *_ = DataLoader(data, 10, device="cuda")
     assert x.shape == (10, 50)
+
+
+def test_a_part_that_is_drawn_at_random(gpu):
+    """Samples are looked at from everywhere, and what draws seldom is noticed by its generator."""
+    both = ConcatDataset([digits(500), digits(500, 0, rotated())])
+    seldom = digits(300, 0, Compose([ToTensor(), RandomHorizontalFlip(0.001)]))
+    before = mc.default_generator.get_state(), random.getstate()
+    for data in (both, seldom, Jittered()):
+        assert resident(data, "cuda") == "its samples are drawn at random"
+    assert (mc.default_generator.get_state(), random.getstate()) == before
+
+
+class Jittered(Dataset):
+    """By Python's own generator."""
+
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, i):
+        return mc.full((2,), float(random.random() < 2)), i
+
+
+Pair = namedtuple("Pair", ["x", "y"])
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        [mc.full((2,), float(i)) for i in range(5)],  # no tuples
+        mc.arange(10.0).reshape(5, 2),
+        [Pair(mc.full((2,), float(i)), i) for i in range(5)],
+        [(mc.full((i + 1,), float(i)), i) for i in range(5)],  # of several sizes
+        [(mc.full((2,), float("nan")), i) for i in range(5)],
+    ],
+    ids=["tensors", "a tensor", "named", "sizes", "nan"],
+)
+def test_a_loader_gives_the_same_kinds_on_the_device(gpu, dataset):
+    for batch, other in zip(
+        DataLoader(dataset, 1), DataLoader(dataset, 1, device="cuda"), strict=True
+    ):
+        assert type(batch) is type(other)
+        for x, y in zip(batch, other, strict=True):
+            np.testing.assert_array_equal(x.numpy(), y.cpu().numpy())
+            assert y.device == "cuda:0"
+
+
+def test_a_loader_of_keys_and_of_another_data_set(gpu):
+    loader = DataLoader(
+        {"a": (mc.ones(2), 1), "b": (mc.zeros(2), 2)}, sampler=["b", "a"], device="cuda"
+    )
+    assert [y.tolist() for _, y in loader] == [[2], [1]]
+    loader = DataLoader(digits(4), 4, device="cuda")
+    assert next(iter(loader))[1].tolist() == [5, 0, 4, 1]
+    loader.dataset = digits(4, 2)
+    assert next(iter(loader))[1].tolist() == [4, 1, 9, 2]
+
+
+def test_a_loader_of_the_second_gpu(standin):
+    for x, y in DataLoader(digits(6), 4, device="cuda:1"):
+        assert x.device == y.device == "cuda:1"
 
 
 # ---- the command ---------------------------------------------------------------------------------

@@ -73,6 +73,34 @@ def test_parameters_and_state_in_any_order(gpu, name):
         np.testing.assert_allclose(p.array.get(), t.detach().numpy(), rtol=1e-12, atol=1e-13)
 
 
+def test_an_update_of_ones_own_is_used(gpu):
+    class Half(mc.optim.SGD):
+        def _update(self, p, g, group):
+            p.array -= group["lr"] * 0.5 * g
+
+    p = mc.ones(2, device="cuda", requires_grad=True)
+    optimizer = Half([p], lr=1)
+    p.grad = mc.ones(2, device="cuda")
+    optimizer.step()
+    assert p.tolist() == [0.5, 0.5]
+    g = mc.cuda.CUDAGraph()
+    with pytest.raises(GradientError, match="SGD and Adam as they are can"), mc.cuda.graph(g):
+        optimizer.step()
+
+
+def test_a_replay_asks_for_options_that_were_loaded(gpu):
+    p = mc.ones(2, device="cuda", requires_grad=True)
+    p.grad = mc.ones(2, device="cuda")
+    optimizer, g = mc.optim.SGD([p], lr=1), mc.cuda.CUDAGraph()
+    with g.warm_up():
+        optimizer.step()
+    with mc.cuda.graph(g):
+        optimizer.step()
+    optimizer.load_state_dict(mc.optim.SGD([mc.ones(2)], lr=0.25).state_dict())
+    g.replay()
+    assert p.tolist() == [-0.25, -0.25]
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_float32_gives_the_reference_s_numbers(gpu, name):
     ours, twins = parameters(gpu, dtype=np.float32)[0], parameters(gpu, dtype=np.float32)[0]
@@ -137,13 +165,13 @@ def test_plain_sgd_keeps_no_state(gpu):
 @pytest.fixture
 def being_recorded(gpu, monkeypatch):
     """A Recording that is active, without a capture: launches run at once."""
-    kept = recording.Recording(gpu.zeros(64, np.int64), None)
+    kept = recording.Recording(gpu.zeros(64, np.int64), lambda words, values: None)
     monkeypatch.setattr(recording, "active", kept)
     return kept
 
 
 def fill(being_recorded):
-    being_recorded.perform()
+    being_recorded.refresh()
     being_recorded.words.set(being_recorded._values)
 
 

@@ -18,7 +18,7 @@ from .. import recording
 from .driver import gpus
 from .step import write_words
 
-WORDS = 8192  # int64 numbers that may differ from replay to replay: 64 KB
+WORDS = 65536  # int64 numbers that may differ from replay to replay: 512 KB
 
 
 # ---- memory --------------------------------------------------------------------------------------
@@ -27,7 +27,7 @@ WORDS = 8192  # int64 numbers that may differ from replay to replay: 64 KB
 class _Lane:
     """A stream to capture on, and memory for what is captured.
 
-    Lanes are used again and again: a CuPy pool that is dropped never gives its memory back.
+    Lanes are used again and again: CuPy never gives back what a pool holds that is dropped.
     """
 
     def __init__(self) -> None:
@@ -59,8 +59,12 @@ def used_bytes() -> int:
     return sum(lane.memory.used_bytes() for lane in _lanes)
 
 
-def _retire(lane: _Lane, idle: list[_Lane]) -> None:
+def _retire(lane: _Lane, device: int, idle: list[_Lane]) -> None:
+    """Gives back what no array holds, and lets another graph have the lane."""
     lane.captured = False
+    if recording.active is None:  # a capture must not meet what waits for the GPU
+        with gpus().cuda.Device(device):
+            lane.memory.free_all_blocks()
     idle.append(lane)
 
 
@@ -72,13 +76,14 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        idle = _idle[gpus().cuda.runtime.getDevice()]
+        device = gpus().cuda.runtime.getDevice()
+        idle = _idle[device]
         if not idle:
             idle.append(_Lane())
             _lanes.append(idle[0])
         self._lane = idle.pop()
         self.stream = self._lane.stream
-        weakref.finalize(self, _retire, self._lane, idle)
+        weakref.finalize(self, _retire, self._lane, device, idle).atexit = False
 
     @contextlib.contextmanager
     def inside(self, capturing: bool = False) -> Iterator[None]:
@@ -121,16 +126,16 @@ class CUDAGraph:
     """
 
     def __init__(self) -> None:
-        self._pool = Pool()
         self._graph: Any = None
         self._recording: Any = None
+        self._pool = Pool()  # goes last, when nothing uses its memory any more
 
     def warm_up(self) -> contextlib.AbstractContextManager[None]:
         """Inside, work runs as always, but with the memory and on the stream of the capture."""
         return self._pool.inside()
 
     def capture_begin(self, pool: Pool | None = None) -> None:
-        """Launches from now on, in this thread, are recorded instead of run.
+        """Launches from now on are recorded instead of run; other threads must launch nothing.
 
         Parameters
         ----------
@@ -163,10 +168,6 @@ class CUDAGraph:
             raise DeviceError("replay: nothing was captured; use `with minicnn.cuda.graph(g):`")
         self._recording.refresh()
         self._graph.launch()
-
-    def perform(self) -> None:
-        """Does only what a replay does on the host: draws counters, counts steps."""
-        self._recording.perform()
 
     def pool(self) -> Pool:
         """The stream and memory of this graph, for another one to share."""

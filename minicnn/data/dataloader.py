@@ -8,7 +8,7 @@ from ..autograd import Tensor
 from ..devices import device as as_device
 from ..errors import ArgumentError
 from ..random import Generator, default_generator
-from .dataset import fetch
+from .dataset import TensorDataset, fetch
 from .resident import resident
 
 
@@ -101,7 +101,8 @@ class DataLoader:
         self.drop_last = drop_last
         self.generator = generator
         self.device = None if device is None else as_device(device)
-        self._kept: Any = None  # the data set there, once it was asked for
+        self._kept: Any = None  # the data set there or why it is not, once it was asked for
+        self._kept_of: Any = None  # the data set that this is about
 
     def __len__(self) -> int:
         if self.batch_sampler is not None:
@@ -126,20 +127,25 @@ class DataLoader:
 
     def _batch(self, indices: Sequence[Any]) -> Any:
         if self.device is not None and self.device.type != "cpu":
-            return self._batch_there(indices)
+            from ..kernels.cuda.driver import gpus
+
+            with gpus().cuda.Device(self.device.index):
+                return self._batch_there(indices)
         if self.collate_fn is None:
             return fetch(self.dataset, indices)
         return self.collate_fn([self.dataset[i] for i in indices])
 
     def _batch_there(self, indices: Sequence[Any]) -> Any:
         """On the device."""
-        if self._kept is None and self.collate_fn is None and hasattr(self.dataset, "__len__"):
-            self._kept = resident(self.dataset, self.device) or False
-        if self._kept:
+        if self.collate_fn is not None:
+            return _moved(self.collate_fn([self.dataset[i] for i in indices]), self.device)
+        if self._kept_of is not self.dataset:
+            known = hasattr(self.dataset, "__len__")
+            self._kept = resident(self.dataset, self.device) if known else None
+            self._kept_of = self.dataset
+        if isinstance(self._kept, TensorDataset):
             return fetch(self._kept, indices)
-        if self.collate_fn is None:
-            return _moved(fetch(self.dataset, indices), self.device)
-        return _moved(self.collate_fn([self.dataset[i] for i in indices]), self.device)
+        return _moved(fetch(self.dataset, indices), self.device)
 
 
 def _moved(batch: Any, device: Any) -> Any:

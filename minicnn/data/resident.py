@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import module_of
 from ..autograd import Tensor
-from ..conveniences import cat
-from ..random import default_generator
+from ..devices import device as as_device
+from ..random import HostStates
 from .dataset import TensorDataset, fetch
 
 SHARE = 0.5  # of the GPU's free memory, at most
@@ -16,9 +17,12 @@ LOOK = 64  # samples that are looked at first
 
 
 def resident(
-    dataset: Any, device: Any, change: Callable[[Tensor], Tensor] = lambda x: x
-) -> TensorDataset | None:
-    """The samples of a data set as tensors on a device, in its order; None where that cannot be.
+    dataset: Any,
+    device: Any,
+    change: Callable[[Tensor], Tensor] = lambda x: x,
+    after_part: Callable[[], Any] = lambda: None,
+) -> TensorDataset | str:
+    """The samples of a data set as tensors on a device, in its order; or why that cannot be.
 
     Parameters
     ----------
@@ -28,36 +32,75 @@ def resident(
         Where to.
     change
         What is done to a batch of the first tensor, image by image, once and for all.
+    after_part
+        Called after each thousand samples.
 
     Returns
     -------
-    TensorDataset or None
-        None if the samples are not tensors, differ when they are asked for again (random
-        transforms), or take more than half of the device's free memory.
+    TensorDataset or str
+        A reason if the samples are no tensors of one size, differ when they are asked for again or
+        are drawn at random, or take more than half of the device's free memory.  Nothing seems
+        drawn then.
     """
     from ..kernels.cuda.driver import gpus
 
-    n, state = len(dataset), default_generator.get_state()
-    first = [_batch(dataset, np.arange(min(LOOK, n))) for _ in range(2)]
-    default_generator.set_state(state)  # as if nobody had looked
-    if not all(isinstance(t, Tensor) for batch in first for t in batch):
-        return None
-    if any((a.array != b.array).any() for a, b in zip(*first, strict=True)):
-        return None
-    images, *others = first[0]
-    looked = [change(images.to(device)), *others]
-    size = sum(t.array.nbytes for t in looked) / max(1, len(images)) * n
-    with looked[0].array.device:
-        free, _ = gpus().cuda.runtime.memGetInfo()
-    if size > SHARE * free:
-        return None
-    parts = []
+    states = HostStates()
+    try:
+        looked = _look(dataset, states)
+        if isinstance(looked, str):
+            return looked
+        with gpus().cuda.Device(as_device(device).index):
+            return _moved(dataset, device, looked, change, after_part, states)
+    finally:
+        if states.changed():
+            states.restore()
+
+
+def _look(dataset: Any, states: HostStates) -> list[Tensor] | str:
+    """Some samples, from everywhere in the data set; or why it cannot be kept."""
+    some = np.unique(np.linspace(0, len(dataset) - 1, LOOK).astype(int))
+    try:
+        first, second = _batch(dataset, some), _batch(dataset, some)
+    except Exception as error:  # sizes that differ, keys that are no numbers
+        return f"its samples do not make a batch ({type(error).__name__})"
+    if not all(isinstance(t, Tensor) for t in first):
+        return "its samples are no tuples of tensors"
+    alike = all(_same(a.array, b.array) for a, b in zip(first, second, strict=True))
+    return first if alike and not states.changed() else "its samples are drawn at random"
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether all numbers are the same, or both NaN."""
+    return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _moved(
+    dataset: Any,
+    device: Any,
+    looked: list[Tensor],
+    change: Callable[[Tensor], Tensor],
+    after_part: Callable[[], Any],
+    states: HostStates,
+) -> TensorDataset | str:
+    n, (images, *others) = len(dataset), looked
+    samples = [change(images.to(device)).array, *(t.array for t in others)]
+    xp = module_of(samples[0])
+    free, _ = xp.cuda.runtime.memGetInfo()
+    if sum(a.nbytes for a in samples) / len(images) * n > SHARE * free:
+        return "it is too large for the GPU's memory"
+    kept = [xp.empty((n, *a.shape[1:]), a.dtype) for a in samples]
     for start in range(0, n, CHUNK):
-        images, *others = _batch(dataset, np.arange(start, min(start + CHUNK, n)))
-        parts.append([change(images.to(device)), *(t.to(device) for t in others)])
-    return TensorDataset(*(cat(list(column)) for column in zip(*parts, strict=True)))
+        here = slice(start, min(start + CHUNK, n))
+        images, *others = _batch(dataset, np.arange(here.start, here.stop))
+        for all_, part in zip(kept, [change(images.to(device)), *others], strict=True):
+            all_[here] = part.to(device).array
+        if states.changed():
+            return "its samples are drawn at random"
+        after_part()
+    return TensorDataset(*map(Tensor, kept))
 
 
 def _batch(dataset: Any, indices: np.ndarray) -> list[Any]:
     found = fetch(dataset, indices)
-    return list(found) if isinstance(found, (list, tuple)) else [found]
+    plain = isinstance(found, (list, tuple)) and not hasattr(found, "_fields")
+    return list(found) if plain else [None]

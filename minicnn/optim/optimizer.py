@@ -83,13 +83,14 @@ class Optimizer:
         kernels.call(self._kernel, *self._arrays(p, group), *numbers)
 
     def _update_all(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        if all(kernels.offers(f"{self._kernel}_all", p.array) for p in parameters):
+        own = type(self)._update is not Optimizer._update
+        if not own and all(kernels.offers(f"{self._kernel}_all", p.array) for p in parameters):
             fused.update(self, parameters, group)
             return
         if recording.active is not None:
             raise GradientError(
-                f"{self._name}.step: cannot be captured in a CUDA graph; SGD and Adam can, with "
-                "float32 or float64 parameters"
+                f"{self._name}.step: cannot be captured in a CUDA graph; SGD and Adam as they are "
+                "can, with float32 or float64 parameters"
             )
         for p in parameters:
             assert p.grad is not None
@@ -214,10 +215,10 @@ class Optimizer:
             p = parameters[i]
             state[p] = {key: self._loaded(value, key, i, p) for key, value in entry.items()}
         self.state = state
-        self.param_groups = [
-            {**copy.deepcopy(saved), "params": group["params"]}
-            for saved, group in zip(saved_groups, self.param_groups, strict=True)
-        ]
+        for saved, group in zip(saved_groups, self.param_groups, strict=True):
+            options = {**copy.deepcopy(saved), "params": group["params"]}
+            group.clear()  # in place: a captured step asks this very dict for its options
+            group.update(options)
 
     def _loaded(self, value: Any, key: str, i: int, p: Tensor) -> Any:
         """A saved value of parameter i as a copy; in its dtype and on its device if an array."""

@@ -9,16 +9,20 @@ The results, bit for bit, are those of steps one by one.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, float32, float64, module_of
-from ..autograd import Tensor, mode
+from ..arrays import Array, float32, float64, import_cupy, module_of
+from ..autograd import Tensor
+from ..data import TensorDataset
 from ..errors import AnomalyError
 from ..kernels import recording
 from ..nn import functional as F
+from ..random import HostStates
+from .capturable import Assumptions, meaning, why_not
 
 GROUP = 16  # steps in a graph
 WARM_UP = 2  # steps one by one before: kernels are compiled, memory is found, twice the same
@@ -47,21 +51,24 @@ class Captured:
     ----------
     trainer
     data
-        The training set on the GPU, as data.resident gives it; or None.
+        The training set on the GPU, as data.resident gives it; or why it is not there.
     note
         Tells the user a line.
     """
 
-    def __init__(self, trainer: Any, data: Any, note: Callable[[str], Any]) -> None:
+    def __init__(self, trainer: Any, data: TensorDataset | str, note: Callable[[str], Any]) -> None:
         self.trainer, self.note, self.possible = trainer, note, True
         self._whole = len(trainer.train) // trainer.batch_size  # batches that are not smaller
         self._group, self._warm, self._epoch = min(GROUP, self._whole), 0, 0
         self._graph: Any = None
+        self._assumed: Assumptions | None = None  # by the graph
+        self._new: Any = None  # a graph that is warming up
         self._rates: list[float] = []
-        reason = self._why_not(data)
+        reason = why_not(trainer, data, self._whole)
         if reason:
             self._give_up(reason)
             return
+        assert isinstance(data, TensorDataset)
         self._images, labels = (t.array for t in data.tensors)
         xp = module_of(labels)
         self._labels = labels.astype(np.int64, copy=False)
@@ -69,20 +76,17 @@ class Captured:
         self._records = xp.zeros((trainer.batches, 2))  # of each step: loss, right answers
         self._halt = xp.zeros(1, np.int32)  # 1 + the step that was not finite
 
-    def _why_not(self, data: Any) -> str:
-        if data is None:
-            return "the training set is too large for the GPU's memory, or its images change"
-        if self._whole < 2:
-            return f"an epoch has {self._whole} whole batches"
-        if mode.anomaly:
-            return "anomaly detection looks at every step"
-        if any(module._hooked for module in self.trainer.model.modules()):
-            return "the model has hooks, which run in Python"
-        return ""
-
     def _give_up(self, reason: str) -> None:
-        self.possible, self._graph = False, None
+        self.possible = False
+        self.close()
         self.note(f"no CUDA graph: {reason}; the steps are launched one by one")
+
+    def close(self) -> None:
+        """Gives the memory of the graph back."""
+        for graph in (self._graph, self._new):
+            if graph is not None:
+                graph.reset()
+        self._graph = self._new = None
 
     def advance(self, order: np.ndarray) -> bool:
         """Does steps of the epoch with this order; False if the next one is not for a graph."""
@@ -93,6 +97,9 @@ class Captured:
         if self._epoch != trainer.epoch:
             self._order.set(order)
             self._epoch = trainer.epoch
+        if self._graph is not None and self._assumed != Assumptions(trainer):
+            self.close()
+            self._warm = 0
         if self._warm < WARM_UP:
             self._step_by_itself(order)
             return True
@@ -150,19 +157,25 @@ class Captured:
     def _captured(self) -> bool:
         from ..kernels.cuda.graphs import graph
 
-        self._next = 0
+        self._next, states, before = 0, HostStates(), Assumptions(self.trainer)
+        reason = ""
         try:
             with graph(self._new):
                 for _ in range(self._group):
                     self._capture_step()
-        except NotImplementedError as error:
-            cublas = "a matrix product is large enough for cuBLAS, which CuPy does not capture"
-            self._give_up(cublas if "cuBLAS" in str(error) else str(error))
         except Exception as error:  # whatever a model does that cannot be captured
-            self._give_up(": ".join([type(error).__name__, *str(error).splitlines()[:1]]))
-        else:
-            self._graph = self._new
-        return self._graph is not None
+            reason = meaning(error)
+        if states.changed():
+            states.restore()
+            reason = reason or "the model draws random numbers on the host"
+        if Assumptions(self.trainer) != before:
+            before.restore()
+            reason = reason or "the model changes its own attributes in forward"
+        if reason:
+            self._give_up(reason)
+            return False
+        self._graph, self._new, self._assumed = self._new, None, before
+        return True
 
     def _capture_step(self) -> None:
         trainer, kept = self.trainer, recording.active
@@ -183,10 +196,17 @@ class Captured:
         return np.array([self._next - 1, self._next], np.int64)
 
     def _replay(self, order: np.ndarray) -> None:
-        """As many replays as fit into the time, and what came of them."""
+        """As many replays as fit into the time, and what came of them.
+
+        The host is at most two replays ahead, so that the time is the GPU's too.
+        """
         self._next, start = self.trainer.batch, time.perf_counter()
+        marks: deque[Any] = deque()
         while self._next + self._group <= self._whole and time.perf_counter() - start < READ:
             self._graph.replay()
+            marks.append(import_cupy().cuda.get_current_stream().record())
+            if len(marks) > 2:
+                marks.popleft().synchronize()
         self._read(order, self._next)
 
     def _read(self, order: np.ndarray, last: int) -> None:

@@ -54,7 +54,7 @@ class Checkpoints(Protocol):
     """Where a training is kept while it runs: a Run, or what a user puts in its place."""
 
     def step(self, trainer: "Trainer") -> None:
-        """Called after every step; saves when it is time to."""
+        """Called after every step, or some captured ones; saves when it is time to."""
 
     def epoch(self, trainer: "Trainer") -> None:
         """Called after every epoch."""
@@ -85,6 +85,9 @@ class Trainer:
         Draws the seed of the orders; the default one if left out.
     graph
         On a GPU, capture the steps in CUDA graphs where that is possible: the results are the same.
+        A captured step does again what its first runs launched: of what Python does in `forward`,
+        only dropout's numbers change.  After an AnomalyError the weights are those before the step
+        that failed; the schedule and running statistics may have gone on.
 
     Attributes
     ----------
@@ -151,9 +154,9 @@ class Trainer:
         about = {"batch_size": self.batch_size, "history": list(self.history)}
         view.start(self._position() | about)
         try:
-            self._settle_in(view)
             # What overflows is found by its NaN, and named.
             with Interrupts() as interrupts, np.errstate(over="ignore", invalid="ignore"):
+                self._settle_in(view, interrupts)
                 try:
                     while not self.finished:
                         self._run_epoch(view, checkpoints, interrupts)
@@ -163,6 +166,8 @@ class Trainer:
                         checkpoints.save(self)
                     raise
         finally:
+            if self._captured is not None:
+                self._captured.close()
             self._resident = self._captured = None
             view.stop()
         if self.best_state:
@@ -207,14 +212,15 @@ class Trainer:
         source = np.random.Generator(np.random.PCG64([self.seed, self.epoch]))
         return source.permutation(len(self.train))
 
-    def _settle_in(self, view: View) -> None:
+    def _settle_in(self, view: View, interrupts: Interrupts) -> None:
         """On a GPU: keeps the training set there if it has room, and captures steps if it can."""
         device = next(iter(self.parameters.values())).device
         if device.type == "cpu":
             return
-        self._resident = resident(self.train, device, lambda x: prepare(self.model, x))
+        found = resident(self.train, device, lambda x: prepare(self.model, x), interrupts.check)
+        self._resident = None if isinstance(found, str) else found
         if self.graph:
-            self._captured = Captured(self, self._resident, view.note)
+            self._captured = Captured(self, found, view.note)
 
     def take(self, order: np.ndarray) -> tuple[Tensor, Tensor]:
         """The present batch on the model's device: images as the model expects them, labels."""
