@@ -19,7 +19,7 @@ app = typer.Typer(
 app.add_typer(exercises, name="exercises")
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
 
 
 def _version(wanted: bool) -> None:
@@ -98,8 +98,8 @@ def train(
     try:
         if resume is not None:
             _refuse_beside_resume(context)
-            where = device if _given(context, "device") else None
-            training.resume(resume, tensorboard=tensorboard, device=where)
+            changes = {name: recipe[name] for name in ("device", "graph") if _given(context, name)}
+            training.resume(resume, tensorboard=tensorboard, **changes)
         else:
             training.train(training.Recipe(**recipe), out, tensorboard=tensorboard)
     except KeyboardInterrupt as stop:  # said and saved already; the shell's code for a signal
@@ -113,9 +113,9 @@ _RECIPE = (
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:
-    """A resumed run has its recipe already; only the device may be another."""
+    """A resumed run has its recipe already; only what changes no results may be another."""
     for name in (*_RECIPE, "out"):
-        if name != "device" and _given(context, name):
+        if name not in ("device", "graph") and _given(context, name):
             option = "--" + name.replace("_", "-")
             raise typer.BadParameter(
                 "takes the recipe from the run folder; leave out " + option, param_hint="--resume"
@@ -220,7 +220,7 @@ def datasets() -> None:
 
 @app.command()
 def bench(
-    device: DeviceOption = "cpu",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     against: Annotated[
         str | None,
         typer.Option(
@@ -233,7 +233,7 @@ def bench(
         str,
         typer.Option(
             help="Of lenet-sigmoid, lenet-colour, lenet (CPU only), alexnet, with commas.",
-            show_default="all but alexnet; on a GPU all",
+            show_default="all but alexnet; on a GPU all but lenet",
         ),
     ] = "",
     batch: Annotated[

@@ -20,6 +20,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    """With what is imported late."""
+    return [*globals(), "CUDAGraph", "graph"]
+
+
 def device_count() -> int:
     """How many GPUs there are; 0 without CuPy or without a driver."""
     try:
@@ -122,8 +127,21 @@ def _gpus() -> Any:
 
 
 def _index(which: Any) -> int:
-    """The number of a GPU from a number, a name like "cuda:1", or None for the current one."""
-    if isinstance(which, int):
-        return which
-    index = None if which is None else _device(which).index
-    return current_device() if index is None else index
+    """The number of a GPU from a number, a name like "cuda:1", or None for the current one.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such GPU, or no GPU at all.
+    """
+    from .kernels.cuda.driver import numbered
+
+    _gpus()
+    found = None if which is None else _device(which)
+    if found == "cpu":
+        raise DeviceError("minicnn.cuda: device 'cpu' is no GPU")
+    if found is None or found.index is None:
+        return current_device()
+    if found.index >= (count := device_count()):
+        raise DeviceError(f"device '{found}' cannot be used: {numbered(count)}")
+    return found.index

@@ -269,3 +269,12 @@ def test_the_current_device(standin):
     assert mc.cuda.current_device() == 1
     mc.cuda.set_device("cuda:0")
     assert mc.cuda.current_device() == 0
+    for wrong in (2, "cuda:2"):
+        for ask in (mc.cuda.set_device, mc.cuda.get_device_name, mc.cuda.memory_allocated):
+            with pytest.raises(
+                DeviceError, match=r"^device 'cuda:2' cannot be used: there are 2 GPU"
+            ):
+                ask(wrong)
+    with pytest.raises(DeviceError, match="device 'cpu' is no GPU"):
+        mc.cuda.synchronize("cpu")
+    assert {"graph", "CUDAGraph", "Event"} <= set(dir(mc.cuda))

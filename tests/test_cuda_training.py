@@ -552,6 +552,24 @@ def test_a_run_goes_on_on_the_other_device(standin, monkeypatch, tmp_path, capsy
     assert (run / "history.csv").read_text().count("\n") == 1 + 2
 
 
+def test_a_gpu_by_its_number(standin, tmp_path, capsys):
+    run, options = tmp_path / "run", ["--limit", 60, "--epochs", 1, "--batch-size", 8]
+    assert command("train", "--device", "cuda:1", *options, "--out", run) == 0
+    mc.cuda.set_device(0)
+    assert command("test", run, "--device", "cuda:1") == 0
+    mc.cuda.set_device(0)
+    assert command("train", "--resume", run, "--device", "cuda:1", "--no-graph") == 0
+    capsys.readouterr()
+    for words, code, message in (
+        (["train", *options, "--device", "cuda:2"], 1, "'cuda:2' cannot be used: there are 2 GPUs"),
+        (["train", *options, "--device", "gpu"], 2, "device 'gpu' is not one of 'cpu', 'cuda'"),
+        (["train", "--resume", run, "--device", "gpu"], 2, "minicnn: device 'gpu' is not one of"),
+        (["test", run, "--device", "gpu"], 2, "minicnn: device 'gpu' is not one of"),
+    ):
+        assert command(*words) == code
+        assert message in capsys.readouterr().err
+
+
 def test_without_a_gpu_one_line_says_what_is_missing(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "cupy", None)
     read = []

@@ -34,6 +34,11 @@ def gpus() -> Any:
     return cupy
 
 
+def numbered(count: int) -> str:
+    """What to know where there is no GPU of a number."""
+    return f"there are {count} GPUs here, counted from 0" if count > 1 else "there is one GPU, 0"
+
+
 def why_not(cupy: Any, error: Exception) -> str:
     """What CUDA's error means for the user.
 
@@ -56,6 +61,8 @@ def why_not(cupy: Any, error: Exception) -> str:
             f"for {_version(needed)}; update the driver, or pip install "
             f"'minicnn-engine[cuda{driver // 1000}]' in place of this CuPy"
         )
+    if "cudaErrorInvalidDevice" in text:
+        return numbered(runtime.getDeviceCount())
     return text
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..data.dataset import fetch
+from ..devices import device as as_device
 from ..errors import ArgumentError, DataError, StateDictError
 from ..models import make, prepare
 from ..nn import Conv2d, Module
@@ -19,7 +20,7 @@ from ..serialization import load, load_file
 from ..untrusted import reason
 from .interrupts import Interrupts
 from .photographs import digit, picture, read_image
-from .recipe import Recipe, Training, default_folder
+from .recipe import Recipe, Training, chosen, default_folder
 from .run import Run, read_config, versions
 from .scores import Scores, score
 from .trainer import Trainer
@@ -84,6 +85,7 @@ def resume(
     view: View | None = None,
     tensorboard: bool = False,
     device: str | None = None,
+    graph: bool | None = None,
 ) -> Outcome:
     """Goes on with a run that was stopped or killed; ends with the bits it would have had.
 
@@ -91,6 +93,8 @@ def resume(
     ----------
     device
         Where to go on; where the run was begun if left out.  On another one the last bits differ.
+    graph
+        As in Recipe; as the run was begun if left out.
 
     Raises
     ------
@@ -98,12 +102,13 @@ def resume(
         As in `train`.
     DataError
         If the folder is no run, is in use, or its checkpoint is damaged.
-    DeviceError
-        If the device is not there.
+    ArgumentError, DeviceError
+        If the device is none, or is not there.
     """
     view = pick() if view is None else view
+    changes = {"device": device and as_device(device), "graph": graph}
     with Run.open(folder) as run:
-        training = _build(run, device)
+        training = _build(run, {k: v for k, v in changes.items() if v is not None})
         run.load(training.trainer)
         trainer = training.trainer
         if trainer.finished:
@@ -118,11 +123,11 @@ def resume(
         return _finish(run, training, view, tensorboard)
 
 
-def _build(run: Run, device: str | None) -> Training:
+def _build(run: Run, changes: dict[str, Any]) -> Training:
     """The training of a run's recipe; DataError if that or the data is not what it was."""
-    path, recipe = run.folder / "config.json", recipe_of(run.folder)
+    path = run.folder / "config.json"
     try:
-        training = (recipe if device is None else replace(recipe, device=device)).build()
+        training = replace(recipe_of(run.folder), **changes).build()
     except ArgumentError as error:
         raise DataError(f"{path}: {reason(error)}") from None
     now = {"classes": training.classes, "shape": [*training.shape], "crc": training.crc}
@@ -232,7 +237,8 @@ def predict(
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
         with no_grad():
-            logits = model(prepare(model, pixels.unsqueeze(0).to(device)))
+            pixels = pixels.unsqueeze(0).to(next(model.parameters()).device)
+            logits = model(prepare(model, pixels))
         probabilities.append(F.softmax(logits, dim=1).cpu().numpy()[0])
     return np.array(probabilities)
 
@@ -259,7 +265,7 @@ def load_model(folder: "str | Path", device: str = "cpu") -> tuple[Module, dict[
         raise DataError(
             f"{path}: expected weights of a {type(model).__name__}, found: {reason(error)}"
         ) from None
-    return model.eval().to(device), config
+    return model.eval().to(chosen(device)), config
 
 
 def _first_line(recipe: Recipe, training: Training) -> str:

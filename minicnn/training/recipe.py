@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import datasets
+from .. import cuda, datasets
 from ..creation import zeros
 from ..data import Subset, random_split
 from ..data.dataset import fetch
@@ -37,7 +37,7 @@ class Recipe:
     val_share
         The share of the training set that validates, drawn at random; 0 for none.
     device
-        "cpu" or "cuda".
+        "cpu", "cuda" or "cuda:N".
     seed
         Of weights, split, order, augmentation and dropout.
     limit
@@ -90,8 +90,7 @@ class Recipe:
             If the device is not there.
         """
         self._check()
-        where = device(self.device)
-        zeros(1, device=where)  # raises now if it is not there
+        where = chosen(self.device)
         manual_seed(self.seed)
         known, test = datasets.load(self.data, self.data_root, download=True)
         given = self.data == "mnist" and self.data_root is not None
@@ -164,6 +163,21 @@ class Training:
     classes: list[str]
     shape: tuple[int, ...]
     crc: int
+
+
+def chosen(name: str) -> device:
+    """A device by its name; a GPU with a number becomes the current one.
+
+    Raises
+    ------
+    ArgumentError, DeviceError
+        If it is none, or is not there.
+    """
+    where = device(name)
+    zeros(1, device=where)
+    if where.index is not None:
+        cuda.set_device(where)
+    return where
 
 
 def default_folder(recipe: Recipe, parent: "str | Path" = "runs") -> Path:
