@@ -1,11 +1,12 @@
 r"""Chains: layers that follow each other, in as few launches as they can be.
 
-    Conv2d  Sigmoid  AvgPool2d   Conv2d  Sigmoid  AvgPool2d   Flatten   Linear  Sigmoid   Linear
-    \_______ one launch _____/   \_______ one launch _____/   a view    \ one launch _/   \ one /
+    Conv2d  Sigmoid  AvgPool2d   Conv2d  Sigmoid  AvgPool2d   Flatten   Linear   Linear   Linear
+    \_______ one launch _____/   \_______ one launch _____/   a view    \_one_/  \_one_/  \_one_/
 
 and as many back, where a convolution takes a second one that adds up what its blocks have found for
-the weights.  A training step of the sigmoid LeNet is so 5 launches forward, 7 back (2 for each
-convolution, 1 for each linear layer), 2 for the loss and 1 for the optimiser.
+the weights.  An activation behind a linear layer is in its launch too.  A training step of this
+model, the sigmoid LeNet, takes 5 launches forward, 7 back (2 for each convolution, 1 for each
+linear layer), 2 for the loss and 1 for the optimiser.
 """
 
 from collections.abc import Iterator

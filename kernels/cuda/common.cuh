@@ -7,8 +7,9 @@
 #endif
 typedef REAL real;
 
-// The grid as one long row of threads: each takes every (threads in the grid)th element, so that
-// neighbouring threads read neighbouring memory, and any number of threads does any n.
+// A grid-stride loop, the grid as one long row of threads: each takes every (threads in the grid)th
+// element, so that neighbouring threads read neighbouring memory ("coalesced"), and any number of
+// threads does any n.
 //
 //     element   0   1   2   3   4   5   6   7   8 ...
 //     thread    0   1   2   3   0   1   2   3   0 ...
@@ -23,7 +24,7 @@ typedef REAL real;
     type* name = reinterpret_cast<type*>(name##_bytes)
 #endif
 
-// Where a convolution or a pooling looks: minicnn.shapes.Window, (height, width) by (height, width).
+// Where a convolution or a pooling looks: minicnn.shapes.Window, each pair (height, width).
 struct Window {
     int kh, kw, sh, sw, ph, pw, dh, dw, oh, ow;
 };
@@ -31,7 +32,8 @@ struct Window {
 __device__ inline real infinity() { return (real)__longlong_as_double(0x7ff0000000000000LL); }
 __device__ inline bool is_nan(real x) { return x != x; }
 
-// The window, of `count`, that begins at this row or column of the padded image; -1 if none does.
+// Index (below `count`) of the window that starts at this row or column of the padded image; -1 if
+// none does.
 __device__ inline int window_at(int start, int stride, int count) {
     if (stride == 1) return start >= 0 && start < count ? start : -1; // dividing takes a GPU long
     return start >= 0 && start % stride == 0 && start / stride < count ? start / stride : -1;

@@ -12,20 +12,21 @@
 //     and weights (c, kh, kw, 4): what one element         sum[0] += x[..] weight[c][u][v][0]
 //     of a window is multiplied with, for o .. o+3         sum[1] += x[..] weight[c][u][v][1] ...
 //
-// The x is read once for four products, the four weights in one go, by all threads of a warp the
-// same.  Where not all planes have room at once they come some at a time; the sums stay in
-// registers.  Then y = f(sum + bias), and from y in shared memory, a thread for a pooling window, p.
-// A block has at most 512 threads, so that each can have 128 registers; images with more places
-// take several rounds.
+// Each x is read once and used for four products; all threads of a warp read the same four weights
+// (a broadcast).  Where a block's shared memory has no room for all planes at once, they come some
+// at a time; the sums stay in registers.  Then y = f(sum + bias), and from y in shared memory, a
+// thread for a pooling window, p.  A block has at most 512 threads, so that each can have 128
+// registers; images with more places take several rounds.
 //
 // The gradients go over the same products once more; gz is that before the activation:
 //
 //   dx   a thread has a pixel of four input channels, and adds up gz times the weight for each
 //        window that covers the pixel: the u, v for which there is a place (i, j)
 //   dw   a thread has one (c, u, v) of four output channels, and slides over x with gz as the
-//        kernel; its dw is a part of the sum, from this block's images
+//        kernel.  `slices` threads share a weight, each with some rows of gz, and add up at the
+//        end.  That is a part of dw, the one from this block's images
 //
-// gz is made from g while it is staged, so it never lies in memory.
+// gz is made from g while it is staged: it is never written to global memory.
 
 #include "common.cuh"
 #include "activation.cuh"
@@ -42,7 +43,7 @@ __device__ inline void pool_cell(const Tail& t, const Quad* y, int width, int ce
     for (int r = 0; r < 4; ++r) which[r] = 0;
     for (int u = 0; u < p.kh; ++u)
         for (int v = 0; v < p.kw; ++v) {
-            const Quad here = corner[u * width + v];  // all four in one go
+            const Quad here = corner[u * width + v];  // four channels
             for (int r = 0; r < 4; ++r) {
                 const real x = here.of[r];
                 sum.of[r] += x;
@@ -161,7 +162,8 @@ __device__ inline void input_gradient(int block, const Upstream& up, const real*
             if (round == 0 || chunk < outputs) { // else all is there already
                 __syncthreads();                 // the planes before these have been used
                 for (int k = threadIdx.x; k < some * kernel; k += blockDim.x) {
-                    const real* from = weight + ((first + k / kernel) * channels + c.inside) * kernel;
+                    const real* from =
+                        weight + ((first + k / kernel) * channels + c.inside) * kernel;
                     Quad four;
                     for (int r = 0; r < 4; ++r)
                         four.of[r] = r < c.count ? from[r * kernel + k % kernel] : 0;
@@ -178,7 +180,7 @@ __device__ inline void input_gradient(int block, const Upstream& up, const real*
 }
 
 // A block: four output channels, some input channels, some images.  A thread: one weight of all
-// four, over every `slices`th row of places; the threads of a weight add up in the end.  The bias
+// four, over every `slices`th row of places; the threads of a weight add up at the end.  The bias
 // is one weight more, whose x is always 1.
 __device__ inline void weight_gradient(int block, const Upstream& up, const real* x, real* parts,
                                        const Convolution& s, const Tail& t, const Cut& cut) {

@@ -6,7 +6,7 @@ struct Convolution {  // x (n, c, h, w), weight (o, c / groups, kh, kw), y (n, o
     int pitch;  // elements from one row of a staged plane of x to the next
 };
 
-// What follows a convolution: an activation, and a pooling if there is one.
+// What follows a convolution, the "epilogue": an activation, and a pooling if there is one.
 struct Tail {
     Activation f;
     int pool;
@@ -17,7 +17,7 @@ enum { NO_POOL, AVERAGE, MAXIMUM };
 
 // ---- four at a time --------------------------------------------------------------------------
 
-struct alignas(16) Quad {  // so many numbers come from shared memory in one go
+struct alignas(16) Quad {  // one read from shared memory in float (16 bytes), two in double
     real of[4];
 };
 
@@ -25,7 +25,8 @@ __device__ inline void add(Quad& sum, real x, const Quad& w) {
     for (int r = 0; r < 4; ++r) sum.of[r] += x * w.of[r];
 }
 
-// Channels are cut into fours group by group, so that four have the same input; the last may lack.
+// Channels are cut into fours group by group, so that four have the same input; the last four of a
+// group may be fewer.
 struct Four {
     int group, inside, first, count;  // inside: of the group's channels, first: of all
 };
@@ -80,7 +81,8 @@ __device__ inline int sharing(int places) { return max(1, (int)blockDim.x / plac
 // Planes of an image with zeros around them: (channels, h + 2 ph, pitch).
 __device__ inline void stage_image(const real* x, real* planes, int channels,
                                    const Convolution& s) {
-    const int places = s.h * s.w, plane = (s.h + 2 * s.window.ph) * s.pitch, lanes = sharing(places);
+    const int places = s.h * s.w, plane = (s.h + 2 * s.window.ph) * s.pitch;
+    const int lanes = sharing(places);
     clear(planes, channels * plane);
     __syncthreads();
     for (int k = threadIdx.x; k < lanes * places; k += blockDim.x) {

@@ -21,8 +21,8 @@ from .launch import WINDOW, contiguous, empty, launch, window_of
 
 THREADS = 512  # of a block at most, as conv.cu's __launch_bounds__ say
 SHARED = 48 << 10  # bytes of a block's shared memory
-WORK = 2**28  # multiply-adds from which on large matrix products are quicker, where
-WIDE = 64  # output channels of a group, or more, use each number in the columns
+WORK = 2**28  # multiply-adds; with fewer, the kernels here are quicker than columns.py's way
+WIDE = 64  # output channels of a group; with fewer, each number in the columns is used too little
 BLOCKS = 264  # that do dw: two for each multiprocessor of a large GPU
 POOLS = ("", "avg_pool2d", "max_pool2d")  # in the order of conv.cuh
 

@@ -1,8 +1,9 @@
 // Matrix products (m, k) (k, n), one or many of one shape: a block for a tile, as in gemm.cuh.
 //
 //     blockIdx.x    tile 0 | tile 1 | ... of the first product, then those of the second, ...
-//     blockIdx.y    which share of k: each makes a C of its own, and add_shares adds these up,
-//                   a thread for an element.  With one share, bias and activation come at once.
+//     blockIdx.y    which share of k ("split-K"): each makes a C of its own, and add_shares adds
+//                   these up, a thread for an element.  With one share, bias and activation come
+//                   at once.
 
 #include "common.cuh"
 #include "gemm.cuh"
@@ -18,7 +19,7 @@ struct ToMatrix {
     }
 };
 
-// a_row and a_k are the steps in a's memory from row to row and from k to k; for b, a row is a
+// a_row and a_k are the strides in a's memory from row to row and from k to k; for b, a row is a
 // column of the product.
 template <class T>
 __device__ inline void product(const real* a, int a_row, int a_k, const real* b, int b_row, int b_k,

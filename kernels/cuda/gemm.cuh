@@ -1,8 +1,8 @@
 // The product of two matrices, tile by tile: C[i][j] = sum over k of A[i][k] B[j][k].
 //
-// Both operands are read by (row, k): a B that lies in memory as (k, j) is one with other steps.
-// A block makes one tile of C.  It walks along k, DEPTH at a time, and each such stage of A and of B
-// is brought into shared memory, where all threads of the block read it many times:
+// Both operands are read by (row, k): a B that lies in memory as (k, j) is one with other strides.
+// A block makes one tile of C.  It walks along k, DEPTH at a time, and brings each such stage of A
+// and of B into shared memory, where all its threads read it many times:
 //
 //               k -->                               j0    COLUMNS
 //          +--------+--------+---               +---------+
@@ -35,11 +35,17 @@ struct Tile {
     static constexpr int PIECES = ROWS / HEIGHT * ACROSS;
     static constexpr int THREADS = PIECES * SLICES;
 
-    // What a block shares.  One vector more in a row than is used: rows that follow each other
-    // then begin in different banks, and writing along k is as quick as along a row.
+    // How many vectors of N numbers are 16 bytes; one where a vector is larger.
+    template <int N>
+    static constexpr int PADDING = sizeof(Vector<N>) < 16 ? 16 / sizeof(Vector<N>) : 1;
+
+    // What a block shares.  Each k takes 16 bytes more than are used, so that eight k begin at
+    // different fours of the 32 banks: a warp that writes along k (see place_of) has no bank
+    // conflicts.  Some stay, 2-way: along k with vectors of 4 doubles, which get 32 bytes more, and
+    // along rows with 16 rows of floats, of which a warp writes two k at once.
     struct Stage {
-        Vector<HEIGHT> a[DEPTH][ROWS / HEIGHT + 1];
-        Vector<WIDTH> b[DEPTH][COLUMNS / WIDTH + 1];
+        Vector<HEIGHT> a[DEPTH][ROWS / HEIGHT + PADDING<HEIGHT>];
+        Vector<WIDTH> b[DEPTH][COLUMNS / WIDTH + PADDING<WIDTH>];
     };
     union Memory {
         Stage stage;
@@ -52,8 +58,8 @@ typedef Tile<16, 16, 128, 2, 2, 4> SmallTile;
 typedef Tile<64, 64, 16, 4, 4, 1> LargeTile;
 
 // An operand in memory; others that a tile can be made of have these functions too.  What is read,
-// a Raw, becomes a number of the operand only when it goes to shared memory: so the reads of a stage
-// are all on their way before the first one is waited for.
+// a Raw, becomes a number of the operand only when it goes to shared memory: so all reads of a
+// stage are on their way before the first one is waited for.
 struct Matrix {
     typedef real Raw;
     const real* start;
@@ -68,7 +74,7 @@ struct Matrix {
 };
 
 // The e-th element of a stage as it is read, so that the threads of a warp read neighbours: along
-// rows, or eight k of four rows (whole sectors of 32 bytes, and 32 different banks to write to).
+// rows, or eight k of four rows.  Eight floats are a whole sector of memory, 32 bytes.
 struct Place {
     int row, k;
 };
@@ -78,8 +84,8 @@ __device__ inline Place place_of(int e, bool along_rows) {
     return {e / 8 % ROWS, e / (8 * ROWS) * 8 + e % 8};
 }
 
-// Reads this thread's elements of the stage that begins at (row0, k0); where there are none, it has
-// something that nobody uses.
+// Reads this thread's elements of the stage that begins at (row0, k0); elements out of range read
+// as 0 and reach no stored result.
 template <class T, int ROWS, int EACH, class Operand>
 __device__ inline void fetch(typename Operand::Raw (&mine)[EACH], const Operand& from, int row0,
                              int rows, int k0, int k_end) {
@@ -102,7 +108,7 @@ __device__ inline void put(const typename Operand::Raw (&mine)[EACH], const Oper
     }
 }
 
-// Makes the tile of C at (i0, j0) from k_begin to k_end, and gives each element to store(i, j, sum).
+// Makes the tile of C at (i0, j0) from k_begin to k_end; each element goes to store(i, j, sum).
 // All threads of the block must call it.
 template <class T, class A, class B, class Store>
 __device__ void product_tile(typename T::Memory& memory, int i0, int rows, int j0, int columns,

@@ -1,7 +1,7 @@
 // Adding values to places that may repeat, in the order of the values, without atomics.
 //
-//     sorted places   2  2  2  5  7  7        places.sort() keeps equal ones in order, and
-//     order           0  3  4  1  2  5        order says whose value belongs there
+//     sorted places   2  2  2  5  7  7        places[order]
+//     order           0  3  4  1  2  5        a stable argsort: equal places keep their order
 //     thread          0  1  2  3  4  5
 //                     |        |  |           the first thread of each place does it all
 //                     v        v  v

@@ -51,7 +51,7 @@ def take_at(x: Array, index: tuple) -> Array:
 
 
 def _places(x: Array, index: tuple) -> tuple[Array, Array]:
-    """The places in x that the index chooses, numbered through, and their stable order."""
+    """The places in x that the index chooses, as flat indices, and their stable order."""
     xp = module_of(x)
     places = xp.arange(x.size).reshape(x.shape)[index]
     return places, xp.argsort(places.ravel(), kind="stable")

@@ -1,11 +1,11 @@
 // The linear layer's gradients in one launch: the blocks' roles.
 //
-//     y = x W^T + b,   x (m, in), W (out, in);   gz = g f'(y), made anew wherever g is read
+//     y = x W^T + b,   x (m, in), W (out, in);   gz = g f'(y), recomputed wherever g is read
 //
-//     blocks  0 ... | dx tiles          tiles of dx = gz W          (m, in),   sums over out
-//     then          | dW tiles | db     tiles of dW = gz^T [x 1]    (out, in), sums over the batch
+//     blocks  0 ... | tiles of dx        dx = gz W               (m, in),       sums over out
+//     then          | tiles of dW, db    [dW db] = gz^T [x 1]    (out, in + 1), sums over the batch
 //
-// db is the product of gz^T with a column of ones, behind the columns of x.
+// db is the product of gz^T with a column of ones, behind the columns of x: one column more.
 
 #include "common.cuh"
 #include "gemm.cuh"

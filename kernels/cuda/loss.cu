@@ -1,4 +1,4 @@
-// Softmax and cross-entropy in one; a few neighbouring threads, `lanes` of them, for a row of logits.
+// Softmax and cross-entropy in one; for a row of logits `lanes` threads, a few neighbouring ones.
 //
 //     z (rows, classes = 10), lanes = 2            a warp of 32 threads does 16 rows at a time
 //
@@ -7,7 +7,7 @@
 //       ...                                               The lanes' maxima, sums and losses are
 //       thread 30, 31 row 15  | 0 1 0 1 0 1 0 1 0 1 |     then combined by shuffles.
 //
-// Few classes take few lanes, so that none is idle; from 256 classes on, a row takes a whole warp.
+// Few classes take few lanes, so that none is idle; from 129 classes on, a row takes a whole warp.
 // Rows are dealt out to the warps of the grid in turn.  Behind the last row a warp's spare lanes do
 // the last row once more and keep nothing of it, because all lanes have to take part in a shuffle.
 
@@ -123,7 +123,7 @@ __device__ inline real target(const Labels& how, const real* weight, int c, long
 // What the rows, or some of them, add up to.
 struct Totals {
     real loss, divisor; // the losses, and the weights of the rows' labels
-    long long wrong;    // the first row whose label is no class; the number of rows if all are
+    long long wrong;    // the first row whose label is neither a class nor ignored; or `rows`
 };
 
 // By one block: the loss, and what backward and the host have to know.

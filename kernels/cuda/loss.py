@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy in one: on target distributions, and on class indices with its mean."""
+"""Softmax and cross-entropy in one: on distributions, or on class indices, with the reduction."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _LABELS = np.dtype(
 
 
 def _lanes(classes: int) -> int:
-    """How many threads share a row: a power of 2, so that each has about eight classes."""
+    """How many threads share a row: a power of 2; each has at most eight of up to 256 classes."""
     return min(32, 1 << (-(-classes // 8) - 1).bit_length())
 
 
@@ -64,8 +64,8 @@ def cross_entropy(
 ) -> tuple[Array, Saved]:  # fmt: skip
     """The loss of logits (M, C) for the classes `labels` (M,), as ops/loss.py's CrossEntropy.
 
-    One launch, or two for many rows, does what takes NumPy a dozen: softmax, logarithm, picking
-    the labels' numbers, weights, sum and quotient.
+    One launch, or two for many rows, does what takes NumPy a dozen calls: softmax, logarithm,
+    picking the labels' numbers, weights, sum and quotient.
 
     Parameters
     ----------

@@ -4,6 +4,9 @@
 //     deviations  block (c, part)     mean from sums[c][:];  sum of (x - mean)^2  ->  squares
 //     normalise   block (c, part)     mean, variance from both;  y over its part of the channel
 //
+//     sums.cu             block (c, part)     sums of g and of g x_hat over its part  ->  sums
+//     normalise_backward  block (c, part)     dw, db are their totals;  dx over its part
+//
 // Each block adds up the few numbers that the blocks before have left, all in the same order: that
 // costs less than a launch that does it once.  The variance is taken about the mean, in a pass of
 // its own: the mean of squares less the square of the mean would lose all digits to a large mean.
@@ -56,7 +59,7 @@ extern "C" __global__ void normalise(const real* x, const real* weight, const re
     }
 }
 
-// sums: of g and of g x_hat, (2, channels, parts); null where nobody asks for them.  dx may be null.
+// sums: of g and of g x_hat, (2, channels, parts); null where nobody asks for them; so may dx be.
 extern "C" __global__ void normalise_backward(const real* g, const real* x_hat, const real* inv_std,
                                               const real* weight, const real* sums, bool own,
                                               real* dx, real* dw, real* db, int images,

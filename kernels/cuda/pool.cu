@@ -1,16 +1,16 @@
 // Pooling: average, maximum, LeNet's trainable subsampling; one thread for a number of the result.
 //
-//     forward     thread = one window, y[i, j]       looks at the window's elements inside the image
-//     backward    thread = one pixel, dx[h, w]       looks at the windows that cover it
+//     forward     thread = one window, y[i, j]      looks at the window's elements inside the image
+//     backward    thread = one pixel, dx[h, w]      looks at the windows that cover it
 //
-//       windows 3 wide, 2 apart           0 0 0
+//       windows 3 wide, stride 2          0 0 0
 //       over a row of x                       1 1 1
 //                                                 2 2 2
 //       x                                 a b c d e f g     pixel c: of windows 0 and 1
 //
-// Backward could also have each window add to its elements' dx, but where windows overlap, the order
-// of these additions would be another each time.  Here each dx is one thread's sum, always in the
-// same order.
+// Backward could also have each window add to its elements' dx, but where windows overlap, the
+// order of these additions would differ from run to run.  Here each dx is one thread's sum, always
+// in the same order.
 
 #include "common.cuh"
 

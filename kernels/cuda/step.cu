@@ -1,6 +1,6 @@
 // What a captured training step needs around the network: its numbers, its batch, its result.
 //
-//     write_words   one block       values by value, in the launch itself  ->  words[0 .. n)
+//     write_words   one block       numbers passed as arguments  ->  words[0 .. n)
 //     take_batch    block = image   x[b] = images[order[step * batch + b]], y[b] = its label
 //                                   threads 0, 1, 2 ... copy pixels 0, 1, 2 ...
 //     record        one block       records[step] = (loss, right answers); thread t counts those

@@ -7,7 +7,7 @@ from .launch import THREADS, empty, launch
 
 PER_LAUNCH = 480  # as Words in step.cu
 _WORDS = np.dtype([("word", np.int64, PER_LAUNCH)])
-_FLOAT = np.dtype(np.float32)  # where a kernel has no reals, the type is the same to it
+_FLOAT = np.dtype(np.float32)  # write_words uses no `real`, so either type will do
 
 
 def write_words(words: Array, values: np.ndarray) -> None:

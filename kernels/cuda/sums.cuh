@@ -6,7 +6,7 @@
 //     lane          0        1        2        3
 //     has           a        b        c        d
 //     ^2            a+c      b+d      c+a      d+b
-//     ^1         a+c+b+d     ...the same in all four
+//     ^1      (a+c)+(b+d)   ... in all four, since x + y = y + x
 
 template <typename T, typename F>
 __device__ inline T warp_reduce(T x, F combine, int lanes = 32) {
@@ -40,9 +40,10 @@ __device__ inline real sum_of(const real* x, int n) {
     return block_sum(sum);
 }
 
-// Calls f(place) for this thread's share of channel blockIdx.x of x (images, channels, length).  The
-// channel's elements are dealt out in turn to the threads of all blocks (blockIdx.x, 0), (.., 1) ..;
-// the next element is found by a carry, as in adding by hand: a division for each would be slow.
+// Calls f(place) for this thread's share of channel blockIdx.x of x (images, channels, length).
+// The channel's elements are dealt out in turn to the threads of all blocks (blockIdx.x, 0),
+// (.., 1) ..; the next element is found by a carry, as in adding by hand: a division for each would
+// be slow.
 template <typename F>
 __device__ inline void for_my_share(int images, int channels, int length, F f) {
     int first = blockIdx.y * blockDim.x + threadIdx.x, step = gridDim.y * blockDim.x;

@@ -1,7 +1,7 @@
 // SGD and Adam on all parameters of a model in one launch, wherever these lie in memory.
 //
 //     the tensors        p0 (5 numbers)   p1 (3)   p2 (0)   p3 (4)
-//     numbered through   0 1 2 3 4        5 6 7             8 9 10 11        start: 0, 5, 8, 8, 12
+//     as one array       0 1 2 3 4        5 6 7             8 9 10 11        start: 0, 5, 8, 8, 12
 //     thread             0 1 2 3 4        5 6 7             8 9 10 11
 //
 // A launch costs more than an update of a small tensor, and a model has many of these.  The list of
@@ -17,7 +17,7 @@ struct Tensors {
     real* array[4][MOST];       // p, and as many of g, v (or m), v as the update has
 };
 
-// Number i of all: where it is.  Numbers must come in ascending order.
+// A cursor: where number i of all is.  Numbers must come in ascending order.
 struct Finger {
     int tensor = 0;
     long long at = 0;
@@ -28,8 +28,8 @@ struct Finger {
     }
 };
 
-// What is told to a captured kernel when it runs, if anything: to use other options, or to do nothing
-// because a step before went wrong.
+// What is told to a captured kernel when it runs, if anything: to use other options, or to do
+// nothing because a step before went wrong.
 __device__ inline bool halted(const int* halt) { return halt && *halt != 0; }
 
 __device__ inline real decayed(real g, real p, real weight_decay) {

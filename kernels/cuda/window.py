@@ -8,12 +8,12 @@ MAX_ROWS = 1024  # of a grid, across the channels
 
 
 def im2col(x: Array, window: Window) -> Array:
-    """As in the reference: the columns of a window are those of all images, one beside another."""
+    """As in the reference: the columns of one window, one from each image, are adjacent."""
     return _im2col(x, window, 1, x.shape[0])
 
 
 def images_to_columns(x: Array, window: Window) -> Array:
-    """(N, C, H, W) -> (C*kh*kw, N*oh*ow): an image's columns are one beside another."""
+    """(N, C, H, W) -> (C*kh*kw, N*oh*ow): the columns of one image are adjacent."""
     return _im2col(x, window, window.out[0] * window.out[1], 1)
 
 

@@ -16,13 +16,14 @@ sys.path[:1] = [str(ROOT), str(ROOT / "tests")]
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from cuda_on_cpu import standin  # noqa: E402
+from gpu_kernels import launches  # noqa: E402
 
 from minicnn import Tensor  # noqa: E402
 from minicnn.ops import OPS  # noqa: E402
 
 
 def main(name: str) -> None:
-    """Runs the operation of this name; prints what came out."""
+    """Runs the operation of this name; prints what came out, and which kernels ran."""
     cupy = standin.install(pytest.MonkeyPatch())
     op = OPS[name]
     sample = next(s for s in op.samples(np.random.default_rng(0)) if not s.raises)
@@ -34,12 +35,22 @@ def main(name: str) -> None:
         return Tensor(cupy.asarray(x, "f4" if floating else None), requires_grad=floating)
 
     args = [on_device(x) for x in sample.args]
-    y = op.apply(*args, **{k: on_device(v) for k, v in sample.kwargs.items()})
-    y = y[0] if isinstance(y, tuple) else y
-    print(f"{name} gives {y.shape}")
-    y.backward(Tensor(cupy.ones(y.shape, y.dtype)))
-    print("gradients:", *(x.grad.shape for x in args if isinstance(x, Tensor) and x.requires_grad))
+    with launches() as found:
+        y = op.apply(*args, **{k: on_device(v) for k, v in sample.kwargs.items()})
+        y = y[0] if isinstance(y, tuple) else y
+        print(f"{name} gives {y.shape}")
+        if y.requires_grad:
+            y.backward(Tensor(np.ones(y.shape, y.dtype)).to(y.device))
+            inputs = (x for x in args if isinstance(x, Tensor) and x.requires_grad)
+            print("gradients:", *(x.grad.shape for x in inputs))
+        else:
+            print("gradients: none, its result has no gradient")
+    kernels = ", ".join(sorted(f"{kernel} of {file}.cu" for file, kernel, _ in found))
+    print("kernels:", kernels or f"none; {name} runs nothing but CuPy's own functions")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in OPS:
+        print("usage: step.py OPERATION, one of:", *sorted(OPS), file=sys.stderr)
+        sys.exit(2)
     main(sys.argv[1])
