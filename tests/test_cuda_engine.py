@@ -36,6 +36,29 @@ def test_a_device_by_its_number(gpu):
             mc.ones(2).to(wrong)
 
 
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda **where: nn.Linear(3, 2, **where), (5, 3)),
+        (lambda **where: nn.Conv2d(3, 2, 2, **where), (5, 3, 4, 4)),
+        (lambda **where: nn.ConvTranspose2d(3, 2, 2, **where), (5, 3, 4, 4)),
+        (lambda **where: nn.Subsample2d(3, 2, **where), (5, 3, 4, 4)),
+        (lambda **where: nn.BatchNorm2d(3, **where), (5, 3, 4, 4)),
+        (lambda **where: nn.LazyLinear(2, **where), (5, 3)),
+        (lambda **where: nn.LazyConv2d(2, 2, **where), (5, 3, 4, 4)),
+    ],
+)
+def test_layers_made_on_a_device(gpu, make, shape):
+    """With the weights that the seed gives anywhere."""
+    x, results = mc.rand(*shape, dtype=mc.float64), []
+    for device in ("cuda", "cpu"):
+        mc.manual_seed(3)
+        layer = make(device=device, dtype=mc.float64)
+        results.append(layer(x.to(device)).detach().cpu().numpy())
+        assert {t.device.type for t in (*layer.parameters(), *layer.buffers())} == {device}
+    np.testing.assert_allclose(*results, rtol=1e-12)
+
+
 def test_there_and_back(gpu):
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).cuda()
     assert {str(t.device) for t in (*model.parameters(), *model.buffers())} == {"cuda:0"}

@@ -18,8 +18,8 @@ from . import init
 from .module import Module, Parameter
 
 
-def _empty(*shape: int, dtype: Any = None) -> Parameter:
-    return Parameter(zeros(*shape, dtype=dtype))
+def _empty(*shape: int, **where: Any) -> Parameter:
+    return Parameter(zeros(*shape, **where))
 
 
 class Identity(Module):
@@ -39,12 +39,17 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        self.weight = _empty(out_features, in_features, dtype=dtype)
-        self.bias = _empty(out_features, dtype=dtype) if bias else None
+        self.weight = _empty(out_features, in_features, dtype=dtype, device=device)
+        self.bias = _empty(out_features, dtype=dtype, device=device) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -88,6 +93,7 @@ class Conv2d(Module):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -110,8 +116,10 @@ class Conv2d(Module):
         elif padding == "same" and self.stride != (1, 1):
             raise ArgumentError(f"Conv2d: padding 'same' needs stride 1, not {self.stride}")
         self.padding_mode = padding_mode
-        self.weight = _empty(out_channels, in_channels // groups, *self.kernel_size, dtype=dtype)
-        self.bias = _empty(out_channels, dtype=dtype) if bias else None
+        self.weight = _empty(
+            out_channels, in_channels // groups, *self.kernel_size, dtype=dtype, device=device
+        )
+        self.bias = _empty(out_channels, dtype=dtype, device=device) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -174,6 +182,7 @@ class ConvTranspose2d(Module):
         groups: int = 1,
         bias: bool = True,
         dilation: Any = 1,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -183,8 +192,10 @@ class ConvTranspose2d(Module):
         self.padding = pair("ConvTranspose2d", "padding", padding, least=0)
         self.output_padding = pair("ConvTranspose2d", "output_padding", output_padding, least=0)
         self.dilation = pair("ConvTranspose2d", "dilation", dilation)
-        self.weight = _empty(in_channels, out_channels, *self.kernel_size, dtype=dtype)
-        self.bias = _empty(out_channels, dtype=dtype) if bias else None
+        self.weight = _empty(
+            in_channels, out_channels, *self.kernel_size, dtype=dtype, device=device
+        )
+        self.bias = _empty(out_channels, dtype=dtype, device=device) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -347,6 +358,7 @@ class Subsample2d(Module):
         stride: Any = None,
         padding: Any = 0,
         ceil_mode: bool = False,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -354,8 +366,8 @@ class Subsample2d(Module):
         self.kernel_size = pair("Subsample2d", "kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else stride
         self.padding, self.ceil_mode = padding, ceil_mode
-        self.coefficient = _empty(channels, dtype=dtype)
-        self.bias = _empty(channels, dtype=dtype)
+        self.coefficient = _empty(channels, dtype=dtype, device=device)
+        self.bias = _empty(channels, dtype=dtype, device=device)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -492,6 +504,7 @@ class _BatchNorm(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: Any = None,
         dtype: Any = None,
         *,
         bias: bool = True,
@@ -499,12 +512,18 @@ class _BatchNorm(Module):
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self.weight = Parameter(ones(num_features, dtype=dtype)) if affine else None
-        self.bias = _empty(num_features, dtype=dtype) if affine and bias else None
+        self.weight = Parameter(ones(num_features, dtype=dtype, device=device)) if affine else None
+        self.bias = _empty(num_features, dtype=dtype, device=device) if affine and bias else None
         track = track_running_stats
-        self.register_buffer("running_mean", zeros(num_features, dtype=dtype) if track else None)
-        self.register_buffer("running_var", ones(num_features, dtype=dtype) if track else None)
-        self.register_buffer("num_batches_tracked", full((), 0, np.int64) if track else None)
+        self.register_buffer(
+            "running_mean", zeros(num_features, dtype=dtype, device=device) if track else None
+        )
+        self.register_buffer(
+            "running_var", ones(num_features, dtype=dtype, device=device) if track else None
+        )
+        self.register_buffer(
+            "num_batches_tracked", full((), 0, np.int64, device) if track else None
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in self._dims:
