@@ -758,14 +758,14 @@ def test_no_driver_is_no_gpu(fake_cupy):
     )  # fmt: skip
     fake_cupy.cuda = types.SimpleNamespace(runtime=runtime)
     assert not mc.cuda.is_available()
-    with pytest.raises(DeviceError, match=r"'cuda': there is no NVIDIA driver; .* nvidia-smi"):
+    with pytest.raises(DeviceError, match=r"'cuda' cannot be used: there is no NVIDIA .* nvidia-smi"):
         mc.cuda.get_device_name()
     versions["driver"] = 12040
     too_old = r"too old: it runs CUDA 12.4, but CuPy was built for 13.2; .*\[cuda12\]"
     with pytest.raises(DeviceError, match=too_old):
         mc.cuda.set_device(0)
     versions["driver"] = 13020
-    with pytest.raises(DeviceError, match="device 'cuda': cudaErrorNoDevice"):
+    with pytest.raises(DeviceError, match="device 'cuda' cannot be used: cudaErrorNoDevice"):
         mc.cuda.CUDAGraph()
     runtime.getDeviceCount = lambda: 0
     with pytest.raises(DeviceError, match="CuPy finds no GPU; see what nvidia-smi lists"):

@@ -28,9 +28,11 @@ def gpus() -> Any:
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(f"device 'cuda': {why_not(cupy, error)}") from None
+        raise DeviceError(f"device 'cuda' cannot be used: {why_not(cupy, error)}") from None
     if count == 0:
-        raise DeviceError("device 'cuda': CuPy finds no GPU; see what nvidia-smi lists")
+        raise DeviceError(
+            "device 'cuda' cannot be used: CuPy finds no GPU; see what nvidia-smi lists"
+        )
     return cupy
 
 

@@ -135,7 +135,7 @@ def _function(cupy: Any, file: str, kernel: str, dtype: np.dtype) -> tuple[Any, 
         if "CUDA headers" not in str(error):
             raise
         raise DeviceError(
-            f"device 'cuda': CuPy has no CUDA toolkit to compile kernels with: {HOW}"
+            f"device 'cuda' cannot be used: CuPy has no CUDA toolkit to compile with: {HOW}"
         ) from None
 
 

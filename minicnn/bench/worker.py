@@ -101,13 +101,13 @@ def measured(library: Any, task: dict[str, Any], work: str, batch: int) -> dict[
     make()[1]()
     gc.collect()
     library.cuda.empty_cache()
-    before = free_memory(library)
+    before, _ = library.cuda.mem_get_info()
     model, step = make()
     weights = fingerprint(model)
     seconds = seconds_on_gpu(library, step, task["seconds"])
     if work == "training":
         check_trained(weights, fingerprint(model))
-    return {"seconds": seconds, "bytes": before - free_memory(library)}
+    return {"seconds": seconds, "bytes": before - library.cuda.mem_get_info()[0]}
 
 
 def prepared(library: Any, task: dict[str, Any], model: Any, work: str, batch: Any) -> Step:
@@ -168,13 +168,6 @@ def check_trained(before: list[float], after: list[float]) -> None:
         raise RuntimeError("the steps did not change the weights")
     if not all(map(math.isfinite, after)):
         raise RuntimeError("the weights became NaN or infinite")
-
-
-def free_memory(library: Any) -> int:
-    """The GPU's bytes that nobody has."""
-    if hasattr(library.cuda, "mem_get_info"):
-        return library.cuda.mem_get_info()[0]
-    return library.arrays.import_cupy().cuda.Device().mem_info[0]
 
 
 # ---- the work ----------------------------------------------------------------------------------
