@@ -14,7 +14,7 @@ from cuda_on_cpu import shim
 HERE = Path(__file__).parent
 FILES = (
     "test_cuda_kernels.py", "test_cuda_gemm.py", "test_cuda_loss.py", "test_cuda_update.py",
-    "test_cuda_conv.py", "test_cuda_chain.py",
+    "test_cuda_conv.py", "test_cuda_chain.py", "test_cuda_step.py",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import gpu_run
 import pytest
+import test_cuda_device
 from gpu_run import Form, Part
 
 SCRIPT = Path(gpu_run.__file__)
@@ -41,8 +43,13 @@ def test_a_small_form_of_all_of_it_on_the_stand_in(tmp_path, sanitizer):
     for part in ("environment", "tests", "bench", "training", "memcheck", "racecheck"):
         assert f"| {part} | passed | " in summary, summary
         assert (folder / f"{part}.txt").exists()
+    title, overall = summary.splitlines()[:3:2]
+    assert title == "# minicnn on the stand-in, no GPU: a test of this script"
+    assert overall == "6 of 6 parts passed"
     assert "GPU          CPU stand-in" in summary
-    assert "| LeNet, 3 epochs: a test accuracy of at least 98.9%, as on the CPU | " in summary
+    assert "goal" not in summary
+    (told,) = re.findall(r"\| tests \| passed \| \d+ \| (.*) \|", summary)
+    assert re.fullmatch(r"1 passed.* in [\d.]+s", told)
     tools = [line.split()[:4] for line in sanitizer.read_text().splitlines()]
     assert tools == [["--tool", t, "--error-exitcode", "9"] for t in ("memcheck", "racecheck")]
     figures = json.loads((folder / "bench.json").read_text())
@@ -77,21 +84,27 @@ def test_a_part_that_fails_or_is_stopped_does_not_stop_the_others(tmp_path, monk
         program("slow", slow, limit=1.5),
         Part("absent", [], 1.0, outcome="not run: compute-sanitizer is not installed"),
         program("good", "print('fine')"),
+        program("tests", "print('=== 3 passed, 1 skipped in 2s ===')"),
     ]
     form = Form(tmp_path)
     monkeypatch.setattr(Form, "parts", lambda form: parts)
     start = time.monotonic()
     assert gpu_run.run_all(form) == parts
     assert time.monotonic() - start < 10
-    rows = [line for line in (tmp_path / "summary.md").read_text().splitlines() if "|" in line]
-    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows[2:7]]
+    lines = (tmp_path / "summary.md").read_text().splitlines()
+    assert lines[0] == "# minicnn on a GPU"
+    assert lines[2] == "2 of 6 parts passed, 2 failed, 1 stopped, 1 not run"
+    rows = [line for line in lines if line.startswith("| ")]
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows[2:8]]
     assert [(name, outcome, last) for name, outcome, _, last in cells] == [
         ("bad", "failed, exit code 1", "no GPU / at all"),
         ("dead", "failed, ended by SIGSEGV", ""),
         ("slow", "stopped after 2 s", "half"),
         ("absent", "not run: compute-sanitizer is not installed", ""),
-        ("good", "passed", "fine"),
+        ("good", "passed", ""),
+        ("tests", "passed", "3 passed, 1 skipped in 2s"),
     ]
+    assert any(row.startswith("| AlexNet training, batch 128: at least 0.8") for row in rows)
     assert (tmp_path / "bad.txt").read_text() == "some\nno GPU | at all\n"
     number = int((tmp_path / "child").read_text())
     stat = Path(f"/proc/{number}/stat")
@@ -104,19 +117,71 @@ def test_what_the_time_does_not_last_for_is_not_run(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_run, "TOTAL", 0)
     gpu_run.run_all(Form(tmp_path))
     assert parts[0].outcome == "not run: no time was left"
+    assert gpu_run.overall(parts) == "0 of 1 parts passed, 1 not run"
 
 
-def test_all_parts_together_stay_under_8_minutes(tmp_path):
+def test_all_parts_together_stay_under_8_minutes(tmp_path, sanitizer):
+    """Each has its time, whatever the others need."""
     parts = Form(tmp_path).parts()
-    assert [p.name for p in parts[:4]] == ["environment", "tests", "bench", "training"]
-    assert sum(p.limit for p in parts) < 8.5 * 60
-    assert gpu_run.TOTAL < 8 * 60 - 10
+    assert {p.name: p.limit for p in parts} == gpu_run.LIMITS
+    assert all(p.command for p in parts)
+    assert sum(p.limit for p in parts) < gpu_run.TOTAL < 8 * 60 - 10
+
+
+def test_the_tests_are_shared_out_and_leave_the_training_to_its_part(tmp_path, monkeypatch):
+    file, name = gpu_run.IN_TRAINING.split("::")
+    assert gpu_run.ROOT / file == Path(test_cuda_device.__file__)
+    assert getattr(test_cuda_device, name).pytestmark[0].name == "gpu"
+    command = Form(tmp_path).tests()
+    assert command[-5:] == ["-n", "4", "tests", "--deselect", gpu_run.IN_TRAINING]
+    monkeypatch.setattr(gpu_run.importlib.util, "find_spec", lambda name: None)
+    assert Form(tmp_path).tests() == [*command[:-5], *command[-3:]]
 
 
 def row(model, batch, **seconds):
     names = {name.replace("_", "-"): s for name, s in seconds.items()}
     sides = {n: {"seconds": s} if isinstance(s, float) else {"why": s} for n, s in names.items()}
     return {"model": model, "work": "training", "batch": batch, "sides": sides, "ratios": {}}
+
+
+def test_a_capture_that_fails_is_a_failure_of_the_bench(tmp_path, monkeypatch, capsys):
+    """But for AlexNet's, and PyTorch's."""
+    fine = [
+        row("alexnet", 128, minicnn=20e-3, minicnn_graph="no capture", torch="no memory"),
+        row("lenet-colour", 64, minicnn=2e-4, minicnn_graph=1e-4, torch_graph="no capture"),
+    ]
+    bad = [
+        row("lenet-sigmoid", 64, minicnn=200e-6, minicnn_graph="a pointer moved"),
+        row("alexnet", 128, minicnn="out of memory", minicnn_graph=1e-3),
+    ]
+    assert gpu_run.failures({"rows": fine}) == []
+    monkeypatch.setattr("minicnn.bench.table_of_gpu", lambda figures: "the table")
+    monkeypatch.setattr(gpu_run, "rounds", lambda small: iter([{"rows": [*fine, *bad]}]))
+    with pytest.raises(SystemExit) as end:
+        gpu_run.bench(tmp_path, False)
+    assert end.value.code.splitlines() == [
+        "minicnn-graph, lenet-sigmoid training, batch 64: a pointer moved",
+        "minicnn, alexnet training, batch 128: out of memory",
+    ]
+    assert "the table" in capsys.readouterr().out
+    assert json.loads((tmp_path / "bench.json").read_text())["rows"][2:] == bad
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(10, 3), (60, 2), (100, 1)])
+def test_the_bench_begins_no_round_that_it_could_not_end(tmp_path, monkeypatch, seconds, rounds):
+    clock, done = [0.0], []
+
+    def figures(small):
+        for number in range(3):
+            clock[0] += seconds
+            done.append(number)
+            yield {"rows": []}
+
+    monkeypatch.setattr("minicnn.bench.table_of_gpu", lambda figures: "")
+    monkeypatch.setattr(gpu_run, "rounds", figures)
+    monkeypatch.setattr(gpu_run.time, "monotonic", lambda: clock[0])
+    gpu_run.bench(tmp_path, False)
+    assert len(done) == rounds
 
 
 def test_goals_stand_beside_what_was_found(tmp_path):
