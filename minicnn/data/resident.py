@@ -92,8 +92,8 @@ def _moved(
     for start in range(0, n, CHUNK):
         here = slice(start, min(start + CHUNK, n))
         images, *others = _batch(dataset, np.arange(here.start, here.stop))
-        for all_, part in zip(kept, [change(images.to(device)), *others], strict=True):
-            all_[here] = part.to(device).array
+        for whole, part in zip(kept, [change(images.to(device)), *others], strict=True):
+            whole[here] = part.to(device).array
         if states.changed():
             return "its samples are drawn at random"
         after_part()

@@ -57,16 +57,14 @@ class Captured:
     """
 
     def __init__(self, trainer: Any, data: TensorDataset | str, note: Callable[[str], Any]) -> None:
-        self.trainer, self.note, self.possible = trainer, note, True
+        self.trainer, self.note, self.possible, self._data = trainer, note, True, data
         self._whole = len(trainer.train) // trainer.batch_size  # batches that are not smaller
-        self._group, self._warm, self._epoch = min(GROUP, self._whole), 0, 0
+        self._group, self._epoch = min(GROUP, self._whole), 0
         self._graph: Any = None
         self._assumed: Assumptions | None = None  # by the graph
         self._new: Any = None  # a graph that is warming up
         self._rates: list[float] = []
-        reason = why_not(trainer, data, self._whole)
-        if reason:
-            self._give_up(reason)
+        if not self._begin_anew():
             return
         assert isinstance(data, TensorDataset)
         self._images, labels = (t.array for t in data.tensors)
@@ -75,6 +73,14 @@ class Captured:
         self._order = xp.zeros(len(trainer.train), np.int64)
         self._records = xp.zeros((trainer.batches, 2))  # of each step: loss, right answers
         self._halt = xp.zeros(1, np.int32)  # 1 + the step that was not finite
+
+    def _begin_anew(self) -> bool:
+        """Forgets what was captured; whether the steps can be captured as things are now."""
+        self.close()
+        self._warm, reason = 0, why_not(self.trainer, self._data, self._whole)
+        if reason:
+            self._give_up(reason)
+        return not reason
 
     def _give_up(self, reason: str) -> None:
         self.possible = False
@@ -97,9 +103,9 @@ class Captured:
         if self._epoch != trainer.epoch:
             self._order.set(order)
             self._epoch = trainer.epoch
-        if self._graph is not None and self._assumed != Assumptions(trainer):
-            self.close()
-            self._warm = 0
+        stale = self._graph is not None and self._assumed != Assumptions(trainer)
+        if stale and not self._begin_anew():
+            return False
         if self._warm < WARM_UP:
             self._step_by_itself(order)
             return True
