@@ -16,11 +16,13 @@ FILES = (
     "test_cuda_kernels.py", "test_cuda_gemm.py", "test_cuda_loss.py", "test_cuda_update.py",
     "test_cuda_conv.py", "test_cuda_chain.py", "test_cuda_step.py",
 )  # fmt: skip
+# Kernels get arrays in C order: another layout is copied before, and shows the tools nothing new.
+CHOSEN = "standin and not (with_gaps or backwards or columns_first)"
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_kernels_under_the_sanitizers(file):
-    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-k", "standin"]
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-k", CHOSEN]
     environment = {**shim.sanitized(), "MINICNN_SHIM_REVERSED": "1"}
     done = subprocess.run(
         [*command, str(HERE / file)], capture_output=True, text=True, env=environment
