@@ -761,7 +761,7 @@ def test_no_driver_is_no_gpu(fake_cupy):
     with pytest.raises(DeviceError, match=r"cannot be used: there is no NVIDIA .* nvidia-smi"):
         mc.cuda.get_device_name()
     versions["driver"] = 12040
-    too_old = r"too old: it runs CUDA 12.4, but CuPy was built for 13.2; .*\[cuda12\]"
+    too_old = r"too old: it runs CUDA 12.4, but CuPy was built for 13.2; .*'cupy-cuda12x\[ctk\]'"
     with pytest.raises(DeviceError, match=too_old):
         mc.cuda.set_device(0)
     versions["driver"] = 13020

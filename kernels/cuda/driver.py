@@ -5,7 +5,7 @@ from typing import Any
 from ...arrays import import_cupy
 from ...errors import DeviceError
 
-HOW = "pip install 'minicnn-engine[cuda13]' (or [cuda12] for a CUDA 12 driver)"
+HOW = "pip install 'cupy-cuda13x[ctk]' (or cupy-cuda12x[ctk] for a CUDA 12 driver)"
 
 
 def missing(error: Exception) -> str:
@@ -60,8 +60,8 @@ def why_not(cupy: Any, error: Exception) -> str:
     if driver // 1000 < needed // 1000:
         return (
             f"the NVIDIA driver is too old: it runs CUDA {_version(driver)}, but CuPy was built "
-            f"for {_version(needed)}; update the driver, or pip install "
-            f"'minicnn-engine[cuda{driver // 1000}]' in place of this CuPy"
+            f"for {_version(needed)}; update the driver, or pip uninstall this CuPy and "
+            f"pip install 'cupy-cuda{driver // 1000}x[ctk]'"
         )
     if "cudaErrorInvalidDevice" in text:
         return numbered(runtime.getDeviceCount())

@@ -372,8 +372,7 @@ class TensorBoard(View):
             from tensorboardX.proto.event_pb2 import Event
         except ImportError:
             raise MinicnnError(
-                "TensorBoard: its writer is not installed: "
-                "pip install 'minicnn-engine[tensorboard]'"
+                "TensorBoard: its writer is not installed: pip install tensorboardX"
             ) from None
         self.folder, self.make_event, self.due = folder, Event, 0.0
         with self._writing():
