@@ -16,6 +16,7 @@ is quick.
       tap u = 0:   0   2   4            tap u = 1: 1 3 5            tap u = 2: 2 4 6
 """
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -327,11 +328,6 @@ def softmax_cross_entropy_backward(g: Array, saved: Saved, needs: Needs) -> Grad
     return dz, (-g * log_p if needs[1] else None)
 
 
-def matmul(a: Array, b: Array) -> Array:
-    """a b over the last two dimensions; those before them broadcast."""
-    return a @ b
-
-
 def linear(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Saved]:
     """x W^T + b: (M, in), (out, in), (out,) -> (M, out)."""
     y = x @ weight.T
@@ -435,14 +431,8 @@ def add_at(x: Array, index: tuple, values: Array) -> None:
         x[index] += values
 
 
-def take_at(x: Array, index: tuple) -> Array:
-    """x[index]: a view for integers and slices, a copy if the index holds an array."""
-    return x[index]
-
-
-def put_at(x: Array, index: tuple, values: Any) -> None:
-    """x[index] = values, where of several values for one element the last stays."""
-    x[index] = values
+# x[index], x[index] = values (of several for one element the last stays), a @ b
+take_at, put_at, matmul = operator.getitem, operator.setitem, operator.matmul
 
 
 # ---- optimiser updates, in place -------------------------------------------------------------

@@ -113,7 +113,7 @@ _RECIPE = (
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:
-    """A resumed run has its recipe already; only what changes no results may be another."""
+    """A resumed run has its recipe already; only where and how it runs may be another."""
     for name in (*_RECIPE, "out"):
         if name not in ("device", "graph") and _given(context, name):
             option = "--" + name.replace("_", "-")

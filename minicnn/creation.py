@@ -1,6 +1,5 @@
 """Making tensors: from data, filled with a number, or random."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -86,8 +85,10 @@ def full(
 ) -> Tensor:
     """A tensor of this shape, every element fill_value; a GPU fills its own memory."""
     dtype = from_data(fill_value).dtype if dtype is None else dtype_of(dtype)
-    one = to_device(np.full((), fill_value, dtype), "cpu" if device is None else device)
-    with nullcontext() if module_of(one) is np else one.device:
+    if device in (None, "cpu"):
+        return Tensor(np.full(from_args((size,)), fill_value, dtype), requires_grad=requires_grad)
+    one = to_device(np.full((), fill_value, dtype), device)
+    with one.device:
         array = module_of(one).full(from_args((size,)), one)
     return Tensor(array, requires_grad=requires_grad)
 

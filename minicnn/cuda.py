@@ -92,7 +92,10 @@ def synchronize(device: Any = None) -> None:
 def empty_cache() -> None:
     """Gives memory back to the GPU that no tensor holds."""
     if is_available():
+        from .kernels.cuda.graphs import free_idle
+
         _gpus().get_default_memory_pool().free_all_blocks()
+        free_idle()
 
 
 class Event:

@@ -2,6 +2,7 @@
 
 import os
 import random as python_random
+import sys
 from functools import cached_property
 from typing import Any
 
@@ -64,22 +65,18 @@ default_generator = Generator()
 
 
 class HostStates:
-    """Where all generators stand that a program may draw from on the host.
-
-    They are this library's, Python's and NumPy's.
-    """
+    """Where the default generators stand on the host: this library's, Python's and NumPy's."""
 
     def __init__(self) -> None:
         self._own, self._python = default_generator.get_state(), python_random.getstate()
-        self._numpy = np.random.get_state()  # noqa: NPY002
+        self._numpy = np.random.get_state(legacy=False)  # noqa: NPY002
 
     def changed(self) -> bool:
         """Whether anything has been drawn since."""
-        both = zip(np.random.get_state(), self._numpy, strict=True)  # noqa: NPY002
         return (
             default_generator.get_state() != self._own
             or python_random.getstate() != self._python
-            or not all(np.array_equal(now, then) for now, then in both)
+            or _shown(np.random.get_state(legacy=False)) != _shown(self._numpy)  # noqa: NPY002
         )
 
     def restore(self) -> None:
@@ -87,6 +84,11 @@ class HostStates:
         default_generator.set_state(self._own)
         python_random.setstate(self._python)
         np.random.set_state(self._numpy)  # noqa: NPY002
+
+
+def _shown(state: Any) -> str:
+    with np.printoptions(threshold=sys.maxsize):
+        return repr(state)
 
 
 def manual_seed(seed: int) -> Generator:

@@ -137,9 +137,21 @@ def test_integers_out_of_range_do_not_wrap_around(gpu, x, index, message):
         x[index] = 1
 
 
+def test_too_many_index_arrays(gpu, x):
+    with pytest.raises(IndexError, match="too many indices"):
+        x[[0], [0], [0], [0]]
+
+
+def test_values_with_dimensions_of_one_in_front(gpu, x):
+    x[[1, 0]] = mc.arange(12.0).reshape(1, 1, 3, 4)
+    assert x[0].tolist() == x[1].tolist() == np.arange(12.0).reshape(3, 4).tolist()
+
+
 def test_integers_that_are_in_range(gpu, x):
     a = x.cpu().numpy()
+    mask = a[:, :, 0] > 0
     for index in (
+        mask.tolist(), (mask.tolist(), [3] * mask.sum()), ([], 1), mask,
         (..., np.array([-4, 3])), (np.array([], np.int64), 1), (None, [1, -2]),
         (np.array([[0], [1]], np.int8), slice(None), np.array([[3, 0]])),
         (slice(None), np.array([True, False, True]), np.array([3, 1])),

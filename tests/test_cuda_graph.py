@@ -131,6 +131,14 @@ def test_only_one_capture_at_a_time(gpu):
         g.capture_end()
 
 
+def test_reset_waits_for_the_end_of_a_capture(gpu):
+    g = mc.cuda.CUDAGraph()
+    with pytest.raises(DeviceError, match="reset: a capture of this"), mc.cuda.graph(g):
+        g.reset()
+    assert recording.active is None
+    g.reset()
+
+
 def test_what_the_graph_writes_is_nobody_elses_memory(gpu):
     g = mc.cuda.CUDAGraph()
     x = mc.ones(1000, device="cuda")

@@ -35,8 +35,10 @@ class Small(nn.Module):
             nn.Dropout(0.3), nn.Linear(72, 10),
         )  # fmt: skip
 
+        self._factors = [np.float32(1)]
+
     def forward(self, x):
-        return self.layers(x)
+        return self.layers(x * float(self._factors[0]))
 
 
 MODELS = {"lenet": lambda: make("lenet"), "lenet-sigmoid": lambda: make("lenet-sigmoid"),
@@ -275,6 +277,26 @@ class DrawsOnTheDevice(Small):
         return self.layers(x + 0.1 * mc.randn_like(x))
 
 
+class Keeps(Small):
+    """Tensors and arrays in a tuple: nothing that a captured step takes for granted."""
+
+    def forward(self, x):
+        y = self.layers[0](x)
+        self.seen = (y, y.array, 1)
+        return self.layers[1:](y)
+
+
+def test_a_model_that_keeps_what_it_has_seen(gpu, replays, monkeypatch):
+    monkeypatch.setitem(MODELS, "more", Keeps)
+    ends = []
+    for captured in (True, False):
+        t = trainer("more", captured=captured)
+        t.fit()
+        ends.append(outcome(t))
+    assert ends[0] == ends[1]
+    assert replays
+
+
 class Counts(Small):
     """How often it is called."""
 
@@ -315,6 +337,10 @@ def frozen(t):
     t.parameters["layers.0.weight"].requires_grad_(False)
 
 
+def another_factor(t):
+    t.model._factors[0] = np.float32(0.5)
+
+
 def less_dropout(t):
     t.model.layers[4].p = 0.1
 
@@ -341,7 +367,15 @@ def an_older_optimiser(t):
 
 @pytest.mark.parametrize(
     "change",
-    [frozen, less_dropout, other_running_mean, with_momentum, another_array, an_older_optimiser],
+    [
+        frozen,
+        another_factor,
+        less_dropout,
+        other_running_mean,
+        with_momentum,
+        another_array,
+        an_older_optimiser,
+    ],
 )
 def test_what_changes_between_epochs_is_captured_anew(gpu, replays, monkeypatch, change):
     monkeypatch.setattr(graph, "GROUP", 2)
@@ -470,7 +504,7 @@ def test_a_part_that_is_drawn_at_random(gpu):
     both = ConcatDataset([digits(500), digits(500, 0, rotated())])
     seldom = digits(300, 0, Compose([ToTensor(), RandomHorizontalFlip(0.001)]))
     before = mc.default_generator.get_state(), random.getstate()
-    for data in (both, seldom, Jittered()):
+    for data in (both, seldom, Jittered(), Resizing()):
         assert resident(data, "cuda") == "its samples are drawn at random"
     assert (mc.default_generator.get_state(), random.getstate()) == before
 
@@ -483,6 +517,19 @@ class Jittered(Dataset):
 
     def __getitem__(self, i):
         return mc.full((2,), float(random.random() < 2)), i
+
+
+class Resizing(Dataset):
+    """Every batch has another size."""
+
+    size = 4
+
+    def __len__(self):
+        return 9
+
+    def __getitems__(self, indices):
+        self.size += 1
+        return [mc.ones(len(indices), self.size), mc.zeros(len(indices))]
 
 
 Pair = namedtuple("Pair", ["x", "y"])

@@ -5,6 +5,8 @@ tested on all of them once its name is among IMPLEMENTATIONS.
 """
 
 import itertools
+import subprocess
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -60,6 +62,18 @@ def test_each_implementation_has_all(implementation):
     for name in PAIRS:
         assert callable(getattr(module, name + "_backward"))
     assert len(set(CONTRACT)) == len(PAIRS) + len(PLAIN)
+
+
+def test_indexing_and_products_of_numpy_arrays_load_no_compiler():
+    code = (
+        "import sys, minicnn as mc\n"
+        "x = mc.ones(3, 3, requires_grad=True)\n"
+        "y = x * 1\n"
+        "y[0] = 2\n"
+        "(y[[0, 1]] @ x).sum().backward()\n"
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_partial_implementation_serves_its_own_and_the_rest_falls_back():

@@ -59,6 +59,12 @@ def used_bytes() -> int:
     return sum(lane.memory.used_bytes() for lane in _lanes)
 
 
+def free_idle() -> None:
+    """Gives back what lanes have that no graph uses, on the current device."""
+    for lane in _idle[gpus().cuda.runtime.getDevice()]:
+        lane.memory.free_all_blocks()
+
+
 def _retire(lane: _Lane, device: int, idle: list[_Lane]) -> None:
     """Gives back what no array holds, and lets another graph have the lane."""
     lane.captured = False
@@ -78,10 +84,11 @@ class Pool:
     def __init__(self) -> None:
         device = gpus().cuda.runtime.getDevice()
         idle = _idle[device]
-        if not idle:
-            idle.append(_Lane())
-            _lanes.append(idle[0])
-        self._lane = idle.pop()
+        try:
+            self._lane = idle.pop()
+        except IndexError:
+            self._lane = _Lane()
+            _lanes.append(self._lane)
         self.stream = self._lane.stream
         weakref.finalize(self, _retire, self._lane, device, idle).atexit = False
 
@@ -174,7 +181,9 @@ class CUDAGraph:
         return self._pool
 
     def reset(self) -> None:
-        """Forgets what was captured."""
+        """Forgets what was captured; not while that goes on."""
+        if self._recording is not None and self._recording is recording.active:
+            raise DeviceError("reset: a capture of this graph is going on; end it first")
         self._graph = self._recording = None
 
 

@@ -6,35 +6,21 @@ floats atomically, in any order.
 
 from typing import Any
 
+import numpy as np
+
 from ...arrays import Array, is_array, module_of
-from .. import recording, reference
+from .. import recording
 from .launch import THREADS, contiguous, grid_of, launch
 
 
-def _with_arrays(index: tuple) -> bool:
-    return any(is_array(i) or isinstance(i, list) for i in index)
+def _arrays_in(index: tuple) -> tuple:
+    """The index with lists as arrays, which stay on the host."""
+    return tuple(np.array(i, None if i else np.int64) if isinstance(i, list) else i for i in index)
 
 
-def _check_integers(x: Array, index: tuple) -> None:
-    """An IndexError for integers in arrays that are out of range; the host waits for the GPU.
-
-    While a graph is captured nobody can look: then they wrap around.
-    """
-    if recording.active is not None or not _with_arrays(index):
-        return
-    xp, axis = module_of(x), 0
-    widths = [_width(part) for part in index]
-    for part, width in zip(index, widths, strict=True):
-        if width == 1 and not isinstance(part, (int, slice)):
-            found, n = xp.asarray(part), x.shape[axis]
-            if found.dtype.kind in "iu" and found.size:
-                lowest, highest = xp.stack([found.min(), found.max()]).tolist()
-                if lowest < -n or highest >= n:
-                    wrong = lowest if lowest < -n else highest
-                    raise IndexError(
-                        f"index {wrong} is out of bounds for axis {axis} with size {n}"
-                    )
-        axis += x.ndim - sum(widths) if part is ... else width
+def _may_repeat(index: tuple) -> bool:
+    """Whether the index holds arrays of integers: masks choose each element once."""
+    return any(is_array(i) and i.dtype.kind in "iu" for i in index)
 
 
 def _width(part: Any) -> int:
@@ -44,8 +30,34 @@ def _width(part: Any) -> int:
     return part.ndim if is_array(part) and part.dtype.kind == "b" else 1
 
 
+def _check_integers(x: Array, index: tuple) -> None:
+    """An IndexError for integers in arrays that are out of range.
+
+    For arrays on the GPU the host waits; while a graph is captured it cannot, and they wrap around.
+    """
+    widths, axis = [_width(part) for part in index], 0
+    for part, width in zip(index, widths, strict=True):
+        if axis < x.ndim and is_array(part) and part.dtype.kind in "iu" and part.size:
+            n, (lowest, highest) = x.shape[axis], _extremes(part)
+            if lowest < -n or highest >= n:
+                wrong = lowest if lowest < -n else highest
+                raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {n}")
+        axis += x.ndim - sum(widths) if part is ... else width
+
+
+def _extremes(a: Array) -> tuple[int, int]:
+    """The lowest and the highest of some integers; of those that nobody can look at, 0."""
+    if module_of(a) is np:
+        return int(a.min()), int(a.max())
+    if recording.active is not None:
+        return 0, 0
+    lowest, highest = module_of(a).stack([a.min(), a.max()]).tolist()
+    return lowest, highest
+
+
 def take_at(x: Array, index: tuple) -> Array:
     """As in the reference; IndexError for an integer out of range."""
+    index = _arrays_in(index)
     _check_integers(x, index)
     return x[index]
 
@@ -59,12 +71,15 @@ def _places(x: Array, index: tuple) -> tuple[Array, Array]:
 
 def put_at(x: Array, index: tuple, values: Any) -> None:
     """As in the reference; IndexError for an integer out of range."""
+    index = _arrays_in(index)
     _check_integers(x, index)
-    if not _with_arrays(index) or not is_array(values) or values.size == 1:
+    if not _may_repeat(index) or not is_array(values) or values.size == 1:
         x[index] = values
         return
     xp = module_of(x)
     places, order = _places(x, index)
+    while values.ndim > places.ndim and len(values) == 1:
+        values = values[0]
     values = xp.broadcast_to(values, places.shape)
     if places.size:  # all that go to one place write what its last one writes
         flat = places.ravel()
@@ -78,16 +93,17 @@ def add_at(x: Array, index: tuple, values: Array) -> None:
 
     A thread adds all that goes to one element, so it is slow where very many go to a few.
     """
-    if not _with_arrays(index):
-        return reference.add_at(x, index, values)
+    index = _arrays_in(index)
+    if not _may_repeat(index):
+        x[index] += values
+        return
     xp = module_of(x)
     places, order = _places(x, index)
     if not places.size:
-        return None
+        return
     values = contiguous(xp.broadcast_to(values.astype(x.dtype, copy=False), places.shape))
     to = contiguous(x)
     args = places.ravel()[order], order, values, to, places.size
     launch("indexing", "add_at", x.dtype, grid_of(places.size), THREADS, *args)
     if to is not x:
         x[...] = to
-    return None

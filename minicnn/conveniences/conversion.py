@@ -17,7 +17,7 @@ def to_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[device | None, np
     for a in args:
         if isinstance(a, Tensor):
             wanted |= {"device": a.device, "dtype": a.dtype}
-        elif type(a) in (device, int) or (isinstance(a, str) and a not in np.sctypeDict):
+        elif type(a) in (device, int) or (isinstance(a, str) and not _is_dtype(a)):
             wanted["device"] = a
         else:
             wanted["dtype"] = a
@@ -25,6 +25,14 @@ def to_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[device | None, np
     if wanted:
         raise TypeError(f"to: unexpected argument {', '.join(wanted)}")
     return None if where is None else device(where), None if dtype is None else dtype_of(dtype)
+
+
+def _is_dtype(name: str) -> bool:
+    try:
+        np.dtype(name)
+    except TypeError:
+        return False
+    return True
 
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:

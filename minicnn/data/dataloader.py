@@ -9,7 +9,7 @@ from ..devices import device as as_device
 from ..errors import ArgumentError
 from ..random import Generator, default_generator
 from .dataset import TensorDataset, fetch
-from .resident import resident
+from .resident import gather, resident
 
 
 class DataLoader:
@@ -144,7 +144,7 @@ class DataLoader:
             self._kept = resident(self.dataset, self.device) if known else None
             self._kept_of = self.dataset
         if isinstance(self._kept, TensorDataset):
-            return fetch(self._kept, indices)
+            return gather(self._kept, indices)
         return _moved(fetch(self.dataset, indices), self.device)
 
 

@@ -9,7 +9,7 @@ from ..arrays import module_of
 from ..autograd import Tensor
 from ..devices import device as as_device
 from ..random import HostStates
-from .dataset import TensorDataset, fetch
+from .dataset import TensorDataset, fetch, rows
 
 SHARE = 0.5  # of the GPU's free memory, at most
 CHUNK = 1000  # samples that are moved at a time
@@ -39,8 +39,12 @@ def resident(
     -------
     TensorDataset or str
         A reason if the samples are no tensors of one size, differ when they are asked for again or
-        are drawn at random, or take more than half of the device's free memory.  Nothing seems
-        drawn then.
+        are drawn at random, or take more than half of the device's free memory.
+
+    Notes
+    -----
+    Some samples are looked at twice.  The default generators of minicnn, Python and NumPy are then
+    as before; one of the data set's own is not.
     """
     from ..kernels.cuda.driver import gpus
 
@@ -65,13 +69,14 @@ def _look(dataset: Any, states: HostStates) -> list[Tensor] | str:
         return f"its samples do not make a batch ({type(error).__name__})"
     if not all(isinstance(t, Tensor) for t in first):
         return "its samples are no tuples of tensors"
-    alike = all(_same(a.array, b.array) for a, b in zip(first, second, strict=True))
+    alike = len(first) == len(second) and all(map(_same, first, second))
     return first if alike and not states.changed() else "its samples are drawn at random"
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(one: Tensor, other: Tensor) -> bool:
     """Whether all numbers are the same, or both NaN."""
-    return bool(((a == b) | ((a != a) & (b != b))).all())
+    a, b = one.array, other.array
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _moved(
@@ -98,6 +103,15 @@ def _moved(
             return "its samples are drawn at random"
         after_part()
     return TensorDataset(*map(Tensor, kept))
+
+
+def gather(kept: TensorDataset, indices: Any) -> list[Tensor]:
+    """A batch of what `resident` gave, by numbers on the host: nobody waits for the GPU."""
+    where, n = rows(indices), len(kept)
+    if len(where) and not -n <= where.min() <= where.max() < n:
+        raise IndexError(f"indices go from {where.min()} to {where.max()}: there are {n} samples")
+    there = module_of(kept.tensors[0].array).asarray(where)
+    return [Tensor(t.array[there]) for t in kept.tensors]
 
 
 def _batch(dataset: Any, indices: np.ndarray) -> list[Any]:

@@ -1,8 +1,11 @@
 """Which trainings can be captured in a CUDA graph, and when one has to be captured anew."""
 
+import copy
 import itertools
 import operator
 from typing import Any
+
+import numpy as np
 
 from ..arrays import float32, float64
 from ..autograd import Tensor, mode
@@ -13,8 +16,9 @@ from ..optim import Optimizer
 class Assumptions:
     """What a captured step takes for granted; it has to be captured anew when that has changed.
 
-    The arrays of parameters and of the optimiser, which parameters learn, and all numbers and words
-    among the attributes of the modules: a dropout's p, whether it is training.
+    The arrays of parameters and of the optimiser, which parameters learn, and the numbers and words
+    among the attributes of the modules, also in lists and tuples: a dropout's p, whether it is
+    training.  What changes elsewhere, as in a dict of the model's, is not noticed.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -41,8 +45,13 @@ class Assumptions:
 
 
 def _plain(module: Any) -> dict[str, Any]:
-    kinds = bool, int, float, str, tuple
-    return {k: v for k, v in vars(module).items() if isinstance(v, kinds) and k[0] != "_"}
+    return {k: copy.copy(v) for k, v in vars(module).items() if _is_plain(v)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str, np.generic))
 
 
 def _hooked(model: Any) -> bool:

@@ -106,7 +106,7 @@ def resume(
         If the device is none, or is not there.
     """
     view = pick() if view is None else view
-    changes = {"device": device and as_device(device), "graph": graph}
+    changes = {"device": None if device is None else as_device(device), "graph": graph}
     with Run.open(folder) as run:
         training = _build(run, {k: v for k, v in changes.items() if v is not None})
         run.load(training.trainer)

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import module_of
 from ..autograd import Tensor, set_detect_anomaly
 from ..data.dataset import fetch
-from ..data.resident import resident
+from ..data.resident import gather, resident
 from ..errors import AnomalyError, ArgumentError
 from ..models import prepare
 from ..nn import Module
@@ -227,7 +227,7 @@ class Trainer:
         first = self.batch * self.batch_size
         where = order[first : first + self.batch_size]
         if self._resident is not None:
-            images, labels = fetch(self._resident, where)
+            images, labels = gather(self._resident, where)
             return images, labels
         device = next(iter(self.parameters.values())).device
         images, labels = (t.to(device) for t in fetch(self.train, where))

@@ -186,7 +186,7 @@ def _taken(a: np.ndarray, index: Any) -> Any:
     try:
         return a[index]
     except IndexError as error:
-        if not _has_integers(index):
+        if not _has_integers(index) or "out of bounds" not in str(error):
             raise
         raise LaunchError(f"CuPy would take another element: {error}") from None
 
