@@ -38,7 +38,8 @@ PAIRS = """
     linear batch_norm dropout""".split()
 PLAIN = ["im2col", "col2im", "sgd", "adam"]
 CONTRACT = PAIRS + PLAIN
-FOR_CUPY = {"take_at", "put_at", "add_at", "matmul"}  # NumPy's own are as good on its arrays
+# NumPy's own are as good on its arrays, or its arrays are served another way.
+FOR_CUPY = {*"take_at put_at add_at matmul cross_entropy sgd_all adam_all".split()}
 
 IMPLEMENTATIONS = ("reference", "numba", "cuda", "crosscheck")
 _chosen: ModuleType | None = None  # until the first call, so that importing this is quick
@@ -69,7 +70,7 @@ def _serving(name: str, x: Any) -> Any:
 
 def offers(name: str, x: Any) -> bool:
     """Whether there is such a kernel for x now: one beside the contract may be missing."""
-    return hasattr(_serving(name, x), name)
+    return not (name in FOR_CUPY and type(x) is np.ndarray) and hasattr(_serving(name, x), name)
 
 
 def which(name: str, x: Any = None) -> str:

@@ -186,7 +186,7 @@ def test_options_in_a_slot(gpu, being_recorded, monkeypatch, name):
         optimizer.step()
     other.step()
     set_gradients(gpu, ours, theirs, 1)
-    arrays_of = [optimizer._arrays(p, optimizer.param_groups[0]) for p in ours]
+    arrays_of = [optimizer._arrays(p, p.grad.array, optimizer.param_groups[0]) for p in ours]
     optimizer.step()  # one slot; counts no step
     other.param_groups[0]["lr"] = optimizer.param_groups[0]["lr"] = 0.03
     for k, (p, t) in enumerate(zip(ours, theirs, strict=True)):  # undo what the zeros did

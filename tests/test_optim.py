@@ -145,6 +145,22 @@ def test_50_steps_agree_with_pytorch(name, options, grouped):
                 assert difference(state[i][key].array, value) <= tolerance, key
 
 
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+def test_an_update_may_pass_another_gradient_on(kind):
+    class Halved(kind):
+        def _update(self, p, g, group):
+            super()._update(p, g / 2, group)
+
+    ends = []
+    for optimizer, g in ((Halved, 3.0), (kind, 1.5)):
+        p = minicnn.ones(2, requires_grad=True)
+        o = optimizer([p], lr=0.1)
+        p.grad = minicnn.full((2,), g)
+        o.step()
+        ends.append((p.tolist(), p.grad.tolist()))
+    assert ends == [(ends[0][0], [3, 3]), (ends[0][0], [1.5, 1.5])]
+
+
 def test_options_changed_between_steps_act_at_once():
     results = []
     for module, make, go in ((optim, ours, run), (torch.optim, torchs, run_torch)):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import module_of
+from ..arrays import Array, module_of
 from ..autograd import Tensor
 from ..errors import ArgumentError
 from .optimizer import Optimizer, check_number
@@ -80,10 +80,9 @@ class Adam(Optimizer):
             float(group["eps"]), float(group["weight_decay"]), self._decoupled,
         )  # fmt: skip
 
-    def _arrays(self, p: Tensor, group: dict[str, Any]) -> tuple:
+    def _arrays(self, p: Tensor, g: Array, group: dict[str, Any]) -> tuple:
         state = self.state[p]
-        assert p.grad is not None
-        return p.array, p.grad.array, state["exp_avg"].array, state["exp_avg_sq"].array
+        return p.array, g, state["exp_avg"].array, state["exp_avg_sq"].array
 
 
 class AdamW(Adam):

@@ -5,6 +5,7 @@ one for all of them, instead of ten.  While a step is captured in a CUDA graph, 
 change from step to step (the learning rate, Adam's count) are a slot that every replay fills anew.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +40,9 @@ def update(optimizer: Any, parameters: list[Tensor], group: dict[str, Any]) -> N
             size = getattr(kernels, optimizer._kernel.upper()).itemsize // 8
             refresh = _refresh(optimizer, same, group, options)
             found = recording.active.slot(size, refresh)
-        columns = zip(*(optimizer._arrays(p, group) for p in same), strict=True)
+        gradients = [p.grad.array for p in same if p.grad is not None]
+        arrays = map(optimizer._arrays, same, gradients, itertools.repeat(group))
+        columns = zip(*arrays, strict=True)
         launch(*(None if c[0] is None else list(c) for c in columns), found)
 
 
@@ -48,7 +51,7 @@ def _refresh(
 ) -> Callable[[], np.ndarray]:
     """What a replay asks for the options of this launch; nothing counts as a step now."""
     try:
-        optimizer._arrays(same[0], group)
+        optimizer._arrays(same[0], same[0].grad, group)
     except KeyError:
         raise GradientError(
             f"{optimizer._name}.step: run a step before you capture one: the optimiser has no "

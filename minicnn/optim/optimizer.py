@@ -69,18 +69,16 @@ class Optimizer:
 
     def _begin(self, p: Tensor, group: dict[str, Any]) -> tuple:
         """The kernel's numbers for p in the step that begins; makes p's state the first time."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self._name} must define _update(p, g, group), or step")
 
-    def _arrays(self, p: Tensor, group: dict[str, Any]) -> tuple:
-        """The kernel's arrays for p, its own first and its gradient second."""
+    def _arrays(self, p: Tensor, g: Array, group: dict[str, Any]) -> tuple:
+        """The kernel's arrays for p, its own first and its gradient g second."""
         raise NotImplementedError
 
     def _update(self, p: Tensor, g: Array, group: dict[str, Any]) -> None:
         """Changes p.array in place, given its gradient g and its group's options."""
-        if not self._kernel:
-            raise NotImplementedError(f"{self._name} must define _update(p, g, group), or step")
         numbers = self._begin(p, group)
-        kernels.call(self._kernel, *self._arrays(p, group), *numbers)
+        kernels.call(self._kernel, *self._arrays(p, g, group), *numbers)
 
     def _update_all(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         own = type(self)._update is not Optimizer._update
@@ -92,9 +90,9 @@ class Optimizer:
                 f"{self._name}.step: cannot be captured in a CUDA graph; SGD and Adam as they are "
                 "can, with float32 or float64 parameters"
             )
+        update = self._update
         for p in parameters:
-            assert p.grad is not None
-            self._update(p, p.grad.array, group)
+            update(p, p.grad.array, group)  # type: ignore[union-attr]
 
     def _parameters(self) -> Iterator[Tensor]:
         for group in self.param_groups:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from ..arrays import module_of
+from ..arrays import Array, module_of
 from ..autograd import Tensor
 from ..errors import ArgumentError
 from .optimizer import Optimizer, check_number
@@ -80,7 +80,6 @@ class SGD(Optimizer):
             float(group["weight_decay"]), bool(group["nesterov"]),
         )  # fmt: skip
 
-    def _arrays(self, p: Tensor, group: dict[str, Any]) -> tuple:
+    def _arrays(self, p: Tensor, g: Array, group: dict[str, Any]) -> tuple:
         velocity = self.state[p]["momentum_buffer"].array if group["momentum"] else None
-        assert p.grad is not None
-        return p.array, p.grad.array, velocity
+        return p.array, g, velocity
