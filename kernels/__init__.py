@@ -38,8 +38,8 @@ PAIRS = """
     linear batch_norm dropout""".split()
 PLAIN = ["im2col", "col2im", "sgd", "adam"]
 CONTRACT = PAIRS + PLAIN
-# NumPy's own are as good on its arrays, or its arrays are served another way.
-FOR_CUPY = {*"take_at put_at add_at matmul cross_entropy sgd_all adam_all".split()}
+# NumPy's own are as good on its arrays, or another op serves them.
+FOR_CUPY = {"take_at", "put_at", "add_at", "matmul", "cross_entropy"}
 
 IMPLEMENTATIONS = ("reference", "numba", "cuda", "crosscheck")
 _chosen: ModuleType | None = None  # until the first call, so that importing this is quick

@@ -81,8 +81,8 @@ class Optimizer:
         kernels.call(self._kernel, *self._arrays(p, g, group), *numbers)
 
     def _update_all(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        own = type(self)._update is not Optimizer._update
-        if not own and all(kernels.offers(f"{self._kernel}_all", p.array) for p in parameters):
+        on_cpu = type(parameters[0].array) is np.ndarray
+        if not on_cpu and self._fuses(parameters):
             fused.update(self, parameters, group)
             return
         if recording.active is not None:
@@ -93,6 +93,12 @@ class Optimizer:
         update = self._update
         for p in parameters:
             update(p, p.grad.array, group)  # type: ignore[union-attr]
+
+    def _fuses(self, parameters: list[Tensor]) -> bool:
+        """Whether one launch can update them all."""
+        own = type(self)._update is not Optimizer._update
+        name = f"{self._kernel}_all"
+        return not own and all(kernels.offers(name, p.array) for p in parameters)
 
     def _parameters(self) -> Iterator[Tensor]:
         for group in self.param_groups:
