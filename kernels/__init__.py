@@ -1,26 +1,35 @@
 """The kernel contract: which compiled or plain implementation serves a call.
 
-A kernel works on arrays and plain numbers, and knows nothing of Tensor.  A pair is
+A kernel works on arrays and plain numbers, and knows nothing of Tensor.  Most are pairs,
 
-    forward(name, *arrays, *integers) -> (y, saved)
-    backward(name, g, saved, needs)   -> one gradient per array, None where needs says so
+    name(x, *weights, *arguments) -> (y, saved)
+    name_backward(g, saved, needs) -> one gradient per array, None where needs says so
 
 `saved` is opaque to the op: each implementation keeps in it what its own backward wants, in its
 own layout.  The user's arrays that it refers to are named in `saved.inputs`, so that the engine
-can notice when one of them is changed in place.  Kernels that are no such pair (im2col and col2im,
-which are each other's backward, and the optimisers' updates) are called with `call`.
+can notice when one of them is changed in place.
+
+Ops do not call a pair by its name: they describe the call (calls.py), and
+
+    run(chain, x, weights, needs) -> (y, saved)          one call, or several that follow each other
+    back(g, saved, needs)         -> the gradients of x and of all weights
+
+is the one entry, whether a layer runs by itself or fused with its neighbours.  `forward` and
+`backward` are for pairs with several inputs or results, which never are part of a chain, and `call`
+for kernels that are no pair (im2col and col2im, which are each other's backward; updates).
 
 An implementation is a module of functions with the contract's names.  What it lacks falls back to
 `reference`, which is written to be read and is the oracle for every other one; so do arrays that it
-does not take, if it has a function `serves(x, name)`.
+does not take, if it has a function `serves(x, name)`.  With a `run` and a `back` of its own it fuses
+the kernels named in its `FUSED`; any other's pairs are called one by one.
 
-An implementation may offer more: `chain`, kernels one after another as one (nn/chain.py uses it),
-`cross_entropy`, the loss on class indices (nn/functional.py), the optimisers' updates of all
-parameters at once (optim/fused.py), `matmul` (ops/linear.py), and `take_at`, `put_at` and `add_at`,
-for x[index] and its gradient (ops/shape.py).  Where one is missing, its user does without it, or
-takes the reference's.
+Beside the contract an implementation may offer the optimisers' updates of all parameters at once
+(optim/fused.py), `matmul` (ops/linear.py), and `take_at`, `put_at` and `add_at`, for x[index] and
+its gradient (ops/shape.py).  Where one is missing, its user does without it, or takes the
+reference's.
 """
 
+from collections.abc import Collection
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -31,15 +40,14 @@ if __name__ != "minicnn.kernels":
     raise ImportError(f"import this package as minicnn.kernels, not as {__name__}")
 
 from . import reference
-from .reference import Saved
+from .calls import Call, Chain, geometry
+from .reference import Needs, Saved
 
-PAIRS = """
-    conv2d avg_pool2d max_pool2d subsample2d sigmoid tanh scaled_tanh relu softmax_cross_entropy
-    linear batch_norm dropout""".split()
+PAIRS = [name for name in vars(reference) if f"{name}_backward" in vars(reference)]
 PLAIN = ["im2col", "col2im", "sgd", "adam"]
 CONTRACT = PAIRS + PLAIN
-# NumPy's own are as good on its arrays, or another op serves them.
-FOR_CUPY = {"take_at", "put_at", "add_at", "matmul", "cross_entropy"}
+# NumPy's own are as good on its arrays.
+FOR_CUPY = {"take_at", "put_at", "add_at", "matmul"}
 
 IMPLEMENTATIONS = ("reference", "numba", "cuda", "crosscheck")
 _chosen: ModuleType | None = None  # until the first call, so that importing this is quick
@@ -56,14 +64,19 @@ def use(name: str) -> None:
     _chosen = import_module(".numba_cpu" if name == "numba" else f".{name}", __name__)
 
 
+def _implementation(x: Any) -> Any:
+    """The one chosen for arrays such as x."""
+    if _chosen is None:
+        use("numba")
+    if type(x) is np.ndarray or _chosen is reference or isinstance(x, np.generic):
+        return _chosen
+    return import_module(".cuda", __name__)
+
+
 def _serving(name: str, x: Any) -> Any:
     if name in FOR_CUPY and type(x) is np.ndarray:
         return reference
-    if _chosen is None:
-        use("numba")
-    chosen = _chosen
-    if type(x) is not np.ndarray and chosen is not reference and not isinstance(x, np.generic):
-        chosen = import_module(".cuda", __name__)
+    chosen = _implementation(x)
     takes = getattr(chosen, "serves", None)
     return chosen if hasattr(chosen, name) and (takes is None or takes(x, name)) else reference
 
@@ -77,8 +90,75 @@ def which(name: str, x: Any = None) -> str:
     """The name of the implementation that serves this kernel now, for arrays such as x."""
     if name not in CONTRACT:
         raise ValueError(f"kernels.which: {name!r} is not one of {', '.join(CONTRACT)}")
-    serving = _serving(name, np.empty(0, np.float32) if x is None else x)
+    x = np.empty(1, np.float32) if x is None else x
+    serving = _serving("run" if name in getattr(_implementation(x), "FUSED", ()) else name, x)
     return serving.__name__.rpartition(".")[2].removesuffix("_cpu")
+
+
+# ---- calls that an op describes ---------------------------------------------------------------
+
+
+def fused(x: Any) -> Collection[str]:
+    """The kernels that can be one of several that run together, on x."""
+    return getattr(_serving("run", x), "FUSED", ())
+
+
+def run(chain: Chain, x: Any, weights: tuple, needs: Needs) -> tuple[Any, Saved]:
+    """Runs the calls of a chain, one after another or fused.
+
+    Parameters
+    ----------
+    weights
+        Those of all calls in their order; None for one that is not there.
+    needs
+        Which gradients `back` will be asked for: x's, and each weight's.
+    """
+    serving = _serving("run", x)
+    if serving is not reference and serving.FUSED >= chain.kernels:
+        y, saved = serving.run(chain, x, weights, needs)
+        saved.made_by = serving
+        return y, saved
+    return one_by_one(_implementation(x), chain, x, weights)
+
+
+def back(g: Any, saved: Saved, needs: Needs) -> tuple:
+    """The gradients of x and of the weights of a run; None where needs says so."""
+    return (saved.made_by or _ByOne).back(g, saved, needs)
+
+
+def one_by_one(serving: Any, chain: Chain, x: Any, weights: tuple) -> tuple[Any, Saved]:
+    """A run as a loop over pairs; those that an implementation lacks are the reference's."""
+    takes, done, inputs = getattr(serving, "serves", None), [], []
+    for call in chain.calls:
+        own, weights = weights[: len(call.shapes)], weights[len(call.shapes) :]
+        ours = hasattr(serving, call.kernel) and (takes is None or takes(x, call.kernel))
+        pairs = serving if ours else reference
+        with np.errstate(all="ignore"):  # only NumPy warns of log(0)
+            x, saved = getattr(pairs, call.kernel)(x, *own, *call.arguments)
+        done.append((getattr(pairs, f"{call.kernel}_backward"), saved, len(own)))
+        inputs += saved.inputs
+    return x, Saved(done, inputs=tuple(inputs))
+
+
+class _ByOne:
+    """The way back through `one_by_one`."""
+
+    @staticmethod
+    def back(g: Any, saved: Saved, needs: Needs) -> tuple:
+        (done,) = saved.state
+        gradients: list[Any] = []
+        end = len(needs)
+        for backward, inner, count in reversed(done):
+            first = end - count
+            dx, *own = backward(g, inner, (any(needs[:first]), *needs[first:end]))
+            g, gradients, end = dx, [*own, *gradients], first
+            if g is None:
+                break
+        missing = len(needs) - 1 - len(gradients)
+        return (g if needs[0] else None, *[None] * missing, *gradients)
+
+
+# ---- kernels by their names --------------------------------------------------------------------
 
 
 def call(name: str, *args: Any) -> Any:
@@ -89,15 +169,12 @@ def call(name: str, *args: Any) -> Any:
 def forward(name: str, *args: Any) -> tuple[Any, Saved]:
     """Calls a kernel's forward; `saved` remembers who made it."""
     serving = _serving(name, args[0])
-    kernel = getattr(serving, name)
-    y, saved = _quietly(kernel, *args) if serving is reference else kernel(*args)
+    with np.errstate(all="ignore"):
+        y, saved = getattr(serving, name)(*args)
     saved.made_by = serving
     return y, saved
 
 
-_quietly = np.errstate(all="ignore")(lambda f, *args: f(*args))  # only NumPy warns of log(0)
-
-
-def backward(name: str, g: Any, saved: Saved, needs: tuple[bool, ...]) -> Any:
+def backward(name: str, g: Any, saved: Saved, needs: Needs) -> Any:
     """Calls the backward of the implementation that made `saved`."""
     return getattr(saved.made_by, name + "_backward")(g, saved, needs)

@@ -16,6 +16,7 @@ is quick.
       tap u = 0:   0   2   4            tap u = 1: 1 3 5            tap u = 2: 2 4 6
 """
 
+import math
 import operator
 from collections.abc import Iterator
 from typing import Any
@@ -191,8 +192,8 @@ def avg_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     return (spread(g / divisor, x_shape, window),)
 
 
-def max_pool2d(x, window: Window, indices: bool = True) -> tuple[Any, Saved]:
-    """(the maximum of each window, its position in the plane, h*W + w, or None if not wanted).
+def max_pool2d(x, window: Window) -> tuple[Array, Saved]:
+    """The maximum of each window.
 
     A tie goes to the first maximum in row-major order; a NaN wins over everything, and padding
     over nothing, not even where the whole window is -inf.
@@ -212,9 +213,14 @@ def max_pool2d(x, window: Window, indices: bool = True) -> tuple[Any, Saved]:
     if (ph, pw) != (0, 0):
         first = _first_inside(xp, oh, sh, ph, dh)[:, None] * kw + _first_inside(xp, ow, sw, pw, dw)
         xp.copyto(which, first.astype(which.dtype), where=best == -np.inf)
-    saved = Saved(which, x.shape, window)
-    if not indices:
-        return (best, None), saved
+    return best, Saved(which, x.shape, window)
+
+
+def max_pool2d_with_indices(x, window: Window) -> tuple[tuple[Array, Array], Saved]:
+    """(the maximum of each window, its position in the plane, h*W + w)."""
+    best, saved = max_pool2d(x, window)
+    which, xp = saved.state[0], module_of(x)
+    (_, kw), (sh, sw), (ph, pw), (dh, dw), (oh, ow) = window
     u, v = xp.divmod(which.astype(np.int64), kw)  # wide enough for u * dh
     row = xp.arange(oh)[:, None] * sh - ph + u * dh
     column = xp.arange(ow) * sw - pw + v * dw
@@ -233,6 +239,9 @@ def max_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     for k, tap in enumerate(taps(padded, window)):
         tap += module_of(g).where(which == k, g, 0)
     return (crop2d(padded, window.padding, x_shape[2:]),)
+
+
+max_pool2d_with_indices_backward = max_pool2d_backward
 
 
 def subsample2d(x, coefficient, bias, window: Window) -> tuple[Array, Saved]:
@@ -326,6 +335,17 @@ def softmax_cross_entropy_backward(g: Array, saved: Saved, needs: Needs) -> Grad
     g = g[:, None]
     dz = g * (module_of(q).exp(log_p) * q.sum(axis=1, keepdims=True) - q) if needs[0] else None
     return dz, (-g * log_p if needs[1] else None)
+
+
+def flatten(x: Array) -> tuple[Array, Saved]:
+    """(N, ...) as (N, features)."""
+    return x.reshape(len(x), math.prod(x.shape[1:])), Saved(x.shape)
+
+
+def flatten_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """g in the old shape."""
+    (shape,) = saved.state
+    return (g.reshape(shape),)
 
 
 def linear(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Saved]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import AnomalyError, DeviceError, DtypeError, module_path
+from .errors import DeviceError, DtypeError
 from .shapes import check_broadcast
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -114,18 +114,3 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     extra = x.ndim - len(shape)
     stretched = tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
     return x.sum(axis=(*range(extra), *stretched)).reshape(shape)
-
-
-def check_finite(node: Any, when: str, results: Sequence, inputs: Sequence) -> None:
-    """Raises AnomalyError where NaN or infinity comes out, saying whether it went in."""
-
-    def count(arrays: Sequence) -> int:
-        return sum(int((~module_of(a).isfinite(a)).sum()) for a in arrays if a is not None)
-
-    bad, already = count(results), count(inputs)
-    if bad:
-        where = f"  [{node.path}]" if node.path != module_path() else ""
-        raise AnomalyError(
-            f"{node.op.__name__}: {when} gave {bad} values that are NaN or infinite, "
-            f"{f'{already} were so in its inputs' if already else 'from finite ones'}{where}"
-        )

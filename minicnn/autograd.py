@@ -1,7 +1,8 @@
 """The tape: Tensor, Function, the graph that forward leaves behind, and the walk back along it.
 
-No operation lives here; minicnn.methods gives Tensor its operators and methods, and
-minicnn.conveniences what has nothing to do with gradients.
+No operation lives here: ops are in minicnn.ops, and minicnn.methods gives Tensor its operators and
+methods.  Changes in place are in inplace.py; how neighbouring kernel calls become one node, in
+fusion.py.
 
     x ──┐                     forward: Mul.apply computes y and leaves a node, the Context:
         ├─ Mul ── y             y.grad_fn = node;  node.edges = (where x comes from, ... w ...)
@@ -21,11 +22,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import arrays, errors, modes
-from .arrays import KINDS, Array, is_array, is_floating, module_of, promoted, share_memory, sum_to
+from . import errors, modes
+from .arrays import Array, is_array, is_floating, module_of, promoted, share_memory, sum_to
 from .devices import device_of
 from .kernels import Saved
-from .modes import enable_grad, inference_mode, is_grad_enabled, mode, no_grad  # noqa: F401
+from .modes import (  # noqa: F401
+    check_finite,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    mode,
+    no_grad,
+)
 from .shapes import Shape
 
 set_grad_enabled, set_detect_anomaly = modes.set_grad_enabled, modes.set_detect_anomaly
@@ -201,7 +209,7 @@ class Context:
         """Outputs that have no gradient; integer outputs never have one."""
         self._non_differentiable = outputs
 
-    def _record(self, edges: list, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+    def record(self, edges: list, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         """Ties the node into the graph, after forward."""
         self.number, self.edges = next(_numbers), tuple(edges)
         self.outputs: list[tuple[type, Shape, np.dtype]] = []  # what their gradients must be
@@ -214,9 +222,9 @@ class Context:
             self.outputs.append((type(array), array.shape, array.dtype))
         kept = (*(self.saved.inputs if self.saved else ()), *filter(is_array, self.saved_tensors))
         own = {id(a) for a in kept}
-        for t in (*inputs, *outputs):
-            new = self.op.kernel and t.grad_fn is self  # then it shares no memory
-            if id(t.array) in own or (not new and any(share_memory(a, t.array) for a in kept)):
+        for t in (*inputs, *outputs):  # a kernel keeps what it is given as it is, no view of it
+            views = not self.op.kernel
+            if id(t.array) in own or (views and any(share_memory(a, t.array) for a in kept)):
                 self._watched = (*self._watched, (t._counter, t._counter[0]))
 
     def _check_usable(self) -> None:
@@ -233,7 +241,8 @@ class Context:
                     f"{counter[0] - version} time(s) since; change a clone(), or after backward"
                 )
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Frees what forward saved: backward has used it."""
         if self.saved is not None or any(map(is_array, self.saved_tensors)):
             self._freed, self.saved_tensors, self.saved = True, (), None
 
@@ -284,7 +293,7 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs forward on the tensors' arrays, and records the node if a gradient is wanted."""
         if kwargs:
-            args = _positional(cls, args, kwargs)
+            args = positional(cls, args, kwargs)
         recording, raw, inputs, edges, needs = mode.grad, [], [], [], []
         for a in args:  # in one pass, and what follows without a call too many: every op comes here
             edge = None
@@ -295,7 +304,7 @@ class Function:
                     a._check_base(cls.__name__)
                 a = a.array
                 if type(a) is not np.ndarray or type(inputs[0].array) is not np.ndarray:
-                    _check_devices(cls, args)
+                    check_devices(cls, args)
             raw.append(a)
             edges.append(edge)
             needs.append(edge is not None)
@@ -306,10 +315,10 @@ class Function:
         listed = result if type(result) is tuple else (result,)
         made = [_wrap(cls, y, inputs) for y in listed]
         if True in needs:
-            ctx._record(edges, inputs, made)
+            ctx.record(edges, inputs, made)
         if mode.anomaly:
             ctx.path = errors.module_path()
-            arrays.check_finite(ctx, "forward", [y.array for y in made], [x.array for x in inputs])
+            check_finite(ctx, "forward", [y.array for y in made], [x.array for x in inputs])
         return tuple(made) if type(result) is tuple else made[0]
 
 
@@ -328,19 +337,28 @@ class FloatElementwise(Elementwise):
     floats = True
 
 
-def _positional(op: type[Function], args: tuple, kwargs: dict[str, Any]) -> tuple:
-    """All arguments of a call in forward's order, so that each has a place for its gradient."""
+def signature(op: Any) -> inspect.Signature:
+    """An op's arguments: those of a kernel op's `call`, of forward behind ctx."""
+    if hasattr(op, "call"):
+        return inspect.signature(op.call)
+    of_forward = inspect.signature(op.forward)
+    return of_forward.replace(parameters=[*of_forward.parameters.values()][1:])
+
+
+def positional(op: type[Function], args: tuple, kwargs: dict[str, Any]) -> tuple:
+    """All arguments of a call in their order, so that each has a place for its gradient."""
     try:
-        bound = inspect.signature(op.forward).bind(None, *args, **kwargs)
+        bound = signature(op).bind(*args, **kwargs)
     except TypeError as error:
         raise TypeError(f"{op.__name__}: {error}") from None
     bound.apply_defaults()
-    return bound.args[1:]
+    return bound.args
 
 
-def _check_devices(op: type[Function], args: Sequence[Any]) -> None:
+def check_devices(op: type[Function], args: Sequence[Any]) -> None:
+    """Refuses tensors that are on different devices."""
     if len({str(a.array.device) for a in args if isinstance(a, Tensor)}) > 1:
-        names = [*inspect.signature(op.forward).parameters][1:]
+        names = [*signature(op).parameters]
         both = itertools.zip_longest(names, args, fillvalue=names[-1])  # the last may be *tensors
         told = [f"{n} {t.shape} on {device_of(t.array)}" for n, t in both if isinstance(t, Tensor)]
         raise errors.DeviceError(f"{op.__name__}: {', '.join(told)}: bring them to one with .to()")
@@ -358,38 +376,6 @@ def _wrap(op: type[Function], y: Any, inputs: list[Tensor]) -> Tensor:
             out._base_fn = out._base.grad_fn
             break
     return out
-
-
-def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
-    """Makes x hold op(x, *args): in its memory, and in the graph."""
-    name = op.__name__
-    recorded = mode.grad and any(isinstance(t, Tensor) and t.requires_grad for t in (x, *args))
-    if recorded and x.requires_grad and x.is_leaf:
-        raise errors.InPlaceError(
-            f"{name}: a leaf that requires grad cannot be changed in place; if the change is no "
-            "part of the model (an update), do it inside `with no_grad():`"
-        )
-    if recorded and x._base is not None:
-        raise errors.InPlaceError(
-            f"{name}: a change in place through a view is not recorded; assign to the tensor it "
-            "is a view of (base[index] = ...), or change a clone() of the view"
-        )
-    result = op.apply(x, *args)
-    if result.shape != x.shape:
-        raise errors.ShapeError(f"{name}: in place, {result.shape} does not fit into {x.shape}")
-    if KINDS[result.dtype.kind] > KINDS[x.dtype.kind]:
-        raise errors.DtypeError(f"{name}: in place, {result.dtype} does not fit into {x.dtype}")
-    if not getattr(x.array.flags, "writeable", True):
-        raise errors.InPlaceError(f"{name}: memory is read-only, as after expand(); use a clone()")
-    x.array[...] = result.array
-    x._counter[0] += 1
-    if recorded and result.grad_fn is not None:
-        retained = None if x.grad_fn is None else x.grad_fn.retained.pop(x.output_nr, None)
-        x.requires_grad, x.grad_fn, x.output_nr = True, result.grad_fn, result.output_nr
-        x.grad_fn.outputs[x.output_nr] = (type(x.array), x.shape, x.dtype)
-        if retained is not None:
-            x.grad_fn.retained[x.output_nr] = retained
-    return x
 
 
 # ---- the walk back ---------------------------------------------------------------------------
@@ -435,47 +421,40 @@ def grad(
 def _walk(
     outputs: Tensors, gradients: Any, retain_graph: bool, create_graph: bool, wanted: Iterable = ()
 ) -> tuple[list[tuple[Tensor, Array, bool]], dict[tuple[int, int], Array]]:
-    """Carries gradients from the outputs to the leaves.
+    """Carries gradients from the outputs to the leaves, the youngest node first.
 
     Returns each leaf reached with its gradient, and whether that is memory of its own; and the
     gradients at the `wanted` edges.
     """
-    if create_graph:
-        raise errors.GradientError("create_graph=True: gradients are of first order only")
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    if not isinstance(gradients, (list, tuple)):
-        gradients = [gradients] * (len(outputs) if gradients is None else 1)
-    if len(gradients) != len(outputs):
-        raise errors.GradientError(f"{len(outputs)} outputs, but {len(gradients)} gradients")
     keep = {(id(target), number) for target, number in wanted}
     last = min([getattr(target, "number", -1) for target, _ in wanted], default=-1)
     inner: dict[tuple[int, int], Array] = {}
     leaves: dict[int, tuple[Tensor, Array, bool]] = {}
     arrived: dict[Context, list[Array | None]] = {}  # per node, what came for each output
-    queue: list[tuple[int, Context]] = []  # a heap: the youngest node first
-    starts = [_start(y, g) for y, g in zip(outputs, gradients, strict=True)]
-    node, edges, results = cast(Any, (None, [e for e, _ in starts], [g for _, g in starts]))
-    while True:
-        for edge, g in zip(edges, results, strict=False):
-            if edge is None or g is None:
-                continue
-            target, nr = edge
-            a = target.array if isinstance(target, Tensor) else None
-            kind, shape, dtype = target.outputs[nr] if a is None else (type(a), a.shape, a.dtype)
-            if type(g) is not kind or g.shape != shape or g.dtype != dtype or dtype.kind != "f":
-                g = _checked(node, edge, g, kind, shape, dtype)
-            if a is not None:
-                before, owned = leaves.get(id(target)), node is not None and node.op.kernel
-                new = (target, g, owned) if before is None else (target, before[1] + g, True)
-                leaves[id(target)] = new
-                continue
-            if target not in arrived:
-                arrived[target] = [None] * len(target.outputs)
-                heapq.heappush(queue, (-target.number, target))
-            slots = arrived[target]
-            slots[nr] = g if slots[nr] is None else slots[nr] + g
-        if not queue:
-            break
+    queue: list[tuple[int, Context]] = []  # a heap
+
+    def send(node: Context | None, edge: Edge | None, g: Array | None) -> None:
+        """Adds a gradient to what has arrived at the end of an edge."""
+        if edge is None or g is None:
+            return
+        target, number = edge
+        if isinstance(target, Tensor):
+            g = _checked(node, edge, g, type(target.array), target.shape, target.dtype)
+            owned = node is not None and node.op.kernel
+            before = leaves.get(id(target))
+            new = (target, g, owned) if before is None else (target, before[1] + g, True)
+            leaves[id(target)] = new
+            return
+        g = _checked(node, edge, g, *target.outputs[number])
+        if target not in arrived:
+            arrived[target] = [None] * len(target.outputs)
+            heapq.heappush(queue, (-target.number, target))
+        slots = arrived[target]
+        slots[number] = g if slots[number] is None else slots[number] + g
+
+    for edge, g in _starts(outputs, gradients, create_graph):
+        send(None, edge, g)
+    while queue:
         node = heapq.heappop(queue)[1]
         received = arrived.pop(node)
         for number, g in enumerate(received if keep or node.hooks or node.retained else ()):
@@ -485,12 +464,25 @@ def _walk(
                     inner[id(node), number] = g
         if node.number <= last:  # all that is wanted is found: the rest is older
             break
-        edges, results = node.edges, _node_backward(node, received)
+        for edge, g in zip(node.edges, _node_backward(node, received), strict=False):
+            send(node, edge, g)
         if not retain_graph:
-            node._release()
+            node.release()
     for t, g, _ in [leaf for leaf in leaves.values() if leaf[0]._hooks]:
         leaves[id(t)] = (t, _finish(g, t._hooks), False)
     return [*leaves.values()], inner
+
+
+def _starts(outputs: Tensors, gradients: Any, create_graph: bool) -> list[tuple[Edge, Array]]:
+    """Where the walk starts, and the gradients it starts with."""
+    if create_graph:
+        raise errors.GradientError("create_graph=True: gradients are of first order only")
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    if not isinstance(gradients, (list, tuple)):
+        gradients = [gradients] * (len(outputs) if gradients is None else 1)
+    if len(gradients) != len(outputs):
+        raise errors.GradientError(f"{len(outputs)} outputs, but {len(gradients)} gradients")
+    return [_start(y, g) for y, g in zip(outputs, gradients, strict=True)]
 
 
 def _start(y: Tensor, gradient: Any) -> tuple[Edge, Array]:
@@ -560,12 +552,14 @@ def _node_backward(node: Context, received: list[Array | None]) -> Sequence[Arra
         )
     if mode.anomaly:
         sent = [g for g, e in zip(results, node.edges, strict=False) if e and is_array(g)]
-        arrays.check_finite(node, "backward", sent, gradients)
+        check_finite(node, "backward", sent, gradients)
     return results
 
 
-def _checked(node: Context, edge: Edge, g: Any, kind: type, shape: Shape, dtype: np.dtype) -> Array:
+def _checked(node: Any, edge: Edge, g: Any, kind: type, shape: Shape, dtype: np.dtype) -> Array:
     """A node's gradient for this edge as it must be, summed where its op broadcast; or an error."""
+    if type(g) is kind and g.shape == shape and g.dtype == dtype and dtype.kind == "f":
+        return g
     if not is_array(g):
         problem = f"is a {type(g).__name__}; expected an array, or None"
     elif not is_floating(dtype):
@@ -578,6 +572,6 @@ def _checked(node: Context, edge: Edge, g: Any, kind: type, shape: Shape, dtype:
             return g
         problem = f"has shape {g.shape} and dtype {g.dtype}; expected {shape} and {dtype}"
     i = next(i for i, e in enumerate(node.edges) if e is edge)
-    names = list(inspect.signature(node.op.forward).parameters)[1:]
+    names = list(signature(node.op).parameters)
     what = f"argument {i} ({names[i]})" if i < len(names) else f"argument {i}"
     raise errors.GradientError(f"{node.op.__name__}: backward's gradient for {what} {problem}")

@@ -11,7 +11,9 @@ import numpy as np
 
 from . import shapes
 from .arrays import is_array
-from .autograd import Function, Tensor, in_place, is_grad_enabled
+from .autograd import Function, Tensor, is_grad_enabled
+from .fusion import settle
+from .inplace import in_place
 from .ops import OPS
 from .ops.shape import plain_index, put_values
 
@@ -105,6 +107,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
         in_place(self, OPS["IndexPut"], _index(index), value)
         return
+    settle()
     raw = value.array if isinstance(value, Tensor) else value
     put_values(self.array, plain_index(_index(index), self.array), raw)
     self._counter[0] += 1

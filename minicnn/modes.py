@@ -1,7 +1,12 @@
 """Whether operations are recorded, and NaNs looked for: modes of a thread, switched in blocks."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import ContextDecorator
+from typing import Any
+
+from .arrays import module_of
+from .errors import AnomalyError, module_path
 
 
 class _Mode(threading.local):
@@ -64,3 +69,18 @@ def set_detect_anomaly(mode: bool) -> _Switch:
     For good or for a `with` block.  Slow: every result is looked at.
     """
     return _Switch("anomaly", mode, at_once=True)
+
+
+def check_finite(node: Any, when: str, results: Sequence, inputs: Sequence) -> None:
+    """Raises AnomalyError where NaN or infinity comes out, saying whether it went in."""
+
+    def count(arrays: Sequence) -> int:
+        return sum(int((~module_of(a).isfinite(a)).sum()) for a in arrays if a is not None)
+
+    bad, already = count(results), count(inputs)
+    if bad:
+        where = f"  [{node.path}]" if node.path != module_path() else ""
+        raise AnomalyError(
+            f"{node.op.__name__}: {when} gave {bad} values that are NaN or infinite, "
+            f"{f'{already} were so in its inputs' if already else 'from finite ones'}{where}"
+        )

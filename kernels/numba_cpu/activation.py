@@ -3,15 +3,16 @@
     x, logical (N, C, H, W)      memory (C, H, W, N)      y as x
                                  | x0 x1 x2 x3 .. |   ->  | y0 y1 y2 y3 .. |
 
-A gradient that lies in another order than y is brought to y's first.  Each derivative is written
-in y, so that x need not be kept.
+A gradient that lies in another order than y is brought to y's first.  Where a derivative can be
+written in y, x need not be kept.
 """
+
+import math
 
 import numpy as np
 
-from ..reference import Saved
-from ..threads import threads_for
 from .compiling import FLOAT, INT, array, entry, given, inner, named_inner
+from .layer import Layer
 from .maths import exp
 from .maths import tanh as tanh_of
 from .parallel import parallel, share_numbers
@@ -36,19 +37,6 @@ def like(g, y):
         g, moved = np.empty_like(y), g
         g[...] = moved
     return g.ravel("K")
-
-
-def _forward(kernel, x, *numbers):
-    x, memory = flat(x)
-    y = np.empty_like(x)
-    kernel[x.dtype](memory, y.ravel("K"), *numbers, threads_for(x.size, GRAIN))
-    return y
-
-
-def _backward(kernel, g, y, *numbers):
-    dx, threads = np.empty_like(y), threads_for(y.size, GRAIN)
-    kernel[y.dtype](like(g, y), y.ravel("K"), dx.ravel("K"), *numbers, threads)
-    return (dx,)
 
 
 def _each(function):
@@ -109,17 +97,6 @@ def _sigmoid_backward(g, y, dx, threads):
     parallel(threads, _sigmoid_slope, (g, y, dx, ()))
 
 
-def sigmoid(x):
-    """As in the reference."""
-    y = _forward(_sigmoid, x)
-    return y, Saved(y, inputs=(y,))
-
-
-def sigmoid_backward(g, saved, needs):
-    """As in the reference."""
-    return _backward(_sigmoid_backward, g, *saved.state)
-
-
 # ---- hyperbolic tangents ---------------------------------------------------------------------
 
 
@@ -143,17 +120,6 @@ def _tanh_backward(g, y, dx, threads):
     parallel(threads, _tanh_slope, (g, y, dx, ()))
 
 
-def tanh(x):
-    """As in the reference."""
-    y = _forward(_tanh, x)
-    return y, Saved(y, inputs=(y,))
-
-
-def tanh_backward(g, saved, needs):
-    """As in the reference."""
-    return _backward(_tanh_backward, g, *saved.state)
-
-
 @_each
 def _scaled_tanh_of(x, numbers):
     amplitude, slope = type(x)(numbers[0]), type(x)(numbers[1])
@@ -174,17 +140,6 @@ def _scaled_tanh(x, y, amplitude, slope, threads):
 @entry(lambda t: (*_backward_types(t), FLOAT, FLOAT, INT))
 def _scaled_tanh_backward(g, y, dx, amplitude, slope, threads):
     parallel(threads, _scaled_tanh_slope, (g, y, dx, (amplitude, slope)))
-
-
-def scaled_tanh(x, amplitude, slope):
-    """As in the reference."""
-    y = _forward(_scaled_tanh, x, amplitude, slope)
-    return y, Saved(y, amplitude, slope, inputs=(y,))
-
-
-def scaled_tanh_backward(g, saved, needs):
-    """As in the reference."""
-    return _backward(_scaled_tanh_backward, g, *saved.state)
 
 
 # ---- rectifier -------------------------------------------------------------------------------
@@ -212,12 +167,42 @@ def _relu_backward(g, y, dx, threads):
     parallel(threads, _relu_slope, (g, y, dx, ()))
 
 
-def relu(x):
-    """As in the reference."""
-    y = _forward(_relu, x)
-    return y, Saved(y, inputs=(y,))
+# ---- the layer -------------------------------------------------------------------------------
 
 
-def relu_backward(g, saved, needs):
-    """As in the reference."""
-    return _backward(_relu_backward, g, *saved.state)
+class Activation(Layer):
+    """The calls of an activation; subclasses name its entries, and what its derivative reads."""
+
+    keeps_output = True  # the derivative is written in y; one in x sets keeps_input instead
+    entries: tuple = ()  # forward and backward
+
+    def _threads(self, plan, x):
+        return plan.threads_for(math.prod(x.shape), GRAIN)
+
+    def forward(self, plan, x, keep):
+        y = plan.output(x.shape, keep)
+        self.kept = (y if self.keeps_output else x).flat()
+        plan.call(self.entries[0], x.flat(), y.flat(), *self.args, self._threads(plan, x))
+        return y
+
+    def backward(self, plan, g, dx_wanted):
+        dx = plan.output(g.shape)
+        places = g.flat(), self.kept, dx.flat()
+        plan.call(self.entries[1], *places, *self.args, self._threads(plan, g))
+        return dx
+
+
+class Sigmoid(Activation, kernel="sigmoid"):
+    entries = _sigmoid, _sigmoid_backward
+
+
+class Tanh(Activation, kernel="tanh"):
+    entries = _tanh, _tanh_backward
+
+
+class ScaledTanh(Activation, kernel="scaled_tanh"):
+    entries = _scaled_tanh, _scaled_tanh_backward
+
+
+class ReLU(Activation, kernel="relu"):
+    entries = _relu, _relu_backward

@@ -5,29 +5,39 @@
                scratch, in the cache        the same scratch
 
 What backward needs is kept for every part (SAVED), everything else lies in scratch memory that all
-parts share: in A and B in turn, a layer reading one and writing the other (see layers.py).
+parts share: in A and B in turn, a layer reading one and writing the other (see layer.py).
 """
 
 import math
-from operator import is_
+import weakref
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..calls import Call
 from ..reference import Saved
 from ..threads import get_num_threads, threads_for
 from . import layout
+from .activation import Activation, flat, like
 from .compiling import INT, array, entry, strided
-from .layers import DW, DX, ONCE, SAVED, WEIGHTS, A, B, Conv2d, Flatten, G, X, Y, layers_of
+from .conv import Conv2d
+from .layer import DW, DX, LAYERS, ONCE, SAVED, WEIGHTS, A, B, Flatten, G, X, Y
 from .layout import given_batch_last, ordered, turned
-from .program import PART, Place, Program, run
+from .linear import Linear  # noqa: F401: importing a module makes its layers known
+from .pool import Pool  # noqa: F401
+from .program import PART, Place, Program
+from .program import run as run_program
 from .simd import BYTES
 
 ALIGNMENT = 64  # bytes
+PLANS = 32  # of one chain, for batches of several sizes
 BLOCKS = 16  # of parts, at most: as many threads can share them
 SUMS = 8_000_000  # bytes of gradients that all blocks have together, at most
 CACHE = 700_000  # bytes of a part's images, of a cache of 1 MB that weights and tables want too
+
+
+ACTIVATIONS = {name for name, layer in LAYERS.items() if issubclass(layer, Activation)}
 
 
 # ---- plans -----------------------------------------------------------------------------------
@@ -40,14 +50,14 @@ class Plan:
     is to find, of x and of the weights; where there is none, nothing is saved.
     """
 
-    def __init__(self, spec, x, n, pitch, needs, threaded, by_column=False):
+    def __init__(self, calls, x, n, pitch, needs, threaded, by_column=False):
         self.threaded, self.by_column = threaded, by_column
         self.n, self.pitch, self.dtype, self.needs = n, pitch, x.dtype, needs
         self.whole, self.saves = n == pitch, any(needs)
         self.zero, self.part = np.zeros(1, x.dtype), Place(PART, 0, ())
         self.sizes = dict.fromkeys((SAVED, A, B, ONCE), 0)  # in bytes
         self.tables: list[Any] = []  # that the programs point to
-        self.layers = layers_of(spec)
+        self.layers = _layers_of(calls, x.shape[1:])
         self.gradients, self.gradients_size = [], 0
         self.forward = self._write_forward(x)
         self.backward = self._write_backward() if self.saves else None
@@ -69,7 +79,7 @@ class Plan:
         return threads_for(*work) if self.threaded else 1
 
     def flag(self):
-        """A number, 0 if all is well, of those behind the gradients; see Chain.backward."""
+        """A number, 0 if all is well, of those behind the gradients; see Compiled.backward."""
         self.flags += 1
         return Place(DW, self.gradients_size - self.flags * self.dtype.itemsize, (1,))
 
@@ -207,35 +217,67 @@ def _aligned(size):
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
+def _layers_of(calls, x_shape):
+    """The layers that write these calls, for an input of this shape (without the batch)."""
+    layers, first = [], 0
+    for call in _rectified_last(calls):
+        layers.append(LAYERS[call.kernel](call, first, x_shape))
+        first += len(call.shapes)
+        x_shape = call.shape[1:]
+    for layer, after in zip(layers[-2::-1], layers[:0:-1], strict=True):
+        if isinstance(layer, Flatten):  # whose result is its input
+            layer.keeps_input = after.keeps_input
+    return layers
+
+
+def _rectified_last(calls):
+    """Rectifiers behind the maximum that follows them: max(relu(x)) = relu(max(x)).
+
+    To the bit, but for the sign of a zero; so are the gradients, 0 where the maximum is.  It is a
+    fourth of the work, and of what is kept.  Not with padding: a window of nothing else has the
+    maximum -inf, which relu would change.
+    """
+    calls = list(calls)
+    for i in range(1, len(calls)):
+        relu, pool = calls[i - 1], calls[i]
+        if relu.kernel == "relu" and pool.kernel == "max_pool2d":
+            (window,) = pool.arguments
+            if window.padding == (0, 0):
+                calls[i - 1 : i + 1] = pool, Call("relu", pool.shape, pool.dtype)
+    return calls
+
+
 # ---- chains ----------------------------------------------------------------------------------
 
 
-class Chain:
+class Compiled:
     """A chain for one shape of batch: a plan for its equal parts, and one for what is left over."""
 
-    def __init__(self, spec, x, needs):
-        self.spec, self.needs, self.dtype = spec, needs, x.dtype
+    def __init__(self, calls, x, needs):
+        self.calls, self.needs, self.dtype = calls, needs, x.dtype
         self.like = as_strided(np.empty(1, x.dtype), x.shape, x.strides)  # x without its memory
-        batch, self.part = len(x), _part_size(spec, x, needs)
+        batch, self.part = len(x), _part_size(calls, x, needs)
         # As many blocks at any number of threads, so that sums are the same to the bit.
         self.blocks = min(batch // self.part, BLOCKS)
         if any(needs):
-            self.blocks = min(self.blocks, max(1, SUMS // max(1, _weights_size(spec, x.itemsize))))
+            size = max(1, _weights_size(calls, x.itemsize))
+            self.blocks = min(self.blocks, max(1, SUMS // size))
         threads = get_num_threads()
         self.threads = threads if 1 < threads <= self.blocks else 1  # else layers share the work
         self.runs, self.careful = self._plans(False), None
+        self.known: tuple = (), None  # the weights of the run before, and the bases
         plan = self.plan = self.runs[0][-1]
         self.y_shape, self.dx_shape = (*plan.y_shape, batch), (*plan.x_shape, batch)
         self.y_axes = (len(plan.y_shape), *range(len(plan.y_shape)))  # batch first
         self.dx_axes = (len(plan.x_shape), *range(len(plan.x_shape)))
         self.y_size, self.dx_size = math.prod(self.y_shape), math.prod(self.dx_shape) * needs[0]
-        self._set_steps(WEIGHTS + sum(len(shapes) for _, shapes, _ in spec))
+        self._set_steps(WEIGHTS + sum(len(call.shapes) for call in calls))
 
     def _plans(self, by_column):
         """(number of the first part, how many, in how many blocks, on how many threads, plan)."""
         x, n, batch = self.like, self.part, len(self.like)
-        rest = self.spec, x, batch % n, batch, self.needs, True, by_column
-        plan = Plan(self.spec, x, n, batch, self.needs, self.threads == 1, by_column)
+        rest = self.calls, x, batch % n, batch, self.needs, True, by_column
+        plan = Plan(self.calls, x, n, batch, self.needs, self.threads == 1, by_column)
         found = [(0, batch // n, self.blocks, self.threads, plan)]
         return found + ([(batch // n, 1, 1, 1, Plan(*rest))] if batch % n else [])
 
@@ -252,17 +294,24 @@ class Chain:
         self.b, self.once, self.scratch = a, both, (both + once + ALIGNMENT) // size
         self.saved = sum(parts * p.sizes[SAVED] for _, parts, _, _, p in self.runs) // size
 
-    def _bases(self, weights, memo):
-        """The bases, those of the weights filled in; and the memory of the weights."""
-        known, bases = memo.get(self, ((), None))
-        if bases is None or not all(map(is_, known, weights)):
-            memory = tuple(None if w is None else ordered(w) for w in weights)
-            bases = np.zeros(self.steps.shape[1], np.int64)
-            bases[WEIGHTS:] = [0 if w is None else w.ctypes.data for w in memory]
-            if not all(map(is_, memory, weights)):  # copies, that will not do for the next step
-                return bases, memory
-            memo[self] = weights, bases
-        return bases.copy(), weights
+    def _bases(self, weights):
+        """The bases, those of the weights filled in; and the memory of the weights.
+
+        An array's address takes as long as a small layer, so the last ones are remembered.
+        """
+        known, bases = self.known
+        if bases is not None:
+            for w, ref in zip(weights, known, strict=True):
+                if ref is not None and ref() is not w:
+                    break
+            else:
+                return bases.copy(), weights
+        memory = tuple(None if w is None else ordered(w) for w in weights)
+        bases = np.zeros(self.steps.shape[1], np.int64)
+        bases[WEIGHTS:] = [0 if w is None else w.ctypes.data for w in memory]
+        if all(a is b for a, b in zip(memory, weights, strict=True)):  # no copies
+            self.known = [None if w is None else weakref.ref(w) for w in weights], bases
+        return bases.copy(), memory
 
     def _run(self, runs, direction, bases, given, made, kept):
         """Runs the programs; given, made and kept are arrays with the numbers of their bases."""
@@ -276,21 +325,17 @@ class Chain:
             if first:
                 moved = bases + first * self.steps[0]
                 moved[PART] = first
-            run[self.dtype](calls, repeated, moved, self.steps, parts, blocks, threads)
+            run_program[self.dtype](calls, repeated, moved, self.steps, parts, blocks, threads)
 
-    def forward(self, x, weights, memo):
-        """(y, Saved): y is (N, ...), in memory (..., N)."""
-        plan = self.plan
-        bases, memory = self._bases(weights, memo)
+    def forward(self, x, weights):
+        """(y's memory, the bases, the memory that they point into)."""
+        bases, memory = self._bases(weights)
         y, saved = np.empty(self.y_size, self.dtype), np.empty(self.saved, self.dtype)
         self._run(self.runs, "forward", bases, (X, x), (Y, y), (SAVED, saved))
-        image = y.reshape(self.y_shape).transpose(self.y_axes)
-        inputs = [weights[i] for i in plan.watched]
-        inputs += [x] * plan.reads_x + [image] * plan.reads_y
-        return image, Saved(self, bases, (saved, memory), inputs=tuple(inputs))
+        return y, bases, (x, y, saved, memory)
 
     def backward(self, g, bases):
-        """The gradients of x and of the weights, None where none is needed."""
+        """dx's memory, and the gradients of the weights, None where none is needed."""
         bases, size = bases.copy(), self.plan.gradients_size // self.dtype.itemsize
         gradients = np.empty((self.blocks, size), self.dtype)
         dx = np.empty(self.dx_size, self.dtype)
@@ -305,8 +350,7 @@ class Chain:
         if self.blocks > 1:
             add_up[self.dtype](gradients)
             first = first.copy()  # the other rows shall not live as long as the gradients
-        found = [s and first[s[0]].reshape(s[1]) for s in self.plan.slices]
-        return dx.reshape(self.dx_shape).transpose(self.dx_axes) if self.needs[0] else None, *found
+        return dx, *[s and first[s[0]].reshape(s[1]) for s in self.plan.slices]
 
 
 @entry(lambda t: (array(INT, 1), strided(t, 4), *[array(t, 1)] * 3, *[INT] * 5))
@@ -326,51 +370,79 @@ def add_up(x):
             x[0, i] += x[k, i]
 
 
-def _part_size(spec, x, needs):
+def _part_size(calls, x, needs):
     """How many images are taken at a time: whole vectors of them, that stay in the cache."""
     batch, lanes = len(x), BYTES // x.itemsize
     if batch <= lanes:
         return batch
-    trial = Plan(spec, x, lanes, batch, needs, True)
+    trial = Plan(calls, x, lanes, batch, needs, True)
     image = sum(trial.sizes[base] for base in (A, B, SAVED)) / lanes
     # Each part reads all weights: they should not be more than the images.
-    n = max(CACHE, _weights_size(spec, x.itemsize)) / image // lanes * lanes
+    n = max(CACHE, _weights_size(calls, x.itemsize)) / image // lanes * lanes
     return min(max(int(n), lanes), batch)
 
 
-def _weights_size(spec, itemsize):
-    return sum(math.prod(s) * itemsize for _, shapes, _ in spec for s in shapes if s)
+def _weights_size(calls, itemsize):
+    return sum(math.prod(s) * itemsize for call in calls for s in call.shapes if s)
 
 
-_chains: dict[Any, Chain] = {}
+# ---- the contract ------------------------------------------------------------------------------
 
 
-def _chain_of(spec, x, needs):
-    key = spec, x.shape, x.strides, x.dtype, needs, get_num_threads()
-    found = _chains.get(key)
-    if found is None:
-        found = _chains[key] = Chain(spec, x, needs)
-        if len(_chains) > 256:
-            _chains.pop(next(iter(_chains)), None)  # the oldest
-    return found
+def _compiled(chain, x, needs):
+    """The chain, compiled for such an x."""
+    key = x.shape, x.strides, x.dtype, needs, get_num_threads()
+    plans = chain.kept.setdefault("numba", {})
+    compiled = plans.get(key)
+    if compiled is None:
+        compiled = plans[key] = Compiled(chain.calls, x, needs)
+        if len(plans) > PLANS:
+            plans.pop(next(iter(plans)), None)  # the oldest
+    return compiled
 
 
-def chain(x, spec, needs, memo, *weights):
-    """Layers one after another, as one kernel.
-
-    spec is (name, the shapes of its weights, arguments) of each layer, needs says which gradients
-    backward will want, of x and of each weight; memo is a dict that the caller keeps for as long as
-    it calls with these weights.
-    """
+def run(chain, x, weights, needs):
+    """As in kernels/__init__.py: y is (N, ...), in memory (..., N)."""
+    if chain.kernels <= ACTIVATIONS:
+        return _run_flat(chain, x, needs)
     x = x if x.flags.aligned else x.copy()
-    return _chain_of(spec, x, needs).forward(x, weights, memo)
+    compiled = _compiled(chain, x, needs)
+    y, bases, memory = compiled.forward(x, weights)
+    y = y.reshape(compiled.y_shape).transpose(compiled.y_axes)
+    plan = compiled.plan
+    inputs = [weights[i] for i in plan.watched] + [x] * plan.reads_x + [y] * plan.reads_y
+    return y, Saved(compiled, bases, memory, None, inputs=tuple(inputs))
 
 
-def chain_backward(g, saved, needs):
-    """The gradients of x and of all weights, those that forward was told."""
-    found, bases, _ = saved.state
+def _run_flat(chain, x, needs):
+    """Activations alone: of one long image, so that y lies in memory as x does."""
+    given, (x, memory) = x, flat(x)
+    compiled = _compiled(chain, memory[None], needs)
+    y, bases, memory = compiled.forward(memory[None], ())
+    y = _lying_as(x, y)
+    plan = compiled.plan
+    inputs = [given] * (plan.reads_x and x is given) + [y] * plan.reads_y
+    return y, Saved(compiled, bases, memory, y, inputs=tuple(inputs))
+
+
+def _lying_as(x, memory):
+    """Memory as an array of x's shape, its axes in x's order."""
+    order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+    back = sorted(range(x.ndim), key=order.__getitem__)
+    return memory.reshape([x.shape[axis] for axis in order]).transpose(back)
+
+
+def back(g, saved, needs):
+    """The gradients of x and of all weights that forward was told of."""
+    compiled, bases, _, y = saved.state
+    if y is not None:
+        dx, *_ = compiled.backward(like(g, y)[None], bases)
+        return (_lying_as(y, dx),)
     if g.ndim == 2:
         g = g.T if g.T.flags.c_contiguous and g.flags.aligned else turned(g)
     else:
         g = given_batch_last(g)
-    return found.backward(g, bases)
+    dx, *dweights = compiled.backward(g, bases)
+    if not compiled.needs[0]:
+        return None, *dweights
+    return dx.reshape(compiled.dx_shape).transpose(compiled.dx_axes), *dweights

@@ -13,25 +13,22 @@ runs.  There is no im2col matrix: a window's element is an offset, and `Plan` ho
       . . . . . . .
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from ..reference import Saved
-from ..threads import threads_for
 from .compiling import INT, array, entry, given, inner
 from .contraction import inner_products, outer
-from .layout import batch_last, given_batch_last, image_of, ordered, place
+from .layer import Layer
 from .parallel import parallel, share
+from .program import Place
 from .simd import BYTES, INNER_ROWS, at, pointer
 from .sums import total
 
 add_outer, add_inner = outer.call, inner_products.call
 BLOCK = 4096  # numbers of a run that dW takes at a time: ten such runs stay in the cache
-# Of more than WHOLE images PART at a time, copied together for the cache, where the sums are so
-# long, WORK terms, that it pays.
-PART, WHOLE, WORK = 64, 256, 256
 WEIGHTS = 100_000  # weights that forward and dx go through at a time: they stay in the second cache
 
 
@@ -48,7 +45,7 @@ class Plan:
         self.padding, self.phases = padding, sw
         self.y_shape, self.dx_shape = (o, oh, ow, pitch), (c, h, w, pitch)
         self.macs = n * o * cg * kh * kw * oh * ow
-        self.direct = padding == (0, 0) and sw == 1 and n == pitch  # x can be used as it lies
+        self.direct = _as_it_lies(window, (h, w)) and n == pitch
         self.height, self.width = h, w
         if not self.direct:
             reach_h, reach_w = window.reach()
@@ -100,6 +97,12 @@ class Plan:
             groups, cg, o // groups, h, len(self.w_starts) - 1, run, oh * row,
             w * pitch, pitch, _fitting(cg * kh * kw),
         )  # fmt: skip
+
+
+def _as_it_lies(window, size):
+    """Whether an image of this size needs no zeros around it, and no other order of columns."""
+    unpadded = window.padding == window.overhang(size) == (0, 0)
+    return unpadded and window.stride[1] == 1
 
 
 def _integers(*values):
@@ -165,33 +168,6 @@ def _forward_rows(thread, threads, x, weight, bias, bias_row, y, from_image, us,
 def _forward(x, weight, bias, bias_row, y, from_image, us, vs, s, threads):
     sizes = to_fixed_tuple(s, 15)
     parallel(threads, _forward_rows, (x, weight, bias, bias_row, y, from_image, us, vs, sizes))
-
-
-def _parts(n, terms):
-    """(first, behind the last) of the images taken at a time."""
-    if n <= WHOLE or terms < WORK:
-        return [(0, n)]
-    return [(first, min(first + PART, n)) for first in range(0, n, PART)]
-
-
-def conv2d(x, weight, bias, window, groups):
-    """As in the reference."""
-    (n, *size), kind = x.shape, x.dtype
-    lying = ordered(weight)
-    b, b_row = (np.zeros(1, kind), 0) if bias is None else (ordered(bias), 1)
-    y, parts = None, []
-    for first, last in _parts(n, weight[0].size if n > WHOLE else 0):
-        shape = (last - first, *size)
-        plan = plan_of(shape, weight.shape, window, groups, x.itemsize, n)
-        memory = batch_last(x) if plan.direct else place(
-            x[first:last], plan.height, plan.width, plan.padding, plan.phases
-        )  # fmt: skip
-        y = np.empty(plan.y_shape, kind) if y is None else y
-        tables = (plan.us, plan.vs, plan.forward, threads_for(plan.macs))
-        _forward[kind](memory, lying, b, b_row, y, first, *tables)
-        parts.append((first, last, plan, memory))
-    held = (x, weight) if plan.direct else (weight,)
-    return image_of(y), Saved(parts, lying, inputs=held)
 
 
 # ---- backward --------------------------------------------------------------------------------
@@ -293,37 +269,60 @@ def _dx(g, weight, zero, dx, from_image, h_starts, h_taps, w_starts, w_taps, s, 
     parallel(threads, _dx_rows, (g, weight, zero, dx, from_image, *tables))
 
 
-def _fill_dx(dx, g, lying, first, plan, turned, finite):
-    """dx of the images from `first` on.
-
-    A weight that is not finite must meet no zero beside g: 0 times infinity is NaN.
-    """
-    if not (plan.by_column or finite):
-        plan = plan_of(*plan.geometry, True)
-    if not plan.by_column:
-        lying = place(g, g.shape[2], plan.g_width, (0, plan.g_before))
-    tables = (plan.h_starts, plan.h_taps, plan.w_starts, plan.w_taps, plan.dx)
-    zero = np.zeros(1, g.dtype)
-    _dx[g.dtype](lying, turned, zero, dx, first, *tables, threads_for(plan.macs))
+# ---- the layer -------------------------------------------------------------------------------
 
 
-def conv2d_backward(g, saved, needs):
-    """As in the reference."""
-    parts, weight = saved.state
-    kind, whole, dx = g.dtype, len(parts) == 1, None
-    if needs[0]:
-        dx, turned = np.empty(parts[0][2].dx_shape, kind), np.empty(weight.size, kind)
-        flag = np.empty(1, kind)
-        _taps_first[kind](weight, turned, flag)
-    dw = np.empty(weight.shape if needs[1] else (0, 0, 0, 0), kind)
-    db = np.empty(weight.shape[0] if needs[2] else 0, kind)
-    for first, last, plan, memory in parts:
-        lying = given_batch_last(g) if whole else place(g[first:last], *g.shape[2:])
-        if needs[0]:
-            _fill_dx(dx, g, lying, first, plan, turned, flag[0] == 0)
-        if needs[1] or needs[2]:
-            threads = threads_for(plan.macs)
-            _dw_and_db[kind](memory, lying, plan.taps, dw, db, first, plan.dw, threads)
-    return (
-        None if dx is None else image_of(dx), dw if needs[1] else None, db if needs[2] else None
-    )  # fmt: skip
+class Conv2d(Layer, kernel="conv2d"):
+    """The calls of a convolution."""
+
+    kept_weights = (0,)
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.keeps_input = _as_it_lies(self.args[0], self.x_shape[1:])
+
+    def _geometry(self, plan, x_shape, by_column=False):
+        window, groups = self.args
+        n, size = plan.n, plan.dtype.itemsize
+        return plan_of((n, *x_shape), self.shapes[0], window, groups, size, n, by_column)
+
+    def forward(self, plan, x, keep):
+        x_shape = x.shape[1:] if x.strides else x.shape[:3]
+        self.plan = found = self._geometry(plan, x_shape)
+        self.memory, bias = x, self.weight(1)
+        if x.strides or not found.direct:
+            shape = (x_shape[0], found.height, found.phases * found.width, plan.n)
+            self.memory = plan.memory(shape, plan.saves)
+            plan.place(x, self.memory, found.padding, found.phases)
+        y, threads = plan.output(found.y_shape, keep), plan.threads_for(found.macs)
+        plan.call(
+            _forward, self.memory, self.weight(0), plan.zero if bias is None else bias,
+            int(bias is not None), y, 0, found.us, found.vs, found.forward, threads,
+        )  # fmt: skip
+        return y
+
+    def backward(self, plan, g, dx_wanted):
+        found = self.plan
+        dw, db = self.wanted(plan, 0, 0, 0, 0, 0), self.wanted(plan, 1, 0)
+        if any(isinstance(d, Place) for d in (dw, db)):
+            plan.call(
+                _dw_and_db, self.memory, g, found.taps, dw, db, plan.part, found.dw,
+                plan.threads_for(found.macs),
+            )  # fmt: skip
+        return self._dx(plan, g) if dx_wanted else None
+
+    def _dx(self, plan, g):
+        found, weight = self.plan, self.weight(0)
+        if plan.by_column:
+            found = self._geometry(plan, found.geometry[0][1:], True)
+        turned = plan.once((math.prod(weight.shape),))
+        flag = plan.memory((1,)) if found.by_column else plan.flag()
+        plan.call_once(_taps_first, weight, turned, flag)
+        if not found.by_column:
+            wide = plan.memory((*g.shape[:2], found.g_width, plan.n))
+            plan.place(g, wide, (0, found.g_before), 1)
+            g = wide
+        dx = plan.output(found.dx_shape)
+        tables = (found.h_starts, found.h_taps, found.w_starts, found.w_taps, found.dx)
+        plan.call(_dx, g, turned, plan.zero, dx, 0, *tables, plan.threads_for(found.macs))
+        return dx

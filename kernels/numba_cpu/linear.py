@@ -15,23 +15,17 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..reference import Saved
-from ..threads import threads_for
 from .compiling import INT, array, entry, given, inner
 from .contraction import inner_products, outer
-from .layout import ordered, turned
+from .layer import Layer
 from .parallel import parallel, share
+from .program import Place
 from .simd import BYTES, at, pointer
 from .sums import total
 
 add_outer, add_inner = outer.call, inner_products.call
 NO_OFFSET = np.zeros(2, np.int64)
 BLOCK = 64  # columns that a thread takes at once where threads share columns
-
-
-def columns_of(x):
-    """The memory (in, M) of x (M, in): its own if it lies so, else a copy."""
-    return x.T if x.T.flags.carray else turned(x)
 
 
 @lru_cache(maxsize=256)
@@ -84,24 +78,6 @@ def _narrow(thread, threads, x, weight, bias, bias_row, y, offsets):
 )
 def _forward_narrow(x, weight, bias, bias_row, y, offsets, threads):
     parallel(threads, _narrow, (x, weight, bias, bias_row, y, offsets))
-
-
-def linear(x, weight, bias):
-    """As in the reference."""
-    (m, width), kind = x.shape, x.dtype
-    kept_x, kept_weight = x, weight
-    weight = ordered(weight)
-    b, b_row = (np.zeros(1, kind), 0) if bias is None else (ordered(bias), 1)
-    y, threads = np.empty((weight.shape[0], m), kind), threads_for(x.size * weight.shape[0])
-    if m * kind.itemsize >= BYTES:
-        x = columns_of(x)
-        _forward_wide[kind](x, weight, b, b_row, y, NO_OFFSET, threads)
-        x = x.T
-    else:
-        x = ordered(x)
-        offsets = rows_apart(m, width)
-        _forward_narrow[kind](x, weight, b, b_row, y, offsets, threads)
-    return y.T, Saved(x, weight, inputs=(kept_x, kept_weight))
 
 
 # ---- backward --------------------------------------------------------------------------------
@@ -166,22 +142,42 @@ def _backward(g, x, weight, zero, dx, dw, db, wide, more, none, threads):
         db[o] = db[o] + total(g[o]) if more else total(g[o])
 
 
-def linear_backward(g, saved, needs):
-    """As in the reference."""
-    x, weight = saved.state
-    (m, width), kind = x.shape, g.dtype
-    lying, wide = g.T, int(m * kind.itemsize >= BYTES)
-    if not (lying.flags.c_contiguous and lying.flags.aligned):
-        lying = turned(g)
-    dx = np.empty(((width, m) if wide else (m, width)) if needs[0] else (0, 0), kind)
-    dw = np.empty(weight.shape if needs[1] else (0, 0), kind)
-    db = np.empty(weight.shape[0] if needs[2] else 0, kind)
-    if needs[1] and not x.flags.carray:
-        x = turned(x.T)
-    threads, zero = threads_for(m * weight.size), np.zeros(1, kind)
-    rows = x if needs[1] else dw
-    _backward[kind](lying, rows, weight, zero, dx, dw, db, wide, 0, NO_OFFSET, threads)
-    dx = dx.T if wide else dx
-    return (
-        dx if needs[0] else None, dw if needs[1] else None, db if needs[2] else None
-    )  # fmt: skip
+# ---- the layer -------------------------------------------------------------------------------
+
+
+class Linear(Layer, kernel="linear"):
+    """The calls of a fully connected layer."""
+
+    keeps_input = True
+    kept_weights = (0,)
+
+    def forward(self, plan, x, keep):
+        (out, width), n, bias = self.shapes[0], plan.n, self.weight(1)
+        self.x, self.wide = x, n * plan.dtype.itemsize >= BYTES
+        self.threads = plan.threads_for(n * width * out)
+        rows = self.x if self.wide else plan.rows(self.x)
+        y = plan.output((out, n), keep)
+        function = _forward_wide if self.wide else _forward_narrow
+        offsets = NO_OFFSET if self.wide else rows_apart(n, width)
+        plan.call(
+            function, rows, self.weight(0), plan.zero if bias is None else bias,
+            int(bias is not None), y, offsets, self.threads,
+        )  # fmt: skip
+        return y
+
+    def backward(self, plan, g, dx_wanted):
+        (_, width), n = self.shapes[0], plan.n
+        dw, db = self.wanted(plan, 0, 0, 0), self.wanted(plan, 1, 0)
+        rows, dx = dw, np.empty((0, 0), plan.dtype)
+        if isinstance(dw, Place):
+            rows = plan.rows(self.x)
+        if dx_wanted:
+            shape = (width, n) if self.wide else (n, width)
+            dx = plan.output(shape) if self.wide or n == 1 else plan.memory(shape)
+        plan.call(
+            _backward, g, rows, self.weight(0), plan.zero, dx, dw, db, int(self.wide),
+            plan.part, NO_OFFSET, self.threads,
+        )  # fmt: skip
+        if not dx_wanted:
+            return None
+        return dx.seen_as(width, n) if self.wide or n == 1 else plan.rows(dx)

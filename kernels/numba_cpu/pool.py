@@ -19,16 +19,17 @@ a batch of one a column is a single number, and what matters is that the loop ru
 A maximum remembers its winner's place inside the window, u * kw + v, and sends g back there.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
 from numba import types
 
-from ..reference import Saved, window_sizes
-from ..threads import threads_for
+from ..reference import window_sizes
 from .compiling import INT, array, entry, given, inner
-from .layout import batch_last, given_batch_last, image_of, ordered
+from .layer import Layer
 from .parallel import parallel, share
+from .program import Place
 from .simd import at, pointer
 from .sums import total, total_of_products
 
@@ -178,37 +179,6 @@ def _tile_spread(g, dx, factor, threads):
     parallel(threads, _tile_spread_rows, (g, dx, factor))
 
 
-def _window_sums(x, plan):
-    y, threads = np.empty(plan.y_shape, x.dtype), threads_for(plan.work, GRAIN)
-    if plan.tiled:
-        _tile_sums[x.dtype](batch_last(x), y, plan.factor, threads)
-    else:
-        _map[x.dtype](batch_last(x), y, plan.one, *plan.sums, threads)
-    return y
-
-
-def _spread(g, plan, factor):
-    """The adjoint of _window_sums; with a factor for each channel."""
-    dx, threads = np.empty(plan.x_shape, g.dtype), threads_for(plan.work, GRAIN)
-    if plan.tiled:
-        _tile_spread[g.dtype](g, dx, factor, threads)
-    else:
-        _map[g.dtype](g, dx, factor, *plan.spread, threads)
-    return image_of(dx)
-
-
-def avg_pool2d(x, window, count_include_pad, divisor_override):
-    """As in the reference."""
-    plan = plan_of(x.shape, window, count_include_pad, divisor_override, x.dtype)
-    return image_of(_window_sums(x, plan)), Saved(plan)
-
-
-def avg_pool2d_backward(g, saved, needs):
-    """As in the reference."""
-    (plan,) = saved.state
-    return (_spread(given_batch_last(g), plan, plan.factor if plan.tiled else plan.one),)
-
-
 # ---- trainable subsampling -------------------------------------------------------------------
 
 
@@ -239,28 +209,6 @@ def _sum_planes(thread, threads, g, sums, dcoefficient, dbias, more):
 @entry(lambda t: (given(t, 4), array(t, 4), array(t, 1), array(t, 1), INT, INT))
 def _sums(g, sums, dcoefficient, dbias, more, threads):
     parallel(threads, _sum_planes, (g, sums, dcoefficient, dbias, more))
-
-
-def subsample2d(x, coefficient, bias, window):
-    """As in the reference."""
-    plan = plan_of(x.shape, window, True, 1, x.dtype)
-    coefficient = ordered(coefficient)
-    sums, y = _window_sums(x, plan), np.empty(plan.y_shape, x.dtype)
-    _scale[x.dtype](sums, coefficient, ordered(bias), y, threads_for(y.size, GRAIN))
-    return image_of(y), Saved(sums, coefficient, plan, inputs=(coefficient,))
-
-
-def subsample2d_backward(g, saved, needs):
-    """As in the reference."""
-    sums, coefficient, plan = saved.state
-    g = given_batch_last(g)
-    dx = dcoefficient = dbias = None
-    if needs[0]:
-        dx = _spread(g, plan, coefficient)
-    if needs[1] or needs[2]:
-        dcoefficient, dbias = np.empty_like(coefficient), np.empty_like(coefficient)
-        _sums[g.dtype](g, sums, dcoefficient, dbias, 0, threads_for(g.size, GRAIN))
-    return dx, dcoefficient if needs[1] else None, dbias if needs[2] else None
 
 
 # ---- maximum ---------------------------------------------------------------------------------
@@ -424,27 +372,82 @@ _max_spread = {
 }
 
 
-def max_pool2d(x, window, indices=True):
-    """As in the reference."""
-    plan = plan_of(x.shape, window, True, 1, x.dtype)
-    y, which = np.empty(plan.y_shape, x.dtype), np.empty(plan.y_shape, plan.place)
-    threads = threads_for(plan.work, GRAIN)
-    if plan.tiled:
-        _max_tiles[x.dtype](batch_last(x), y, which, threads)
-    else:
-        _max[plan.place][x.dtype](batch_last(x), y, which, plan.geometry, threads)
-    positions = image_of(plan.steps[which] + plan.corners) if indices else None
-    return (image_of(y), positions), Saved(which, plan)
+# ---- the layers ------------------------------------------------------------------------------
 
 
-def max_pool2d_backward(g, saved, needs):
-    """As in the reference."""
-    which, plan = saved.state
-    g, dx = given_batch_last(g), np.empty(plan.x_shape, g.dtype)
-    threads = threads_for(plan.work, GRAIN)
-    if plan.tiled:
-        _max_tile_spread[g.dtype](g, which, dx, threads)
-    else:
-        tables = plan.geometry, plan.taps, plan.sums[0], plan.sums[3]  # where each window starts
-        _max_spread[plan.place][g.dtype](g, which, dx, *tables, threads)
-    return (image_of(dx),)
+class Pool(Layer):
+    """What all pools share: the geometry, and for sums of windows both directions."""
+
+    def _plan(self, plan, x, window, count_padding=True, divisor=1):
+        shape = (plan.n, *x.shape[:3])
+        self.plan = plan_of(shape, window, count_padding, divisor, plan.dtype)
+        self.threads = plan.threads_for(self.plan.work, GRAIN)
+        return self.plan
+
+    def _sums(self, plan, x, y):
+        if self.plan.tiled:
+            plan.call(_tile_sums, x, y, self.plan.factor, self.threads)
+        else:
+            plan.call(_map, x, y, self.plan.one, *self.plan.sums, self.threads)
+
+    def _spread(self, plan, g, factor):
+        dx = plan.output(self.plan.x_shape)
+        if self.plan.tiled:
+            plan.call(_tile_spread, g, dx, factor, self.threads)
+        else:
+            plan.call(_map, g, dx, factor, *self.plan.spread, self.threads)
+        return dx
+
+
+class AvgPool2d(Pool, kernel="avg_pool2d"):
+    def forward(self, plan, x, keep):
+        y = plan.output(self._plan(plan, x, *self.args).y_shape, keep)
+        self._sums(plan, x, y)
+        return y
+
+    def backward(self, plan, g, dx_wanted):
+        return self._spread(plan, g, self.plan.factor if self.plan.tiled else self.plan.one)
+
+
+class Subsample2d(Pool, kernel="subsample2d"):
+    kept_weights = (0,)
+
+    def forward(self, plan, x, keep):
+        shape = self._plan(plan, x, *self.args).y_shape
+        self.sums, y = plan.memory(shape, plan.saves), plan.output(shape, keep)
+        self._sums(plan, x, self.sums)
+        grain = plan.threads_for(math.prod(shape), GRAIN)
+        plan.call(_scale, self.sums, self.weight(0), self.weight(1), y, grain)
+        return y
+
+    def backward(self, plan, g, dx_wanted):
+        channels = g.shape[0]
+        both = [self.wanted(plan, i, 0) for i in (0, 1)]
+        if any(isinstance(d, Place) for d in both):
+            both = [d if isinstance(d, Place) else plan.memory((channels,)) for d in both]
+            grain = plan.threads_for(math.prod(g.shape), GRAIN)
+            plan.call(_sums, g, self.sums, *both, plan.part, grain)
+        return self._spread(plan, g, self.weight(0)) if dx_wanted else None
+
+
+class MaxPool2d(Pool, kernel="max_pool2d"):
+    def forward(self, plan, x, keep):
+        found = self._plan(plan, x, *self.args)
+        y = plan.output(found.y_shape, keep)
+        self.which = plan.memory(found.y_shape, plan.saves, found.place.itemsize)
+        if found.tiled:
+            plan.call(_max_tiles, x, y, self.which, self.threads)
+        else:
+            function = _max[found.place]
+            plan.call(function, x, y, self.which, found.geometry, self.threads)
+        return y
+
+    def backward(self, plan, g, dx_wanted):
+        found = self.plan
+        dx = plan.output(found.x_shape)
+        if found.tiled:
+            plan.call(_max_tile_spread, g, self.which, dx, self.threads)
+        else:
+            tables = found.geometry, found.taps, found.sums[0], found.sums[3]
+            plan.call(_max_spread[found.place], g, self.which, dx, *tables, self.threads)
+        return dx

@@ -36,7 +36,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The dimensions start_dim .. end_dim as one."""
-    shape = input.array.shape
+    shape = input.shape
     first = shapes.axis("flatten", start_dim, len(shape))
     last = shapes.axis("flatten", end_dim, len(shape))
     if first > last:

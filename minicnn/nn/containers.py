@@ -5,7 +5,6 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from itertools import groupby
 from typing import Any
 
-from .chain import steps_of
 from .module import Module
 
 
@@ -73,11 +72,8 @@ class _Ordered(Module):
 class Sequential(_Ordered):
     """Calls its modules one after another: `Sequential(a, b)` or `Sequential(OrderedDict(...))`."""
 
-    _steps: tuple[int, list[Any]] = (-1, [])  # see steps_of
-
     def __init__(self, *modules: Any) -> None:
         super().__init__()
-        vars(self)["_steps"] = -1, []
         named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else None
         for name, module in (
             ((str(i), m) for i, m in enumerate(modules)) if named is None else named.items()
@@ -85,13 +81,9 @@ class Sequential(_Ordered):
             self.add_module(name, module)
 
     def forward(self, input: Any) -> Any:
-        usual = type(self).__iter__ is _Ordered.__iter__
-        for step in steps_of(self) if usual else self:
-            input = step(input)
+        for module in self:
+            input = module(input)
         return input
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_steps"}
 
     def _of(self, named: list[tuple[str, Module]]) -> Any:
         return type(self)(OrderedDict(named))  # under the names they have here

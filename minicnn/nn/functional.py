@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 
 from ..arrays import int64, module_of
-from ..autograd import Function, Tensor, in_place
+from ..autograd import Function, Tensor
 from ..conveniences import stack, where
 from ..conveniences.values import norm
 from ..creation import ones_like, zeros_like
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..inplace import in_place
 from ..methods import FUNCTIONS, reshape
 from ..ops.activation import LeakyReLU, LogSoftmax, ReLU, ScaledTanh, Sigmoid, Softmax, Tanh
 from ..ops.conv import Conv2d, Fold, Unfold
 from ..ops.linear import Linear
 from ..ops.loss import CrossEntropy, NLLLoss, check_reduction
 from ..ops.norm import BatchNorm, Dropout, LocalResponseNorm
-from ..ops.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Subsample2d
+from ..ops.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, MaxPool2dWithIndices, Subsample2d
 from ..ops.shape import Pad
 from ..random import Generator, default_generator
 from ..shapes import pair
@@ -35,7 +36,7 @@ def _documented_by(op: type[Function]) -> Callable[[Callable], Callable]:
 
 def _on_image(op: type[Function], input: Tensor, *args: Any) -> Any:
     """Runs an op on (N, C, H, W), or on one (C, H, W) as a batch of one."""
-    if input.array.ndim != 3:
+    if input.ndim != 3:
         return op.apply(input, *args)
     out = op.apply(reshape(input, (1, *input.shape)), *args)
     if isinstance(out, tuple):
@@ -61,7 +62,7 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    return _on_image(Conv2d, input, weight, bias, stride, padding, dilation, groups)
+    return Conv2d.apply(input, weight, bias, stride, padding, dilation, groups)
 
 
 @_documented_by(Unfold)
@@ -96,7 +97,7 @@ def subsample2d(
     padding: Any = 0,
     ceil_mode: bool = False,
 ) -> Tensor:
-    return _on_image(Subsample2d, input, coefficient, bias, kernel_size, stride, padding, ceil_mode)
+    return Subsample2d.apply(input, coefficient, bias, kernel_size, stride, padding, ceil_mode)
 
 
 @_documented_by(BatchNorm)
@@ -165,8 +166,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    return _on_image(
-        AvgPool2d, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+    return AvgPool2d.apply(input, kernel_size, stride, padding, ceil_mode, count_include_pad,
         divisor_override,
     )  # fmt: skip
 
@@ -181,9 +181,11 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    return _on_image(
-        MaxPool2d, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+    if return_indices:
+        return _on_image(
+            MaxPool2dWithIndices, input, kernel_size, stride, padding, dilation, ceil_mode
+        )
+    return MaxPool2d.apply(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 @_documented_by(AdaptiveAvgPool2d)

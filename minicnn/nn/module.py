@@ -8,6 +8,7 @@ from ..arrays import Array, is_floating
 from ..autograd import RemovableHandle, Tensor, no_grad
 from ..conveniences import to_arguments
 from ..errors import ArgumentError, DtypeError, StateDictError, scope
+from ..fusion import settle
 from .hooks import BackwardHooks
 
 
@@ -47,11 +48,6 @@ class _Modules(dict):
         setattr(self._owner, name, module)
 
 
-# How often a submodule, or an attribute of a layer, was set or deleted: what nn/chain.py keeps may
-# be stale then.
-changes = [0]
-
-
 class Module:
     """Base of all layers and models.  A subclass assigns layers in __init__ and defines forward.
 
@@ -65,7 +61,6 @@ class Module:
     _forward_hooks: tuple[Callable, ...] | list[Callable] = ()
     _forward_pre_hooks: tuple[Callable, ...] | list[Callable] = ()
     _backward_hooks: tuple[Callable, ...] | list[Callable] = ()
-    _in_chains: bool = False  # whether it can be part of one node with others: see nn/chain.py
     _hooked: bool = False  # whether there ever was one: the quick way through __call__ is without
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -73,7 +68,8 @@ class Module:
         raise TypeError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        scope.modules.append(self)  # so that an error can say where it happened
+        modules = scope.modules
+        modules.append(self)  # so that an error can say where it happened
         try:
             if not self._hooked:
                 return self.forward(*args, **kwargs)
@@ -88,7 +84,9 @@ class Module:
                 changed = hook(self, args, output)
                 output = output if changed is None else changed
         finally:
-            scope.modules.pop()
+            modules.pop()
+            if not modules:
+                settle()  # outside of models nothing waits
         return output if backward is None else backward.outputs(output)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
@@ -121,13 +119,6 @@ class Module:
         elif value is not None:
             self._check_plain(name, old, value)
         super().__setattr__(name, value)
-        noted = isinstance(old, Module) or isinstance(value, Module) or self._in_chains
-        if noted and old is not value and name != "training":
-            changes[0] += 1
-
-    def __delattr__(self, name: str) -> None:
-        super().__delattr__(name)
-        changes[0] += 1
 
     def _check_plain(self, name: str, old: Any, value: Any) -> None:
         """Refuses what would end a parameter, a submodule or a buffer without a word."""

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from .. import kernels, shapes
+from .. import shapes
 from ..arrays import Array, module_of
-from ..autograd import Elementwise, FloatElementwise, Function
+from ..autograd import Function
 from ..errors import DtypeError
-from .arithmetic import backward_of, check_types, no_bools, unary_samples
+from ..fusion import KernelOp
+from ..kernels import Call, geometry
+from .arithmetic import check_types, no_bools, unary_samples
 from .samples import Samples, on_kink, refused, sample
 
 
@@ -16,44 +18,47 @@ def _everywhere(rng: Any) -> Samples:
     yield sample(rng.uniform(-3, 3, (2, 3)) + [[-800.0], [800.0]])
 
 
-class Sigmoid(FloatElementwise, kernel=True):
+@geometry
+def elementwise(kernel: str, shape: shapes.Shape, dtype: Any, *numbers: float) -> Call:
+    """The call of an activation's kernel, whose result is like its input."""
+    return Call(kernel, shape, dtype, numbers)
+
+
+class Sigmoid(KernelOp):
     """y = 1 / (1 + e^-x).  VJP: g y (1 - y)."""
 
-    @staticmethod
-    def forward(ctx, input):
-        y, ctx.saved = kernels.forward("sigmoid", input)
-        return y
+    floats = True
 
-    backward = backward_of("sigmoid")
+    @staticmethod
+    def call(input):
+        return elementwise("sigmoid", input.shape, input.dtype)
 
     samples = staticmethod(_everywhere)
 
 
-class Tanh(FloatElementwise, kernel=True):
+class Tanh(KernelOp):
     """y = tanh x.  VJP: g (1 - y^2)."""
 
-    @staticmethod
-    def forward(ctx, input):
-        y, ctx.saved = kernels.forward("tanh", input)
-        return y
+    floats = True
 
-    backward = backward_of("tanh")
+    @staticmethod
+    def call(input):
+        return elementwise("tanh", input.shape, input.dtype)
 
     samples = staticmethod(_everywhere)
 
 
-class ScaledTanh(FloatElementwise, kernel=True):
+class ScaledTanh(KernelOp):
     """y = A tanh(S x), with A = 1.7159 and S = 2/3 so that f(1) = 1 and f(-1) = -1.
 
     VJP: g (S/A) (A - y) (A + y).  Source: LeCun et al. 1998, equation 6 and appendix A.
     """
 
-    @staticmethod
-    def forward(ctx, input, amplitude=1.7159, slope=2 / 3):
-        y, ctx.saved = kernels.forward("scaled_tanh", input, amplitude, slope)
-        return y
+    floats = True
 
-    backward = backward_of("scaled_tanh")
+    @staticmethod
+    def call(input, amplitude=1.7159, slope=2 / 3):
+        return elementwise("scaled_tanh", input.shape, input.dtype, amplitude, slope)
 
     @staticmethod
     def samples(rng):
@@ -66,16 +71,14 @@ def _around_zero(rng: Any) -> Samples:
     yield on_kink(rng.uniform(-1, 1, (2, 3)) * [[0, 1, 1], [1, 0, 1]])
 
 
-class ReLU(Elementwise, kernel=True):
+class ReLU(KernelOp):
     """y = max(x, 0).  VJP: g where x > 0, else 0 (the slope at 0 is 0)."""
 
     @staticmethod
-    def forward(ctx, input):
-        no_bools("relu", input)
-        y, ctx.saved = kernels.forward("relu", input)
-        return y
-
-    backward = backward_of("relu")
+    def call(input):
+        if input.dtype.kind == "b":
+            no_bools("relu", input)
+        return elementwise("relu", input.shape, input.dtype)
 
     samples = staticmethod(_around_zero)
 

@@ -40,9 +40,14 @@ def unary_samples(rng: Any, low: float = 0.5, high: float = 2.0) -> Samples:
 
 def check_types(op: str, **arrays: Array | None) -> None:
     """Refuses arrays that are not all of one floating type (None is skipped)."""
-    first, *others = [a.dtype for a in arrays.values() if a is not None]
+    check_dtypes(op, **{n: a.dtype for n, a in arrays.items() if a is not None})
+
+
+def check_dtypes(op: str, **dtypes: Any) -> None:
+    """Refuses types that are not all one floating type (None is skipped)."""
+    first, *others = [dtype for dtype in dtypes.values() if dtype is not None]
     if first.kind != "f" or others.count(first) < len(others):
-        listed = ", ".join(f"{name} is {a.dtype}" for name, a in arrays.items() if a is not None)
+        listed = ", ".join(f"{name} is {d}" for name, d in dtypes.items() if d is not None)
         raise DtypeError(f"{op}: needs one floating type for all, but {listed}; use .to(dtype)")
 
 

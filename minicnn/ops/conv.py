@@ -6,16 +6,17 @@ from .. import kernels
 from ..arrays import Array
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..shapes import Pair, Window, describe, pair, window
-from .arithmetic import check_types
+from ..fusion import KernelOp
+from ..kernels import Call, geometry
+from ..shapes import Pair, Shape, Window, describe, pair, window
+from .arithmetic import check_dtypes
 from .samples import refused, sample
-from .shape import pad_or_crop
 
 
-def check_image(op: str, input: Array) -> None:
+def check_image(op: str, shape: Shape) -> None:
     """Refuses what is no (N, C, H, W)."""
-    if input.ndim != 4:
-        raise ShapeError(f"{op}: input must be (N, C, H, W), not {input.shape}")
+    if len(shape) != 4:
+        raise ShapeError(f"{op}: input must be (N, C, H, W), not {shape}")
 
 
 class Unfold(Function):
@@ -26,7 +27,7 @@ class Unfold(Function):
 
     @staticmethod
     def forward(ctx, input, kernel_size, dilation=1, padding=0, stride=1):
-        check_image("unfold", input)
+        check_image("unfold", input.shape)
         ctx.window = window("unfold", input.shape[2:], kernel_size, stride, padding, dilation)
         ctx.shape = input.shape
         return _to_batch(kernels.call("im2col", input, ctx.window), ctx.window)
@@ -92,7 +93,7 @@ def _from_batch(cols: Array) -> Array:
     return cols.transpose(1, 2, 0).reshape(k, length * n)
 
 
-class Conv2d(Function, kernel=True):
+class Conv2d(KernelOp):
     """y[n,o,i,j] = b[o] + sum_cuv w[o,c,u,v] x[n, c, i sh + u dh - ph, j sw + v dw - pw].
 
     (A cross-correlation: the kernel is not flipped.)  With groups, output channel o sees only the
@@ -106,25 +107,17 @@ class Conv2d(Function, kernel=True):
     (oh = H for stride 1; an odd total pads one more behind).
     """
 
-    @staticmethod
-    def forward(ctx, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-        _check_conv(input, weight, bias, groups)
-        kernel_size, ctx.cut = weight.shape[2:], (0, 0)
-        if isinstance(padding, str):
-            padding, ctx.cut = _named_padding(padding, kernel_size, stride, dilation)
-        if ctx.cut != (0, 0):
-            input = pad_or_crop(input, [(0, 0), (0, 0), (0, ctx.cut[0]), (0, ctx.cut[1])])
-        found = window("conv2d", input.shape[2:], kernel_size, stride, padding, dilation)
-        y, ctx.saved = kernels.forward("conv2d", input, weight, bias, found, groups)
-        return y
+    images = True
+    weights = 2
 
     @staticmethod
-    def backward(ctx, g):
-        needs = (*ctx.needs_input_grad, False)[:3]
-        dx, dw, db = kernels.backward("conv2d", g, ctx.saved, needs)
-        if dx is not None and ctx.cut != (0, 0):
-            dx = dx[:, :, : dx.shape[2] - ctx.cut[0], : dx.shape[3] - ctx.cut[1]]
-        return dx, dw, db
+    def call(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        b = (None, None) if bias is None else (bias.shape, bias.dtype)
+        kinds = input.shape, input.dtype, weight.shape, weight.dtype, *b
+        stride, dilation = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
+        if not isinstance(padding, str):
+            padding = pair("conv2d", "padding", padding, 0)
+        return _conv2d(*kinds, stride, padding, dilation, groups)
 
     @staticmethod
     def samples(rng):
@@ -156,26 +149,35 @@ class Conv2d(Function, kernel=True):
         yield refused(DtypeError, "weight is float32", x, w.astype("f4"), b)
 
 
-def _check_conv(input: Array, weight: Array, bias: Array | None, groups: int) -> None:
-    x, w = input.shape, weight.shape
-    check_image("conv2d", input)
+@geometry
+def _conv2d(x, dtype, w, w_dtype, b, b_dtype, stride, padding, dilation, groups) -> Call:
+    """The call for an input, a weight and a bias of these shapes and types."""
+    check_image("conv2d", x)
     if len(w) != 4:
         raise ShapeError(f"conv2d: weight must be (O, C/groups, kh, kw), not {w}")
     if groups < 1 or w[0] % groups:
         raise ArgumentError(f"conv2d: groups={groups} must divide out_channels={w[0]}")
     if x[1] != w[1] * groups:
         raise ShapeError(f"conv2d: weight expects C_in={w[1] * groups} but input is {describe(x)}")
-    if bias is not None and bias.shape != w[:1]:
-        raise ShapeError(f"conv2d: bias must be (O={w[0]},), not {bias.shape}")
-    check_types("conv2d", input=input, weight=weight, bias=bias)
+    if b is not None and b != w[:1]:
+        raise ShapeError(f"conv2d: bias must be (O={w[0]},), not {b}")
+    check_dtypes("conv2d", input=dtype, weight=w_dtype, bias=b_dtype)
+    if isinstance(padding, str):
+        windows = _named_padding(padding, x[2:], w[2:], stride, dilation)
+    else:
+        windows = window("conv2d", x[2:], w[2:], stride, padding, dilation)
+    return Call("conv2d", (x[0], w[0], *windows.out), dtype, (windows, groups), (w, b))
 
 
-def _named_padding(padding: str, kernel: Pair, stride: Any, dilation: Any) -> tuple[Pair, Pair]:
-    """Rows and columns of zeros on both sides; and what "same" adds behind only, an odd total's."""
+def _named_padding(
+    padding: str, size: Pair, kernel: Pair, stride: Pair, dilation: Pair
+) -> Window:
+    """"valid": no padding; "same": so much that there are as many windows as pixels."""
     if padding not in ("same", "valid"):
         raise ArgumentError(f"conv2d: padding must be numbers, 'valid' or 'same', not {padding!r}")
-    if padding == "same" and pair("conv2d", "stride", stride) != (1, 1):
+    if padding == "valid":
+        return window("conv2d", size, kernel, stride, 0, dilation)
+    if stride != (1, 1):
         raise ArgumentError("conv2d: padding 'same' needs stride 1")
-    dh, dw = pair("conv2d", "dilation", dilation) if padding == "same" else (0, 0)
-    total = (dh * (kernel[0] - 1), dw * (kernel[1] - 1))
-    return (total[0] // 2, total[1] // 2), (total[0] % 2, total[1] % 2)
+    ph, pw = (d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
+    return Window(kernel, stride, (ph, pw), dilation, size)  # behind it is one more, if odd

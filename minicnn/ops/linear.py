@@ -3,12 +3,15 @@
 import math
 
 from .. import kernels
-from ..arrays import Array, sum_to
+from ..arrays import sum_to
 from ..autograd import Function
 from ..errors import DtypeError, ShapeError
+from ..fusion import KernelOp
+from ..kernels import Call, geometry
 from ..shapes import check_broadcast
-from .arithmetic import check_types, no_bools
+from .arithmetic import check_dtypes, no_bools
 from .samples import refused, sample
+from .shape import Reshape
 
 
 class MatMul(Function):
@@ -61,37 +64,28 @@ class MatMul(Function):
         yield refused(DtypeError, "differ", rng.random((2, 3)), rng.integers(0, 3, (3, 2)))
 
 
-def _rows(x: Array) -> Array:
-    """(..., n) -> (M, n)."""
-    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
-class Linear(Function, kernel=True):
+class Linear(KernelOp):
     """y = x W^T + b.  VJP: dx = g W,  dW = g^T x,  db = sum of g over all but its last dimension.
 
     Shapes: x (..., in_features), weight (out_features, in_features), bias (out_features),
     y (..., out_features).
     """
 
-    @staticmethod
-    def forward(ctx, input, weight, bias=None):
-        if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
-            raise ShapeError(
-                f"linear: weight (out_features, in_features) is {weight.shape}, but input is "
-                f"{input.shape}: its last dimension must be in_features"
-            )
-        if bias is not None and bias.shape != weight.shape[:1]:
-            raise ShapeError(f"linear: bias must be {weight.shape[:1]}, not {bias.shape}")
-        check_types("linear", input=input, weight=weight, bias=bias)
-        ctx.shape = input.shape
-        y, ctx.saved = kernels.forward("linear", _rows(input), weight, bias)
-        return y if input.ndim == 2 else y.reshape(input.shape[:-1] + weight.shape[:1])
+    weights = 2
+
+    @classmethod
+    def apply(cls, input, weight, bias=None):
+        """The call on rows, (M, in_features); other inputs are reshaped to them and back."""
+        shape = input.shape
+        if len(shape) == 2 or not shape or shape[-1:] != weight.shape[1:]:
+            return super().apply(input, weight, bias)
+        rows = Reshape.apply(input, (math.prod(shape[:-1]), shape[-1]))
+        return Reshape.apply(super().apply(rows, weight, bias), (*shape[:-1], weight.shape[0]))
 
     @staticmethod
-    def backward(ctx, g):
-        needs = (*ctx.needs_input_grad, False)
-        dx, dw, db = kernels.backward("linear", _rows(g), ctx.saved, needs)
-        return dx if dx is None or g.ndim == 2 else dx.reshape(ctx.shape), dw, db
+    def call(input, weight, bias=None):
+        b = (None, None) if bias is None else (bias.shape, bias.dtype)
+        return _linear(input.shape, input.dtype, weight.shape, weight.dtype, *b)
 
     @staticmethod
     def samples(rng):
@@ -113,3 +107,16 @@ class Linear(Function, kernel=True):
         )
         yield refused(ShapeError, r"bias must be \(4,\)", rng.random((5, 3)), w, rng.random(3))
         yield refused(DtypeError, "weight is float32", rng.random((5, 3)), w.astype("f4"))
+
+
+@geometry
+def _linear(x, dtype, w, w_dtype, b, b_dtype) -> Call:
+    if len(w) != 2 or not x or x[-1] != w[1]:
+        raise ShapeError(
+            f"linear: weight (out_features, in_features) is {w}, but input is {x}: its last "
+            "dimension must be in_features"
+        )
+    if b is not None and b != w[:1]:
+        raise ShapeError(f"linear: bias must be {w[:1]}, not {b}")
+    check_dtypes("linear", input=dtype, weight=w_dtype, bias=b_dtype)
+    return Call("linear", (x[0], w[0]), dtype, (), (w, b))

@@ -5,28 +5,38 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import kernels
-from ..arrays import Array, is_floating, module_of
+from ..arrays import Array, module_of
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..shapes import Pair, Window, pair, window
-from .arithmetic import backward_of, check_types
+from ..fusion import KernelOp
+from ..kernels import Call, geometry
+from ..shapes import Pair, Shape, Window, pair, window
+from .arithmetic import backward_of, check_dtypes, check_types
 from .conv import check_image
 from .samples import on_kink, refused, sample
 
 
-def pool_window(op: str, x: Array, kernel: Any, stride: Any, padding: Any, *more: Any) -> Window:
+def pool_window(
+    op: str, x: Shape, dtype: Any, kernel: Any, stride: Any, padding: Any, *more: Any
+) -> Window:
     """The Window of a pooling layer; padding must be at most half of its kernel_size."""
     check_image(op, x)
-    if not is_floating(x.dtype):  # asked here first: quicker, and every step comes by
-        check_types(op, input=x)
-    found = window(op, x.shape[2:], kernel, stride, padding, *more)
-    (ph, pw), (kh, kw) = found.padding, found.kernel_size
+    check_dtypes(op, input=dtype)
+    windows = window(op, x[2:], kernel, stride, padding, *more)
+    (ph, pw), (kh, kw) = windows.padding, windows.kernel_size
     if 2 * ph > kh or 2 * pw > kw:
         raise ArgumentError(f"{op}: padding {padding} must be at most half of the window {kernel}")
-    return found
+    return windows
 
 
-class AvgPool2d(Function, kernel=True):
+def _sizes(op: str, kernel_size: Any, stride: Any, padding: Any) -> tuple[Pair, Pair, Pair]:
+    """A pool's arguments as pairs; a stride of None is the kernel_size."""
+    kernel_size = pair(op, "kernel_size", kernel_size)
+    stride = kernel_size if stride is None else pair(op, "stride", stride)
+    return kernel_size, stride, pair(op, "padding", padding, 0)
+
+
+class AvgPool2d(KernelOp):
     """Mean of each window: y[n,c,i,j] = 1/(kh kw) sum_uv x[n, c, i sh + u - ph, j sw + v - pw].
 
     VJP: every input element receives g/(kh kw) from each window that covers it.
@@ -36,19 +46,16 @@ class AvgPool2d(Function, kernel=True):
     ceil_mode, a remainder that no window covers gets no gradient.
     """
 
+    images = True
+
     @staticmethod
-    def forward(
-        ctx, input, kernel_size, stride=None, padding=0, ceil_mode=False,
+    def call(
+        input, kernel_size, stride=None, padding=0, ceil_mode=False,
         count_include_pad=True, divisor_override=None,
     ):  # fmt: skip
-        if divisor_override == 0:
-            raise ArgumentError("avg_pool2d: divisor_override must not be 0")
-        found = pool_window("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
-        how = (count_include_pad, divisor_override)
-        y, ctx.saved = kernels.forward("avg_pool2d", input, found, *how)
-        return y
-
-    backward = backward_of("avg_pool2d")
+        sizes = _sizes("avg_pool2d", kernel_size, stride, padding)
+        how = ceil_mode, count_include_pad, divisor_override
+        return _avg_pool2d(input.shape, input.dtype, *sizes, *how)
 
     @staticmethod
     def samples(rng):
@@ -59,6 +66,14 @@ class AvgPool2d(Function, kernel=True):
         yield sample(x, (3, 4), (2, 3), (1, 2), True, False)
         yield sample(x, 2, divisor_override=3)
         yield refused(ArgumentError, "must not be 0", x, 2, divisor_override=0)
+
+
+@geometry
+def _avg_pool2d(x, dtype, kernel_size, stride, padding, ceil_mode, count_padding, divisor) -> Call:
+    if divisor == 0:
+        raise ArgumentError("avg_pool2d: divisor_override must not be 0")
+    windows = pool_window("avg_pool2d", x, dtype, kernel_size, stride, padding, 1, ceil_mode)
+    return Call("avg_pool2d", (*x[:2], *windows.out), dtype, (windows, count_padding, divisor))
 
 
 def _pool_samples(rng: Any) -> Any:
@@ -80,25 +95,20 @@ def _pool_samples(rng: Any) -> Any:
     yield refused(DtypeError, "floating type", rng.integers(0, 5, (2, 3, 4, 6)), 2)
 
 
-class MaxPool2d(Function, kernel=True):
-    """(y, indices): the maximum of each window, and where in its plane it was, h*W + w.
-
-    y alone without return_indices, which saves their computation.
+class MaxPool2d(KernelOp):
+    """The maximum of each window.
 
     VJP: each window's g goes to its maximum; to the first in row-major order where several tie.
     NaN counts as the largest.  Padding is -inf and never wins.
     """
 
-    @staticmethod
-    def forward(
-        ctx, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
-        return_indices=True,
-    ):  # fmt: skip
-        found = pool_window("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
-        y, ctx.saved = kernels.forward("max_pool2d", input, found, return_indices)
-        return y if return_indices else y[0]
+    images = True
 
-    backward = backward_of("max_pool2d")
+    @staticmethod
+    def call(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+        sizes = _sizes("max_pool2d", kernel_size, stride, padding)
+        dilation = pair("max_pool2d", "dilation", dilation)
+        return _max_pool2d(input.shape, input.dtype, *sizes, dilation, ceil_mode)
 
     @staticmethod
     def samples(rng):
@@ -109,7 +119,34 @@ class MaxPool2d(Function, kernel=True):
         yield on_kink(rng.integers(0, 3, (2, 3, 7, 6)) * 1.0, 3, 2)
 
 
-class Subsample2d(Function, kernel=True):
+@geometry
+def _max_pool2d(x, dtype, kernel_size, stride, padding, dilation, ceil_mode) -> Call:
+    windows = pool_window("max_pool2d", x, dtype, kernel_size, stride, padding, dilation, ceil_mode)
+    return Call("max_pool2d", (*x[:2], *windows.out), dtype, (windows,))
+
+
+class MaxPool2dWithIndices(Function, kernel=True):
+    """(y, indices): MaxPool2d, and where in its plane each maximum was, h*W + w.
+
+    VJP: as MaxPool2d's.
+    """
+
+    @staticmethod
+    def forward(ctx, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+        (windows,) = MaxPool2d.call(
+            input, kernel_size, stride, padding, dilation, ceil_mode
+        ).arguments
+        y, ctx.saved = kernels.forward("max_pool2d_with_indices", input, windows)
+        return y
+
+    backward = backward_of("max_pool2d_with_indices")
+
+    @staticmethod
+    def samples(rng):
+        return (s for s in MaxPool2d.samples(rng) if s.raises is not DtypeError)
+
+
+class Subsample2d(KernelOp):
     """LeNet's trainable subsampling: y = coefficient_c * (sum of the window) + bias_c.
 
     One coefficient and one bias per map, both learnt.  VJP: dx spreads coefficient_c g over the
@@ -120,19 +157,14 @@ class Subsample2d(Function, kernel=True):
     input (N, C, H, W), coefficient (C), bias (C).  The rest as in avg_pool2d; padding adds zeros.
     """
 
-    @staticmethod
-    def forward(
-        ctx, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False
-    ):
-        found = pool_window("subsample2d", input, kernel_size, stride, padding, 1, ceil_mode)
-        for name, a in ("coefficient", coefficient), ("bias", bias):
-            if a.shape != input.shape[1:2]:
-                raise ShapeError(f"subsample2d: {name} must be {input.shape[1:2]}, not {a.shape}")
-        check_types("subsample2d", input=input, coefficient=coefficient, bias=bias)
-        y, ctx.saved = kernels.forward("subsample2d", input, coefficient, bias, found)
-        return y
+    images = True
+    weights = 2
 
-    backward = backward_of("subsample2d")
+    @staticmethod
+    def call(input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
+        vectors = coefficient.shape, coefficient.dtype, bias.shape, bias.dtype
+        sizes = _sizes("subsample2d", kernel_size, stride, padding)
+        return _subsample2d(input.shape, input.dtype, *vectors, *sizes, ceil_mode)
 
     @staticmethod
     def samples(rng):
@@ -144,6 +176,19 @@ class Subsample2d(Function, kernel=True):
         x, a = rng.standard_normal((2, 3, 7, 6)), rng.standard_normal(3)
         yield refused(ShapeError, r"coefficient must be \(3,\), not \(2,\)", x, a[:2], a, 2)
         yield refused(DtypeError, "bias is float32", x, a, a.astype("f4"), 2)
+
+
+@geometry
+def _subsample2d(
+    x, dtype, coefficient, c_dtype, bias, b_dtype, kernel_size, stride, padding, ceil_mode
+) -> Call:
+    windows = pool_window("subsample2d", x, dtype, kernel_size, stride, padding, 1, ceil_mode)
+    for name, shape in ("coefficient", coefficient), ("bias", bias):
+        if shape != x[1:2]:
+            raise ShapeError(f"subsample2d: {name} must be {x[1:2]}, not {shape}")
+    check_dtypes("subsample2d", input=dtype, coefficient=c_dtype, bias=b_dtype)
+    out = (*x[:2], *windows.out)
+    return Call("subsample2d", out, dtype, (windows,), (coefficient, bias))
 
 
 def _cells(x: Array, out: Pair) -> Iterator[tuple[int, int, Array]]:
@@ -164,7 +209,7 @@ class AdaptiveAvgPool2d(Function):
 
     @staticmethod
     def forward(ctx, input, output_size):
-        check_image("adaptive_avg_pool2d", input)
+        check_image("adaptive_avg_pool2d", input.shape)
         check_types("adaptive_avg_pool2d", input=input)
         sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * 2
         wanted = [n if o is None else o for n, o in zip(input.shape[2:], sizes, strict=True)]

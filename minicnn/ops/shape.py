@@ -10,6 +10,8 @@ from ..arrays import Array, dtype_of, is_array, module_of, result_type, sum_to
 from ..autograd import Function
 from ..devices import device_of, to_device
 from ..errors import ArgumentError, InPlaceError, ShapeError
+from ..fusion import Waiting, go_on
+from ..kernels import Call, geometry
 from .samples import refused, sample
 
 
@@ -18,6 +20,13 @@ class Reshape(Function):
 
     VJP: g in the old shape.
     """
+
+    @classmethod
+    def apply(cls, input, shape):
+        """Goes on from an image that waits for its numbers, if each becomes one row."""
+        if isinstance(input, Waiting) and (rows := _as_rows(input.shape, tuple(shape))):
+            return go_on(cls, _flatten(rows, input.dtype), input, (), ())
+        return super().apply(input, shape)
 
     @staticmethod
     def forward(ctx, input, shape):
@@ -43,6 +52,18 @@ class Reshape(Function):
         yield sample(rng.standard_normal((0, 3)), (3, 0))
         yield refused(ShapeError, r"shape \(5, 5\) does not fit .* 24 elements", x, (5, 5))
         yield refused(ShapeError, "one size may be -1", x, (-1, -1))
+
+
+def _as_rows(image: shapes.Shape, shape: shapes.Shape) -> shapes.Shape | None:
+    """(N, C*H*W) if that is the shape asked for of images (N, C, H, W)."""
+    rows = image[0], math.prod(image[1:])
+    asked = shape in (rows, (rows[0], -1), (-1, rows[1]))
+    return rows if asked and len(image) == 4 and math.prod(image) else None
+
+
+@geometry
+def _flatten(rows: shapes.Shape, dtype: Any) -> Call:
+    return Call("flatten", rows, dtype)
 
 
 class Permute(Function):

@@ -13,6 +13,7 @@ from ..arrays import Array
 from ..autograd import Tensor, enable_grad
 from ..devices import to_device
 from ..errors import ArgumentError, GradientError, StateDictError
+from ..fusion import settle
 from ..kernels import recording
 from . import fused
 
@@ -161,6 +162,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        settle()
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             for p in parameters:

@@ -1,0 +1,303 @@
+"""Kernel calls that wait: inside a model, calls that follow each other run as one.
+
+    h = F.conv2d(x, w, b)     waits: h knows its shape and its type, not yet its numbers
+    h = F.relu(h)             goes on from what waits
+    h = F.max_pool2d(h, 2)    and again
+    h.exp()                   asks for numbers: the three run in one kernel call, and are one node
+                              of the graph, <Conv2d+ReLU+MaxPool2d>
+
+Whatever asks for the numbers of a waiting tensor, by its `array` or its `grad_fn`, gets them.  When
+the outermost module returns, nothing waits any more; outside of modules nothing ever does.  A
+tensor between two calls that somebody still holds by then is computed too: the run is cut there,
+and its gradient can be asked for like any other's.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import kernels
+from .arrays import Array, float32, is_array
+from .autograd import Context, Function, Tensor, check_devices, check_finite, positional
+from .devices import device_of
+from .errors import module_path, scope
+from .kernels.calls import START, Call, Chain
+from .modes import mode
+
+
+class KernelOp(Function):
+    """An op that is one kernel call: it says which, and the engine runs it.
+
+    A subclass defines `call` in place of forward and backward, which are the kernel's.  It gets
+    what forward would get, looks at shapes and types only, and returns the Call, or raises.
+    """
+
+    weights = 0  # how many arrays there are behind the input; None where one is left out
+    images = False  # one image (C, H, W) is taken for a batch of one
+    floats = False  # an integer input becomes float32 first
+    fuses = True
+
+    def __init_subclass__(cls) -> None:
+        own = {"forward", "backward"} & vars(cls).keys()  # a subclass of an op may have its own
+        super().__init_subclass__(kernel=not own)
+        cls.fuses = not own
+        if "forward" in own:
+            cls.apply = classmethod(Function.apply.__func__)
+
+    @staticmethod
+    def call(*args: Any) -> Call:
+        """Which kernel call this is, for arguments of these shapes and types."""
+        raise TypeError("a KernelOp must define call(input, ...)")
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Tensor:
+        """The result of the call: inside a model it waits, elsewhere it is computed at once."""
+        if kwargs or len(args) <= cls.weights:
+            args = positional(cls, args, kwargs)
+        x, tensors, options = args[0], args[1 : 1 + cls.weights], args[1 + cls.weights :]
+        if isinstance(x, Waiting):
+            like = x.like
+        else:
+            x = _checked_input(cls, x, args)
+            like = x.array
+        if cls.images and like.ndim == 3:
+            return cls.apply(x.reshape(1, *like.shape), *args[1:]).squeeze(0)
+        arrays = [t.array if isinstance(t, Tensor) else t for t in tensors] if tensors else ()
+        try:
+            call = cls.call(like, *arrays, *options)
+        except TypeError:  # a list, by which no geometry can be looked up; or really wrong
+            call = cls.call(like, *arrays, *map(_hashable, options))
+        return go_on(cls, call, x, tensors, arrays)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """The gradients of the input and of the weights of all calls of the node."""
+        return kernels.back(gradients[0], ctx.saved, ctx.needs_input_grad)
+
+
+def _checked_input(op: type[KernelOp], x: Any, args: tuple) -> Tensor:
+    """The input as a Tensor of a type that the kernel takes, on the device of the weights."""
+    if not isinstance(x, Tensor):
+        if not is_array(x):
+            raise TypeError(f"{op.__name__}: input must be a tensor, not a {type(x).__name__}")
+        x = Tensor(x)
+    if x._base is not None:
+        x._check_base(op.__name__)
+    if type(x.array) is not np.ndarray or op.weights:
+        check_devices(op, args)
+    if op.floats and x.array.dtype.kind != "f":
+        x = Tensor(x.array.astype(float32))
+    return x
+
+
+def _hashable(option: Any) -> Any:
+    return tuple(option) if isinstance(option, list) else option
+
+
+# ---- waiting -----------------------------------------------------------------------------------
+
+
+def go_on(
+    op: type[Function], call: Call, x: Tensor, tensors: Sequence = (), arrays: Sequence = ()
+) -> Tensor:
+    """The result of a call on x and weights: it waits behind what x waits for, if it can."""
+    recording, run = mode.grad, None
+    needs = [recording and getattr(t, "requires_grad", False) for t in tensors] if tensors else ()
+    step = op, call, tensors, arrays, needs
+    if isinstance(x, Waiting):
+        run, place = x.spot
+        # Nobody has gone on from x already, and the next call is of the same kind.
+        if place != run.last or run.recording != recording or call.kernel not in run.fused:
+            run.compute(place)
+            run = None
+    if run is None:
+        run = Run(x)
+        together = scope.modules and not mode.anomaly and getattr(op, "fuses", True)
+        if not together or call.kernel not in run.fused:
+            run.steps.append(step)
+            return run.result(1)
+        waits.runs.append(run)
+    run.steps.append(step)
+    run.last += 1
+    y = Waiting(run, call)
+    run.outputs.append(weakref.ref(y))
+    return y
+
+
+class Waiting(Tensor):
+    """A tensor whose numbers nobody has asked for; when somebody does, it is an ordinary one."""
+
+    def __init__(self, run: "Run", call: Call) -> None:
+        self.spot = run, run.last  # the result of which call of the run it is
+        self.like = call.like
+
+    def _computed(self, name: str) -> Any:
+        if (spot := vars(self).get("spot")) is not None:  # None if another thread was quicker
+            spot[0].compute(spot[1])
+        return getattr(self, name)
+
+    def become(self, result: Tensor) -> None:
+        """Is an ordinary tensor from now on: this one."""
+        vars(self).update(vars(result))
+        self.__class__ = Tensor
+        del vars(self)["spot"], vars(self)["like"]
+
+    shape = property(lambda self: self.like.shape)
+    ndim = property(lambda self: self.like.ndim)
+    dtype = property(lambda self: self.like.dtype)
+    device = property(lambda self: device_of(self.spot[0].array))
+
+
+def _asks_for(name: str) -> property:
+    """An attribute that a waiting tensor has only once it is computed."""
+
+    def put(self: Waiting, value: Any) -> None:
+        self._computed("array")
+        setattr(self, name, value)
+
+    return property(lambda self: self._computed(name), put)
+
+
+for _name in ("array", "requires_grad", "grad_fn", "output_nr", "_counter"):
+    setattr(Waiting, _name, _asks_for(_name))
+
+
+def overwrite(x: Waiting, op: type[Function], args: Sequence[Any]) -> bool:
+    """Makes a waiting x hold op(x) instead, if that can wait too: nobody has seen x's numbers."""
+    run, place = x.spot
+    if not (issubclass(op, KernelOp) and place == run.last and run.recording == mode.grad):
+        return False
+    call = op.call(x.like, *args)
+    if call.kernel not in run.fused:
+        return False
+    run.outputs[-1] = lambda: None  # nobody can ask for the old numbers
+    run.steps.append((op, call, (), (), ()))
+    run.last += 1
+    Waiting.__init__(x, run, call)
+    run.outputs.append(weakref.ref(x))
+    return True
+
+
+class Run:
+    """Calls that wait, each for the result of the one before.
+
+    Attributes
+    ----------
+    input, array, needed
+        What the first call takes, as it is now, and whether a gradient goes there.
+    steps
+        The calls that wait: (op, Call, the weights, their arrays, which of them need a gradient).
+    outputs
+        Weak references to the steps' results.
+    done, last
+        How many calls are done, and how many there are together with those that wait.
+    fused
+        The names of the kernels that can be part of a run.
+    """
+
+    def __init__(self, input: Tensor) -> None:
+        self.input, self.array, self.recording = input, input.array, mode.grad
+        self.needed = self.recording and input.requires_grad
+        self.steps: list[tuple] = []
+        self.outputs: list[Callable[[], Waiting | None]] = []
+        self.done = self.last = 0
+        self.fused = kernels.fused(self.array)
+        self.lock = threading.RLock()  # another thread may ask for numbers
+
+    def compute(self, last: int) -> None:
+        """Runs the calls up to number `last`, in parts that end where somebody holds a result."""
+        with self.lock:
+            while self.done < last:
+                count, most = 1, last - self.done
+                while count < most and self.outputs[count - 1]() is None:
+                    count += 1
+                self._run(count)
+
+    def finish(self) -> None:
+        """Runs all calls whose results somebody holds."""
+        for i in range(len(self.outputs), 0, -1):
+            if self.outputs[i - 1]() is not None:
+                self.compute(self.done + i)
+                break
+
+    def _run(self, count: int) -> None:
+        """Runs the first `count` calls; those that are left go on from their result."""
+        if self.steps[0][1].kernel == "flatten":  # at the front it is a view, as outside of runs
+            count, result = 1, self._view()
+        else:
+            result = self.result(count)
+        tensor = self.outputs[count - 1]()
+        if tensor is not None:
+            tensor.become(result)
+            result = tensor
+        self.input, self.array, self.needed = result, result.array, result.requires_grad
+        self.done += count
+        del self.steps[:count], self.outputs[:count]
+
+    def _view(self) -> Tensor:
+        op, call = self.steps[0][:2]
+        before, mode.grad = mode.grad, self.recording
+        try:
+            return op.apply(self.input, call.shape)
+        finally:
+            mode.grad = before
+
+    def result(self, count: int) -> Tensor:
+        """The result of the first `count` calls, with their node in the graph."""
+        chain, tensors, arrays, needs = START, [self.input], [], [self.needed]
+        steps = self.steps[:count]
+        for _, call, weights, its_arrays, its_needs in steps:
+            chain = chain.longer.get(call) or chain.then(call)
+            if weights:
+                tensors += weights
+                arrays += its_arrays
+                needs += its_needs
+        y, saved = kernels.run(chain, self.array, arrays, tuple(needs))
+        result = Tensor(y)
+        if True in needs or mode.anomaly:
+            ctx = Context(_op_of(chain, steps), tuple(needs))
+            ctx.saved = saved
+            _record(ctx, tensors, result)
+            if mode.anomaly:
+                ctx.path = module_path()
+                inputs = [a for a in (self.array, *arrays) if a is not None]
+                check_finite(ctx, "forward", [y], inputs)
+        return result
+
+
+def _record(ctx: Context, tensors: list[Any], result: Tensor) -> None:
+    """Ties a run's node into the graph."""
+    needs = ctx.needs_input_grad
+    if True in needs:
+        edges = [t._edge() if need else None for t, need in zip(tensors, needs, strict=True)]
+        ctx.record(edges, [t for t in tensors if isinstance(t, Tensor)], [result])
+
+
+def _op_of(chain: Chain, steps: Sequence[tuple]) -> type[Function]:
+    """The op of a node: of several calls one that is named after all of them."""
+    if len(steps) == 1:
+        return steps[0][0]
+    if "op" not in chain.kept:
+        name = "+".join(step[0].__name__ for step in steps)
+        chain.kept["op"] = type(name, (KernelOp,), {})
+    return chain.kept["op"]
+
+
+class _Waits(threading.local):
+    """The runs that wait in this thread."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+
+
+waits = _Waits()
+
+
+def settle() -> None:
+    """Computes whatever waits in this thread: before memory changes, and when a model returns."""
+    runs = waits.runs
+    while runs:
+        runs.pop().finish()
