@@ -20,8 +20,8 @@ for kernels that are no pair (im2col and col2im, which are each other's backward
 
 An implementation is a module of functions with the contract's names.  What it lacks falls back to
 `reference`, which is written to be read and is the oracle for every other one; so do arrays that it
-does not take, if it has a function `serves(x, name)`.  With a `run` and a `back` of its own it fuses
-the kernels named in its `FUSED`; any other's pairs are called one by one.
+does not take, if it has a function `serves(x, name)`.  With a `run` and a `back` of its own it
+fuses the kernels named in its `FUSED`; any other's pairs are called one by one.
 
 Beside the contract an implementation may offer the optimisers' updates of all parameters at once
 (optim/fused.py), `matmul` (ops/linear.py), and `take_at`, `put_at` and `add_at`, for x[index] and
@@ -98,9 +98,10 @@ def which(name: str, x: Any = None) -> str:
 # ---- calls that an op describes ---------------------------------------------------------------
 
 
-def fused(x: Any) -> Collection[str]:
-    """The kernels that can be one of several that run together, on x."""
-    return getattr(_serving("run", x), "FUSED", ())
+def fused(x: Any) -> tuple[Collection[str], bool]:
+    """The kernels that can be one of several that run together on x; and whether all is checked."""
+    serving = _serving("run", x)
+    return getattr(serving, "FUSED", ()), hasattr(serving, "compare")
 
 
 def run(chain: Chain, x: Any, weights: tuple, needs: Needs) -> tuple[Any, Saved]:
@@ -114,7 +115,7 @@ def run(chain: Chain, x: Any, weights: tuple, needs: Needs) -> tuple[Any, Saved]
         Which gradients `back` will be asked for: x's, and each weight's.
     """
     serving = _serving("run", x)
-    if serving is not reference and serving.FUSED >= chain.kernels:
+    if serving is not reference and chain.kernels <= serving.FUSED:
         y, saved = serving.run(chain, x, weights, needs)
         saved.made_by = serving
         return y, saved
@@ -123,7 +124,7 @@ def run(chain: Chain, x: Any, weights: tuple, needs: Needs) -> tuple[Any, Saved]
 
 def back(g: Any, saved: Saved, needs: Needs) -> tuple:
     """The gradients of x and of the weights of a run; None where needs says so."""
-    return (saved.made_by or _ByOne).back(g, saved, needs)
+    return (saved.made_by.back if saved.made_by else way_back)(g, saved, needs)
 
 
 def one_by_one(serving: Any, chain: Chain, x: Any, weights: tuple) -> tuple[Any, Saved]:
@@ -140,22 +141,18 @@ def one_by_one(serving: Any, chain: Chain, x: Any, weights: tuple) -> tuple[Any,
     return x, Saved(done, inputs=tuple(inputs))
 
 
-class _ByOne:
-    """The way back through `one_by_one`."""
-
-    @staticmethod
-    def back(g: Any, saved: Saved, needs: Needs) -> tuple:
-        (done,) = saved.state
-        gradients: list[Any] = []
-        end = len(needs)
-        for backward, inner, count in reversed(done):
-            first = end - count
-            dx, *own = backward(g, inner, (any(needs[:first]), *needs[first:end]))
-            g, gradients, end = dx, [*own, *gradients], first
-            if g is None:
-                break
-        missing = len(needs) - 1 - len(gradients)
-        return (g if needs[0] else None, *[None] * missing, *gradients)
+def way_back(g: Any, saved: Saved, needs: Needs) -> tuple:
+    """The gradients of a run that `one_by_one` made."""
+    (done,) = saved.state
+    gradients: list[Any] = []
+    end = len(needs)  # of what is needed by the calls that are left
+    for backward, inner, count in reversed(done):
+        first = end - count
+        g, *own = backward(g, inner, (any(needs[:first]), *needs[first:end]))
+        gradients, end = [*own, *gradients], first
+        if g is None:  # nothing in front needs any
+            break
+    return g if needs[0] else None, *[None] * (end - 1), *gradients
 
 
 # ---- kernels by their names --------------------------------------------------------------------

@@ -76,7 +76,7 @@ class Chain:
         """This chain with one call more."""
         chain = self.longer.get(call)
         if chain is None:
-            if Chain.made == Chain.LIMIT:
+            if Chain.made >= Chain.LIMIT:
                 START.longer.clear()
                 Chain.made = 0
             Chain.made += 1

@@ -1,14 +1,20 @@
-"""Every compiled call with the reference beside it: the first kernel that differs is an error."""
+"""Every compiled call with the reference beside it: the first kernel that differs is an error.
 
-from collections.abc import Callable
+What runs by default is what is checked: runs of several calls are compared as they are fused.
+Where one differs, its calls are compared one by one, so that the error can name the kernel; if each
+by itself is right, it names the run.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..arrays import is_array
 from ..errors import MinicnnError
-from . import PAIRS, PLAIN, numba_cpu, reference
-from .numba_cpu import serves  # noqa: F401
+from . import PAIRS, PLAIN, numba_cpu, one_by_one, reference, way_back
+from .calls import START, Chain
+from .numba_cpu import FUSED, serves  # noqa: F401
 from .reference import Saved
 
 TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}  # relative to the largest
@@ -45,6 +51,60 @@ def compare(kernel: str, found: Any, expected: Any) -> None:
         )
 
 
+# ---- runs --------------------------------------------------------------------------------------
+
+
+def run(chain: Chain, x: Any, weights: Sequence[Any], needs: tuple) -> tuple[Any, Saved]:
+    """As numba's, compared."""
+    y, compiled = numba_cpu.run(chain, x, weights, needs)
+    expected, beside = one_by_one(reference, chain, x, weights)
+    try:
+        compare(f"{chain}: y", y, expected)
+    except MinicnnError:
+        _blame(chain, x, weights)
+        raise
+    inputs = compiled.inputs + beside.inputs
+    return y, Saved(compiled, beside, chain, x, weights, inputs=inputs)
+
+
+def back(g: Any, saved: Saved, needs: tuple) -> tuple:
+    """As numba's, compared."""
+    compiled, beside, chain, x, weights = saved.state
+    gradients = tuple(numba_cpu.back(g, compiled, needs))
+    try:
+        compare(f"{chain}_backward: gradient", gradients, way_back(g, beside, needs))
+    except MinicnnError:
+        _blame(chain, x, weights, g)
+        raise
+    return gradients
+
+
+def _blame(chain: Chain, x: Any, weights: Sequence[Any], g: Any = None) -> None:
+    """Compares the calls of a run one by one, with a gradient their backward passes too."""
+    done = []
+    for call in chain.calls:
+        count = len(call.shapes)
+        own, weights = weights[:count], weights[count:]
+        needs = (True, *(w is not None for w in own))
+        single = START.then(call)
+        y, compiled = numba_cpu.run(single, x, own, needs)
+        x, beside = one_by_one(reference, single, x, own)
+        try:
+            compare(f"{call.kernel}: y", y, x)
+        except MinicnnError as error:
+            error.call = len(done)  # type: ignore[attr-defined]  # which call of the run
+            raise
+        done.append((call, compiled, beside, needs))
+    for call, compiled, beside, needs in reversed(done) if g is not None else ():
+        gradients = tuple(numba_cpu.back(g, compiled, needs))
+        expected = way_back(g, beside, needs)
+        compare(f"{call.kernel}_backward: gradient", gradients, expected)
+        g = expected[0]
+
+
+# ---- kernels by their names --------------------------------------------------------------------
+
+
 def _forward(name: str) -> Callable:
     def kernel(*args: Any) -> tuple[Any, Saved]:
         y, saved = getattr(numba_cpu, name)(*args)
@@ -58,11 +118,9 @@ def _forward(name: str) -> Callable:
 def _backward(name: str) -> Callable:
     def kernel(g: Any, saved: Saved, needs: tuple[bool, ...]) -> Any:
         compiled, beside = saved.state
-        found = getattr(numba_cpu, name)(g, compiled, needs)
-        compare(
-            f"{name}: gradient", tuple(found), tuple(getattr(reference, name)(g, beside, needs))
-        )
-        return found
+        gradients = tuple(getattr(numba_cpu, name)(g, compiled, needs))
+        compare(f"{name}: gradient", gradients, tuple(getattr(reference, name)(g, beside, needs)))
+        return gradients
 
     return kernel
 
@@ -70,20 +128,19 @@ def _backward(name: str) -> Callable:
 def _plain(name: str) -> Callable:
     def kernel(*args: Any) -> Any:
         copies = [a.copy() if is_array(a) else a for a in args]
-        found, expected = getattr(numba_cpu, name)(*args), getattr(reference, name)(*copies)
-        compare(name, found, expected)
+        result, expected = getattr(numba_cpu, name)(*args), getattr(reference, name)(*copies)
+        compare(name, result, expected)
         for i, (a, b) in enumerate(zip(args, copies, strict=True)):  # what was changed in place
             if is_array(a):
                 compare(f"{name}: argument {i}", a, b)
-        return found
+        return result
 
     return kernel
 
 
 for _name in PAIRS:
-    globals()[_name], globals()[_name + "_backward"] = (
-        _forward(_name),
-        _backward(_name + "_backward"),
-    )
+    if hasattr(numba_cpu, _name):
+        globals()[_name] = _forward(_name)
+        globals()[f"{_name}_backward"] = _backward(f"{_name}_backward")
 for _name in PLAIN:
     globals()[_name] = _plain(_name)

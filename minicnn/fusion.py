@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from . import kernels
-from .arrays import Array, float32, is_array
+from .arrays import float32, is_array
 from .autograd import Context, Function, Tensor, check_devices, check_finite, positional
 from .devices import device_of
-from .errors import module_path, scope
+from .errors import MinicnnError, module_path, scope
 from .kernels.calls import START, Call, Chain
 from .modes import mode
 
@@ -120,6 +120,8 @@ def go_on(
             run.steps.append(step)
             return run.result(1)
         waits.runs.append(run)
+    if run.modules is not None:
+        run.modules.append([*scope.modules])
     run.steps.append(step)
     run.last += 1
     y = Waiting(run, call)
@@ -196,6 +198,8 @@ class Run:
         How many calls are done, and how many there are together with those that wait.
     fused
         The names of the kernels that can be part of a run.
+    modules
+        Where the calls were made, if kernels are compared and an error has to say it.
     """
 
     def __init__(self, input: Tensor) -> None:
@@ -204,7 +208,8 @@ class Run:
         self.steps: list[tuple] = []
         self.outputs: list[Callable[[], Waiting | None]] = []
         self.done = self.last = 0
-        self.fused = kernels.fused(self.array)
+        self.fused, checks = kernels.fused(self.array)
+        self.modules: list | None = [] if checks else None
         self.lock = threading.RLock()  # another thread may ask for numbers
 
     def compute(self, last: int) -> None:
@@ -235,7 +240,7 @@ class Run:
             result = tensor
         self.input, self.array, self.needed = result, result.array, result.requires_grad
         self.done += count
-        del self.steps[:count], self.outputs[:count]
+        del self.steps[:count], self.outputs[:count], (self.modules or [])[:count]
 
     def _view(self) -> Tensor:
         op, call = self.steps[0][:2]
@@ -255,7 +260,8 @@ class Run:
                 tensors += weights
                 arrays += its_arrays
                 needs += its_needs
-        y, saved = kernels.run(chain, self.array, arrays, tuple(needs))
+        run = kernels.run if not self.modules else self._run_checked
+        y, saved = run(chain, self.array, arrays, tuple(needs))
         result = Tensor(y)
         if True in needs or mode.anomaly:
             ctx = Context(_op_of(chain, steps), tuple(needs))
@@ -267,12 +273,26 @@ class Run:
                 check_finite(ctx, "forward", [y], inputs)
         return result
 
+    def _run_checked(self, *args: Any) -> tuple:
+        """Has an error that names one of the calls say where that was made."""
+        before, scope.modules = scope.modules, []
+        try:
+            return kernels.run(*args)
+        except MinicnnError as error:
+            scope.modules = self.modules[getattr(error, "call", 0)]
+            raise type(error)(*error.args) from None
+        finally:
+            scope.modules = before
+
 
 def _record(ctx: Context, tensors: list[Any], result: Tensor) -> None:
     """Ties a run's node into the graph."""
     needs = ctx.needs_input_grad
     if True in needs:
-        edges = [t._edge() if need else None for t, need in zip(tensors, needs, strict=True)]
+        edges = [
+            None if not need else (t, 0) if t.grad_fn is None else (t.grad_fn, t.output_nr)
+            for t, need in zip(tensors, needs, strict=True)
+        ]
         ctx.record(edges, [t for t in tensors if isinstance(t, Tensor)], [result])
 
 

@@ -21,9 +21,9 @@ def pair(op: str, argument: str, value: Any, least: int = 1) -> Pair:
     """An int or two of them as (height, width), each at least `least`."""
     if type(value) is int and value >= least:  # the usual, quickly: every layer of a step asks
         return value, value
-    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
-        if value[0] >= least <= value[1]:
-            return value
+    both = type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int
+    if both and value[0] >= least <= value[1]:
+        return value
     values = value if isinstance(value, (tuple, list)) else (value,)
     try:
         height, width = map(operator.index, values if len(values) == 2 else values * 2)

@@ -24,7 +24,7 @@ from .compiling import INT, array, entry, strided
 from .conv import Conv2d
 from .layer import DW, DX, LAYERS, ONCE, SAVED, WEIGHTS, A, B, Flatten, G, X, Y
 from .layout import given_batch_last, ordered, turned
-from .linear import Linear  # noqa: F401: importing a module makes its layers known
+from .linear import Linear  # noqa: F401  # makes its layers known
 from .pool import Pool  # noqa: F401
 from .program import PART, Place, Program
 from .program import run as run_program

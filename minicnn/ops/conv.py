@@ -1,6 +1,5 @@
 """Convolution as im2col and a matrix product; unfold and fold, which are im2col and col2im."""
 
-from typing import Any
 
 from .. import kernels
 from ..arrays import Array
@@ -169,10 +168,8 @@ def _conv2d(x, dtype, w, w_dtype, b, b_dtype, stride, padding, dilation, groups)
     return Call("conv2d", (x[0], w[0], *windows.out), dtype, (windows, groups), (w, b))
 
 
-def _named_padding(
-    padding: str, size: Pair, kernel: Pair, stride: Pair, dilation: Pair
-) -> Window:
-    """"valid": no padding; "same": so much that there are as many windows as pixels."""
+def _named_padding(padding: str, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Window:
+    """ "valid": no padding; "same": so much that there are as many windows as pixels."""
     if padding not in ("same", "valid"):
         raise ArgumentError(f"conv2d: padding must be numbers, 'valid' or 'same', not {padding!r}")
     if padding == "valid":
