@@ -1,7 +1,6 @@
 """The tape: Tensor, Function, the graph that forward leaves behind, and the walk back along it.
 
-No operation lives here; minicnn.methods gives Tensor its operators and methods, and
-minicnn.conveniences what has nothing to do with gradients.
+No operation lives here; minicnn.methods gives Tensor its operators and methods.
 
     x ──┐                     forward: Mul.apply computes y and leaves a node, the Context:
         ├─ Mul ── y             y.grad_fn = node;  node.edges = (where x comes from, ... w ...)
@@ -137,7 +136,7 @@ class Tensor:
                 f"{self._base.grad_fn}; take the view again"
             )
 
-    if TYPE_CHECKING:  # bound by minicnn.methods and minicnn.conveniences
+    if TYPE_CHECKING:  # bound by minicnn.methods
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = cast(Any, None)
         __truediv__ = __neg__ = __lt__ = __gt__ = __getitem__ = __setitem__ = cast(Any, None)
         __len__ = __iter__ = __int__ = __float__ = data = cast(Any, None)

@@ -94,23 +94,17 @@ def full(
 
 
 def zeros(
-    *sizes: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
+    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """A tensor of zeros, float32 unless dtype says otherwise."""
     return full(_shape(sizes, size), 0, dtype or float32, device, requires_grad)
 
 
 def ones(
-    *sizes: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
+    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """A tensor of ones, float32 unless dtype says otherwise."""
     return full(_shape(sizes, size), 1, dtype or float32, device, requires_grad)
 
@@ -147,26 +141,18 @@ def arange(
 
 
 def rand(
-    *sizes: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+    *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Random numbers, uniform in [0, 1), float32 unless dtype says otherwise."""
     numbers = (generator or default_generator).numpy.random(_shape(sizes, size))
     return _made(numbers, _floating(dtype or float32), device, requires_grad)
 
 
 def randn(
-    *sizes: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+    *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Random numbers, normal with mean 0 and variance 1, float32 unless dtype says otherwise."""
     numbers = (generator or default_generator).numpy.standard_normal(_shape(sizes, size))
     return _made(numbers, _floating(dtype or float32), device, requires_grad)
@@ -199,6 +185,22 @@ def randint(
 def randperm(n: int, generator: Generator | None = None, device: Any = None) -> Tensor:
     """The numbers 0 .. n-1 in random order."""
     return _made((generator or default_generator).numpy.permutation(n), None, device, False)
+
+
+def uniform_(
+    self: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """Every element becomes a random number, uniform in [a, b)."""
+    numbers = (generator or default_generator).numpy.random(self.shape)
+    return self.fill_(_made(a + (b - a) * numbers, self.dtype, self.device, False))
+
+
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """Every element becomes a random number, normal with this mean and standard deviation."""
+    numbers = (generator or default_generator).numpy.standard_normal(self.shape)
+    return self.fill_(_made(mean + std * numbers, self.dtype, self.device, False))
 
 
 def _like(make: Any, input: Tensor, options: dict[str, Any]) -> Tensor:

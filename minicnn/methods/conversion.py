@@ -63,10 +63,10 @@ _TYPES = {
 def type_(self: Tensor, dtype: Any = None) -> Any:
     """In another dtype, or PyTorch's name of one, "torch.LongTensor"; without, this one's name."""
     if isinstance(dtype, str) and dtype.endswith("Tensor"):
-        found = _TYPES.get(dtype.rpartition(".")[2])
-        if found is None:
+        name = dtype.rpartition(".")[2]
+        if name not in _TYPES:
             raise DtypeError(f"type: {dtype!r} is not known; use a dtype, or one of {[*_TYPES]}")
-        dtype = found
+        dtype = _TYPES[name]
     return str(self.dtype) if dtype is None else to(self, dtype=dtype)
 
 
