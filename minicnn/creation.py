@@ -203,18 +203,21 @@ def normal_(
     return self.fill_(_made(mean + std * numbers, self.dtype, self.device, False))
 
 
-def _like(make: Any, input: Tensor, options: dict[str, Any]) -> Tensor:
-    return make(input.shape, **{"dtype": input.dtype, "device": input.device} | options)
+def _new(make: Any) -> Any:
+    """make as a method of a tensor, whose dtype and device what is made has unless it is told."""
+    return lambda self, *args, **options: make(
+        *args, **{"dtype": self.dtype, "device": self.device} | options
+    )
 
 
 def zeros_like(input: Tensor, **options: Any) -> Tensor:
     """Zeros in input's shape, dtype and device, unless options say otherwise."""
-    return _like(zeros, input, options)
+    return _new(zeros)(input, input.shape, **options)
 
 
 def ones_like(input: Tensor, **options: Any) -> Tensor:
     """Ones in input's shape, dtype and device, unless options say otherwise."""
-    return _like(ones, input, options)
+    return _new(ones)(input, input.shape, **options)
 
 
 def empty_like(input: Tensor, **options: Any) -> Tensor:
@@ -224,17 +227,17 @@ def empty_like(input: Tensor, **options: Any) -> Tensor:
 
 def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
     """fill_value in input's shape, dtype and device, unless options say otherwise."""
-    return _like(lambda size, **o: full(size, fill_value, **o), input, options)
+    return _new(full)(input, input.shape, fill_value, **options)
 
 
 def rand_like(input: Tensor, **options: Any) -> Tensor:
     """Uniform random numbers in input's shape, dtype and device, unless options say otherwise."""
-    return _like(rand, input, options)
+    return _new(rand)(input, input.shape, **options)
 
 
 def randn_like(input: Tensor, **options: Any) -> Tensor:
     """Normal random numbers in input's shape, dtype and device, unless options say otherwise."""
-    return _like(randn, input, options)
+    return _new(randn)(input, input.shape, **options)
 
 
 class TensorType:
@@ -245,23 +248,12 @@ class TensorType:
 
     def __call__(self, *data: Any) -> Tensor:
         """A tensor of a list or an array, zeros of these sizes, or an empty tensor of nothing."""
-        if not data:
-            return zeros(0, dtype=self.dtype)
         if len(data) == 1 and not isinstance(data[0], int):
             return tensor(data[0], dtype=self.dtype)
-        return zeros(*data, dtype=self.dtype)
+        return zeros(*(data or (0,)), dtype=self.dtype)
 
 
 FloatTensor, DoubleTensor, LongTensor = map(TensorType, (float32, float64, int64))
 IntTensor, ByteTensor, BoolTensor = map(TensorType, (int32, uint8, bool_))
-
-
-def _new(make: Any) -> Any:
-    """make as a method of a tensor, whose dtype and device what is made has unless it is told."""
-    return lambda self, *args, **options: make(
-        *args, **{"dtype": self.dtype, "device": self.device} | options
-    )
-
-
 for _make in (zeros, ones, empty, full, tensor):
     setattr(Tensor, f"new_{_make.__name__}", _new(_make))

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import creation
-from ..arrays import bool_, float16, float32, float64, int16, int32, int64, is_floating, uint8
+from ..arrays import is_floating
 from ..autograd import Tensor
 from ..devices import device_of
 from . import conversion, display, mathematics, operators, shaping
-from .conversion import to, to_arguments
+from .conversion import TYPES, to, to_arguments
 from .mathematics import where
 from .operators import named, permute, reshape
 from .shaping import flatten, stack
@@ -54,10 +54,6 @@ FUNCTIONS: dict[str, Callable] = {
 OF_AN_AXIS = "sum mean var std max min prod argmax argmin all any norm softmax cat concat stack"
 FUNCTIONS |= {name: _with_axis(FUNCTIONS[name]) for name in OF_AN_AXIS.split()}
 NO_METHODS = ("cat", "concat", "vstack", "hstack", "stack", "is_tensor", "set_printoptions")
-CASTS = {
-    "half": float16, "float": float32, "double": float64, "byte": uint8, "short": int16,
-    "int": int32, "long": int64, "bool": bool_,
-}  # fmt: skip
 UNDER_THEIR_NAMES = (
     shaping.view, shaping.repeat, shaping.scatter_, shaping.size, shaping.stride,
     shaping.contiguous, mathematics.add_, mathematics.sub_, conversion.numpy, to,
@@ -72,7 +68,7 @@ def _cast(dtype: Any) -> Callable[[Tensor], Tensor]:
 METHODS: dict[str, Any] = {
     **operators.METHODS,
     **{name: f for name, f in FUNCTIONS.items() if name not in NO_METHODS},
-    **{name: _cast(dtype) for name, dtype in CASTS.items()},
+    **{name.removesuffix("Tensor").lower(): _cast(dtype) for name, dtype in TYPES.items()},
     "where": lambda self, condition, other: where(condition, self, other),
     "T": property(FUNCTIONS["t"]),
     **{f.__name__: f for f in UNDER_THEIR_NAMES},
