@@ -11,7 +11,6 @@ from . import (
     allocator,
     autograd,
     backends,
-    conveniences,
     creation,
     cuda,
     data,
@@ -79,7 +78,7 @@ allocator.keep_freed_memory()
 
 __version__ = "0.1.0"
 
-globals().update(methods.FUNCTIONS | conveniences.FUNCTIONS)  # exp, cat, max, std, ...
+globals().update(methods.FUNCTIONS)  # exp, cat, max, std, ...
 
 # Names of PyTorch for what has another name here.
 Size = tuple

@@ -145,7 +145,7 @@ class Tensor:
                 f"{self._base.grad_fn}; take the view again"
             )
 
-    if TYPE_CHECKING:  # bound by minicnn.methods and minicnn.conveniences
+    if TYPE_CHECKING:  # bound by minicnn.methods
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = cast(Any, None)
         __truediv__ = __neg__ = __lt__ = __gt__ = __getitem__ = __setitem__ = cast(Any, None)
         __len__ = __iter__ = __int__ = __float__ = data = cast(Any, None)

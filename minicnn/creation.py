@@ -94,23 +94,17 @@ def full(
 
 
 def zeros(
-    *sizes: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
+    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """A tensor of zeros, float32 unless dtype says otherwise."""
     return full(_shape(sizes, size), 0, dtype or float32, device, requires_grad)
 
 
 def ones(
-    *sizes: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
+    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """A tensor of ones, float32 unless dtype says otherwise."""
     return full(_shape(sizes, size), 1, dtype or float32, device, requires_grad)
 
@@ -147,26 +141,18 @@ def arange(
 
 
 def rand(
-    *sizes: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+    *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Random numbers, uniform in [0, 1), float32 unless dtype says otherwise."""
     numbers = (generator or default_generator).numpy.random(_shape(sizes, size))
     return _made(numbers, _floating(dtype or float32), device, requires_grad)
 
 
 def randn(
-    *sizes: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+    *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Random numbers, normal with mean 0 and variance 1, float32 unless dtype says otherwise."""
     numbers = (generator or default_generator).numpy.standard_normal(_shape(sizes, size))
     return _made(numbers, _floating(dtype or float32), device, requires_grad)
@@ -201,18 +187,37 @@ def randperm(n: int, generator: Generator | None = None, device: Any = None) -> 
     return _made((generator or default_generator).numpy.permutation(n), None, device, False)
 
 
-def _like(make: Any, input: Tensor, options: dict[str, Any]) -> Tensor:
-    return make(input.shape, **{"dtype": input.dtype, "device": input.device} | options)
+def uniform_(
+    self: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """Every element becomes a random number, uniform in [a, b)."""
+    numbers = (generator or default_generator).numpy.random(self.shape)
+    return self.fill_(_made(a + (b - a) * numbers, self.dtype, self.device, False))
+
+
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """Every element becomes a random number, normal with this mean and standard deviation."""
+    numbers = (generator or default_generator).numpy.standard_normal(self.shape)
+    return self.fill_(_made(mean + std * numbers, self.dtype, self.device, False))
+
+
+def _new(make: Any) -> Any:
+    """make as a method of a tensor, whose dtype and device what is made has unless it is told."""
+    return lambda self, *args, **options: make(
+        *args, **{"dtype": self.dtype, "device": self.device} | options
+    )
 
 
 def zeros_like(input: Tensor, **options: Any) -> Tensor:
     """Zeros in input's shape, dtype and device, unless options say otherwise."""
-    return _like(zeros, input, options)
+    return _new(zeros)(input, input.shape, **options)
 
 
 def ones_like(input: Tensor, **options: Any) -> Tensor:
     """Ones in input's shape, dtype and device, unless options say otherwise."""
-    return _like(ones, input, options)
+    return _new(ones)(input, input.shape, **options)
 
 
 def empty_like(input: Tensor, **options: Any) -> Tensor:
@@ -222,17 +227,17 @@ def empty_like(input: Tensor, **options: Any) -> Tensor:
 
 def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
     """fill_value in input's shape, dtype and device, unless options say otherwise."""
-    return _like(lambda size, **o: full(size, fill_value, **o), input, options)
+    return _new(full)(input, input.shape, fill_value, **options)
 
 
 def rand_like(input: Tensor, **options: Any) -> Tensor:
     """Uniform random numbers in input's shape, dtype and device, unless options say otherwise."""
-    return _like(rand, input, options)
+    return _new(rand)(input, input.shape, **options)
 
 
 def randn_like(input: Tensor, **options: Any) -> Tensor:
     """Normal random numbers in input's shape, dtype and device, unless options say otherwise."""
-    return _like(randn, input, options)
+    return _new(randn)(input, input.shape, **options)
 
 
 class TensorType:
@@ -243,23 +248,12 @@ class TensorType:
 
     def __call__(self, *data: Any) -> Tensor:
         """A tensor of a list or an array, zeros of these sizes, or an empty tensor of nothing."""
-        if not data:
-            return zeros(0, dtype=self.dtype)
         if len(data) == 1 and not isinstance(data[0], int):
             return tensor(data[0], dtype=self.dtype)
-        return zeros(*data, dtype=self.dtype)
+        return zeros(*(data or (0,)), dtype=self.dtype)
 
 
 FloatTensor, DoubleTensor, LongTensor = map(TensorType, (float32, float64, int64))
 IntTensor, ByteTensor, BoolTensor = map(TensorType, (int32, uint8, bool_))
-
-
-def _new(make: Any) -> Any:
-    """make as a method of a tensor, whose dtype and device what is made has unless it is told."""
-    return lambda self, *args, **options: make(
-        *args, **{"dtype": self.dtype, "device": self.device} | options
-    )
-
-
 for _make in (zeros, ones, empty, full, tensor):
     setattr(Tensor, f"new_{_make.__name__}", _new(_make))

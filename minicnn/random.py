@@ -68,27 +68,24 @@ class HostStates:
     """Where the default generators stand on the host: this library's, Python's and NumPy's."""
 
     def __init__(self) -> None:
-        self._own, self._python = default_generator.get_state(), python_random.getstate()
-        self._numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+        self._states = _host_states()
 
     def changed(self) -> bool:
         """Whether anything has been drawn since."""
-        return (
-            default_generator.get_state() != self._own
-            or python_random.getstate() != self._python
-            or _shown(np.random.get_state(legacy=False)) != _shown(self._numpy)  # noqa: NPY002
-        )
+        with np.printoptions(threshold=sys.maxsize):  # as text, for a state of NumPy's has arrays
+            return repr(_host_states()) != repr(self._states)
 
     def restore(self) -> None:
         """As if nothing had been drawn since."""
-        default_generator.set_state(self._own)
-        python_random.setstate(self._python)
-        np.random.set_state(self._numpy)  # noqa: NPY002
+        own, python, numpy = self._states
+        default_generator.set_state(own)
+        python_random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
-def _shown(state: Any) -> str:
-    with np.printoptions(threshold=sys.maxsize):
-        return repr(state)
+def _host_states() -> tuple[Any, Any, Any]:
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+    return default_generator.get_state(), python_random.getstate(), numpy
 
 
 def manual_seed(seed: int) -> Generator:

@@ -1,4 +1,4 @@
-"""Mutation: what tests/fuzz.py does to a sound file; knows bytes, trees and numbers, no format."""
+"""Mutation: what programs/fuzz.py does to a sound file; knows bytes, trees and numbers only."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Readers with the defects that tests/fuzz.py is to notice, each under its name."""
+"""Readers with the defects that tests/programs/fuzz.py is to notice, each under its name."""
 
 import os
 import sys

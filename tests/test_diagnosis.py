@@ -601,7 +601,7 @@ MUTANTS = [(op, m) for op in bugs.OPERATIONS.values() for m in op.mutants]
 
 @pytest.mark.parametrize(("op", "mutant"), MUTANTS[::5], ids=lambda x: x.name)
 def test_mutants_are_named(op, mutant):
-    """A fifth of them; tests/diagnosis_rates.py measures all, on many shapes."""
+    """A fifth of them; tests/programs/diagnosis_rates.py measures all, on many shapes."""
     inputs, params = (mutant.sample or op.sample)(np.random.default_rng(11))
     forward = mutant.forward or op.forward
     report = check_backward(

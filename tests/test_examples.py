@@ -6,6 +6,7 @@ fixture `torchvision`), which have the same names but do less, and give MNIST's 
 
 import ast
 import gzip
+import importlib
 import os
 import re
 import subprocess
@@ -83,6 +84,111 @@ def test_the_readme_names_every_example():
     readme = (FOLDER / "README.md").read_text()
     named = set(re.findall(r"`([\w/]+\.py)`", readme))
     assert named == set(PROGRAMS)
+
+
+# ---- the tape: step 0 of the reading order -----------------------------------------------------
+
+TAPE = (FOLDER / "tape.py").read_text()
+ONLY_NUMPY = """
+import runpy, sys
+
+class Refuses:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in {*sys.stdlib_module_names, "numpy"}:
+            raise ImportError(f"{name} is not NumPy")
+
+sys.meta_path.insert(0, Refuses())
+for name in ("minicnn", "torch", "numba"):
+    assert name not in sys.modules
+    try:
+        __import__(name)
+    except ImportError:
+        continue
+    raise AssertionError(f"{name} can be imported")
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def test_the_tape_needs_only_numpy_and_reaches_what_it_prints():
+    command = [sys.executable, "-c", ONLY_NUMPY, str(FOLDER / "tape.py")]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    losses = [float(x) for x in re.findall(r"step +\d+: loss (\S+)", run.stdout)]
+    assert len(losses) == 4
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.05
+    (accuracy,) = re.findall(r"test: loss \S+, accuracy (\S+)%", run.stdout)
+    assert float(accuracy) > 97
+    by_backward, numeric = map(float, re.findall(r"(\S+) by", run.stdout))
+    assert abs(by_backward) > 1e-4
+    assert by_backward == pytest.approx(numeric, abs=2e-8)
+
+
+def test_the_tape_is_one_page():
+    assert len(TAPE.splitlines()) <= 120
+    imports = [n for n in ast.walk(ast.parse(TAPE)) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    assert [ast.unparse(n) for n in imports] == ["import numpy as np"]
+
+
+def test_the_tape_names_what_stands_for_it_in_the_engine():
+    rows = re.findall(r"^    (\S.*?)  +(\S.*?)  +\S", ast.get_docstring(ast.parse(TAPE)), re.M)
+    assert rows[0] == ("here", "minicnn")
+    names = [name for _, column in rows[1:] for name in column.replace("/", "").split(", ")]
+    assert {"autograd.Tensor", "autograd.Context", "autograd.Function"} < set(names)
+    for name in names:
+        module, _, attribute = f"minicnn.{name}".rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+
+
+def tape_and_pytorch(text, rng):
+    """Gradients by the tape and by PyTorch, and how often the tape's Tanh went back.
+
+    In this network one value goes two ways; a second backward adds to what the first one left.
+    """
+    tape = executed("tape.py", text.partition("# ---- two spirals")[0])
+    calls, backward = [], tape.Tanh.backward
+    tape.Tanh.backward = lambda ctx, g: calls.append(ctx) or backward(ctx, g)
+    arrays = [rng.standard_normal(shape) for shape in ((5, 3), (3, 4), (4,), (4, 2))]
+    labels = np.array([0, 1, 1, 0, 1])
+    leaves = [tape.Tensor(a) for a in arrays]
+    for _ in range(2):
+        x, w, b, v = leaves
+        h = tape.Tanh.apply(x @ w + b)
+        tape.CrossEntropy.apply((h + tape.Tanh.apply(h)) @ v, tape.Tensor(labels)).backward()
+    expected = [torch.tensor(a, requires_grad=True) for a in arrays]
+    for _ in range(2):
+        x, w, b, v = expected
+        h = torch.tanh(x @ w + b)
+        torch.nn.functional.cross_entropy((h + h.tanh()) @ v, torch.tensor(labels)).backward()
+    return [t.grad for t in leaves], [t.grad.numpy() for t in expected], len(calls)
+
+
+def test_the_tapes_gradients_are_pytorchs(rng):
+    found, expected, calls = tape_and_pytorch(TAPE, rng)
+    for g, e in zip(found, expected, strict=True):
+        assert g.dtype == np.float64
+        np.testing.assert_allclose(g, e, rtol=1e-12, atol=1e-14)
+    assert calls == 4  # each node once: the youngest first
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("else target.grad + g", "else g"),
+        ("arrived.get(target, 0) + g", "g"),
+        ("max(arrived", "min(arrived"),
+        ("g.reshape(-1, *ctx.shape).sum(0)", "g.reshape(-1, *ctx.shape).mean(0)"),
+        ("g @ ctx.b.T, ctx.a.T @ g", "g @ ctx.b.T, 2 * ctx.a.T @ g"),
+        ("1 - ctx.y**2", "1 - ctx.y"),
+        ("/ len(one_hot)", ""),
+        ("(ctx.softmax - one_hot)", "ctx.softmax"),
+    ],
+)
+def test_a_wrong_line_in_the_tape_is_noticed(right, wrong, rng):
+    assert TAPE.count(right) == 1
+    found, expected, calls = tape_and_pytorch(TAPE.replace(right, wrong), rng)
+    close = all(np.allclose(g, e, rtol=1e-6) for g, e in zip(found, expected, strict=True))
+    assert not close or calls != 4
 
 
 # ---- in PyTorch --------------------------------------------------------------------------------

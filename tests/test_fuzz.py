@@ -1,4 +1,4 @@
-"""A tenth of tests/fuzz.py, what it must notice, and a small file for each bug that it found."""
+"""A tenth of programs/fuzz.py, what it must notice, and a small file for each bug it found."""
 
 import io
 import json
@@ -39,7 +39,7 @@ from minicnn.serialization import load_file
 from minicnn.training import Recipe, load_model, predict
 from minicnn.training.photographs import read_image
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="tests/fuzz.py runs on Linux")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="tests/programs/fuzz.py runs on Linux")
 
 
 # ---- the fuzz test ---------------------------------------------------------------------------

@@ -232,3 +232,14 @@ def test_the_sanitizer_is_found_where_cudas_toolkit_puts_it(tmp_path, monkeypatc
     assert gpu_run.find_sanitizer() is None
     monkeypatch.setattr(sys, "path", [str(tmp_path / "site-packages")])
     assert gpu_run.find_sanitizer() == str(packaged)
+
+
+def test_the_stand_in_is_not_asked_which_names_cupy_has(tmp_path):
+    """Not even by the first process of all, which nothing has been kept for yet."""
+    code = (
+        "from cuda_on_cpu import names; print('astype' in names._known().get('ndarray', 'astype'))"
+    )
+    environment = gpu_run.standin_environment(tmp_path) | {"MINICNN_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "True\n"

@@ -1,4 +1,4 @@
-"""The checker on backward passes as students write them (tests/homework.py), one seed each."""
+"""The checker on backward passes as students write them (programs/homework.py), one seed each."""
 
 import homework
 import numpy as np

@@ -16,8 +16,8 @@ FLOORS = {
     "minicnn.errors": 0, "minicnn.shapes": 0, "minicnn.arrays": 0, "minicnn.kernels": 0,
     "minicnn.devices": 1, "minicnn.modes": 1, "minicnn.autograd": 1,
     "minicnn.ops": 2,
-    "minicnn.methods": 3, "minicnn.gradcheck": 3,
-    "minicnn.random": 4, "minicnn.creation": 4, "minicnn.conveniences": 4,
+    "minicnn.methods.operators": 3, "minicnn.gradcheck": 3,
+    "minicnn.random": 4, "minicnn.creation": 4, "minicnn.methods": 4,
     "minicnn.nn": 4, "minicnn.optim": 4, "minicnn.data": 4, "minicnn.datasets": 4,
     "minicnn.transforms": 4,
     "minicnn.serialization": 4, "minicnn.untrusted": 4,
@@ -30,8 +30,8 @@ FLOORS = {
 
 CORE = [
     "minicnn/errors.py", "minicnn/shapes.py", "minicnn/arrays.py", "minicnn/devices.py",
-    "minicnn/modes.py", "minicnn/autograd.py", "minicnn/methods.py", "kernels/__init__.py",
-    "kernels/reference.py",
+    "minicnn/modes.py", "minicnn/autograd.py", "minicnn/methods/operators.py",
+    "kernels/__init__.py", "kernels/reference.py",
 ]  # fmt: skip
 READING_PATH = [
     "minicnn/autograd.py", "kernels/reference.py", "minicnn/ops/conv.py", "minicnn/ops/pool.py",

@@ -609,7 +609,7 @@ def test_a_function_without_gradient_is_pytorchs(name):
     same(*found)
 
 
-def test_refusals_of_conveniences():
+def test_refusals_of_methods():
     x = mc.arange(6.0).view(2, 3)
     for f, error, message in (
         (lambda: x.gather(1, mc.tensor([0])), ShapeError, "index has 1 dimensions, but the tensor"),

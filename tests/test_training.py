@@ -529,7 +529,7 @@ def test_a_full_disk_is_an_error_and_damages_nothing(tmp_path):
 
 
 def test_killed_trainings_end_with_the_same_bits():
-    """A tenth of `python tests/crash.py`, with a seed of its own."""
+    """A tenth of `python tests/programs/crash.py`, with a seed of its own."""
     done = crash(kills=10, seed=1)
     assert sum(done.values()) == 10
     assert sum(n > 0 for n in done.values()) >= 4

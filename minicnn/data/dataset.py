@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
-from ..conveniences import stack
 from ..creation import from_numpy, tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..methods import stack
 from ..random import Generator, default_generator
 from ..transforms.base import ToTensor, is_pil
 

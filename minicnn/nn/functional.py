@@ -8,12 +8,11 @@ import numpy as np
 
 from ..arrays import int64, module_of
 from ..autograd import Function, Tensor
-from ..conveniences import stack, where
-from ..conveniences.values import norm
 from ..creation import ones_like, zeros_like
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..inplace import in_place
-from ..methods import FUNCTIONS, reshape
+from ..methods import FUNCTIONS, reshape, stack, where
+from ..methods.mathematics import norm
 from ..ops.activation import LeakyReLU, LogSoftmax, ReLU, ScaledTanh, Sigmoid, Softmax, Tanh
 from ..ops.conv import Conv2d, Fold, Unfold
 from ..ops.linear import Linear

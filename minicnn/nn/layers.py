@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
-from ..conveniences import flatten
 from ..creation import full, ones, zeros
 from ..errors import ArgumentError, ShapeError
+from ..methods import flatten
 from ..shapes import axis, pair
 from . import functional as F
 from . import init

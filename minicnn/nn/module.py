@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from ..arrays import Array, is_floating
 from ..autograd import RemovableHandle, Tensor, no_grad
-from ..conveniences import to_arguments
 from ..errors import ArgumentError, DtypeError, StateDictError, scope
 from ..fusion import settle
+from ..methods import to_arguments
 from .hooks import BackwardHooks
 
 

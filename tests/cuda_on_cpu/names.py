@@ -59,7 +59,8 @@ def _known() -> dict[str, dict]:
         return {}
     path = cache_folder() / f"{found.name}-{found.version}-{sys.version_info.minor}.json"
     if not path.exists():
-        command = [sys.executable, "-W", "ignore", "-c", _QUESTION, *MODULES]
+        # -E: PYTHONPATH may have the stand-in in CuPy's place (programs/gpu_run.py --stand-in)
+        command = [sys.executable, "-E", "-W", "ignore", "-c", _QUESTION, *MODULES]
         answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         unfinished = path.with_suffix(f".{os.getpid()}")
         unfinished.write_text(answer)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 os.environ["MINICNN_SHIM_DEBUG"] = "1"
-sys.path[:1] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:1] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/programs")]
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

@@ -1,8 +1,8 @@
 """Reads thousands of damaged and hostile files, and looks at how each is refused.
 
-    python tests/fuzz.py                        (10,000 files, about 4 minutes on 2 cores)
-    python tests/fuzz.py --files 1000 --seed 3
-    python tests/fuzz.py --only 4711            (one file again)
+    python tests/programs/fuzz.py              (10,000 files, about 4 minutes on 2 cores)
+    python tests/programs/fuzz.py --files 1000 --seed 3
+    python tests/programs/fuzz.py --only 4711  (one file again)
 
 File n is of format n % len(FORMATS), made and changed after the seed and n alone.  Its readers must
 return, or raise a MinicnnError of one printable line that names the file; without a warning, a word
@@ -28,6 +28,8 @@ import traceback
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))  # tests/, where the helpers are
 
 from fuzz_formats import FORMATS
 from mutations import Mutation, Sound

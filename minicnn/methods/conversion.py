@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import dtype_of
+from ..arrays import bool_, dtype_of, float16, float32, float64, int16, int32, int64, uint8
 from ..autograd import Tensor
 from ..devices import device
 from ..errors import DeviceError, DtypeError, GradientError
@@ -53,20 +53,19 @@ def _is_on(here: device, wanted: device) -> bool:
     return here.type == wanted.type and wanted.index in (None, here.index)
 
 
-_TYPES = {
-    "FloatTensor": "float32", "DoubleTensor": "float64", "HalfTensor": "float16",
-    "LongTensor": "int64", "IntTensor": "int32", "ShortTensor": "int16", "ByteTensor": "uint8",
-    "BoolTensor": "bool",
+TYPES = {
+    "FloatTensor": float32, "DoubleTensor": float64, "HalfTensor": float16, "LongTensor": int64,
+    "IntTensor": int32, "ShortTensor": int16, "ByteTensor": uint8, "BoolTensor": bool_,
 }  # fmt: skip
 
 
 def type_(self: Tensor, dtype: Any = None) -> Any:
     """In another dtype, or PyTorch's name of one, "torch.LongTensor"; without, this one's name."""
     if isinstance(dtype, str) and dtype.endswith("Tensor"):
-        found = _TYPES.get(dtype.rpartition(".")[2])
-        if found is None:
-            raise DtypeError(f"type: {dtype!r} is not known; use a dtype, or one of {[*_TYPES]}")
-        dtype = found
+        name = dtype.rpartition(".")[2]
+        if name not in TYPES:
+            raise DtypeError(f"type: {dtype!r} is not known; use a dtype, or one of {[*TYPES]}")
+        dtype = TYPES[name]
     return str(self.dtype) if dtype is None else to(self, dtype=dtype)
 
 

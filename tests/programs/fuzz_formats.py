@@ -1,4 +1,4 @@
-"""Every file format that minicnn reads, for tests/fuzz.py: how to write one, and how to read it.
+"""Every file format that minicnn reads, for fuzz.py: how to write one, and how to read it.
 
 `FORMATS` has for each name write and the readers: write(m, folder) puts sound files into a folder,
 every layer and field of them passed through a Mutation; each read(folder) reads them as a user's

@@ -1,9 +1,9 @@
 """Prints figures that the README quotes: the import's time, the first step's, a step's overhead.
 
-    python tests/measure.py            (5 s: import minicnn beside import numpy, run in turn)
-    python tests/measure.py overhead   (5 s: the time of a training step outside the kernels)
-    python tests/measure.py first      (15 s: import to the end of LeNet's first training step)
-    python tests/measure.py chains     (30 s: a Sequential beside the same layers called one by one)
+    python tests/programs/measure.py           (5 s: import minicnn and import numpy, in turn)
+    python tests/programs/measure.py overhead  (5 s: a training step's time outside the kernels)
+    python tests/programs/measure.py first     (15 s: import to the end of LeNet's first step)
+    python tests/programs/measure.py chains    (30 s: a Sequential beside its layers one by one)
 
 Speed and memory, beside PyTorch's, are `minicnn bench --against torch`.
 """

@@ -11,9 +11,9 @@ from .. import shapes
 from ..arrays import module_of
 from ..autograd import Tensor
 from ..errors import ArgumentError, ShapeError
-from ..methods import permute, reshape
 from ..ops import OPS
 from ..ops.shape import Clone
+from .operators import permute, reshape
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:

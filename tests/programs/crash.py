@@ -1,7 +1,7 @@
 """Kills a training at random moments, in the middle of saves too, and compares how it ends.
 
-    python tests/crash.py                 (100 kills, about 2 minutes)
-    python tests/crash.py --kills 10 --seed 3
+    python tests/programs/crash.py                 (100 kills, about 2 minutes)
+    python tests/programs/crash.py --kills 10 --seed 3
 
 A victim (a process of its own) trains a small model with dropout, batch normalisation and random
 crops, saving a checkpoint at every chance.  It is killed by SIGKILL at a random moment, or kills

@@ -1,6 +1,6 @@
 """How often the gradient checker finds and names the catalogue's mistakes: a table, no test.
 
-    python tests/diagnosis_rates.py [--quick] [--seeds 20] [--only conv2d]
+    python tests/programs/diagnosis_rates.py [--quick] [--seeds 20] [--only conv2d]
 
 Every mutant on random shapes: is it found, is its code the first diagnosis with the operation
 named, and without?  And right gradients, on kinks and ties too: is there a false alarm?

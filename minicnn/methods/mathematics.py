@@ -1,4 +1,4 @@
-"""Functions of a tensor's values: extrema, order, norms, comparisons, random filling."""
+"""What is computed from elements: choices, extrema, order, norms, comparisons, products."""
 
 import itertools
 import math
@@ -10,15 +10,13 @@ import numpy as np
 from .. import kernels, shapes
 from ..arrays import float32, float64, int64, is_floating, module_of, promoted
 from ..autograd import Tensor
-from ..devices import to_device
 from ..errors import ArgumentError, ShapeError
-from ..methods import FUNCTIONS as OPERATIONS
-from ..methods import METHODS as OPERATORS
-from ..methods import fill_, operand
 from ..ops import OPS
 from ..ops.arithmetic import Sqrt
 from ..ops.reduction import Var
-from ..random import Generator, default_generator
+from .operators import FUNCTIONS as OPERATIONS
+from .operators import METHODS as OPERATORS
+from .operators import named, operand
 from .shaping import cat, gather, squeeze, stack, transpose, unbind
 
 # ---- of several ops, with their gradients ----------------------------------------------------
@@ -231,12 +229,11 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often (or with which weight) each of the integers 0, 1, 2, ... occurs."""
     xp = module_of(input.array)
-    found = xp.bincount(input.array, minlength=minlength)
+    counts = xp.bincount(input.array, minlength=minlength)
     if weights is not None:
-        dtype = weights.dtype if weights.dtype == float32 else float64
-        found = xp.zeros(found.shape, dtype)
-        kernels.call("add_at", found, (input.array,), weights.array)
-    return Tensor(found)
+        counts = xp.zeros(counts.shape, float32 if weights.dtype == float32 else float64)
+        kernels.call("add_at", counts, (input.array,), weights.array)
+    return Tensor(counts)
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
@@ -258,10 +255,10 @@ def unique(
     With the options a tuple: also the place of each element of input among them, how often each
     occurs.
     """
-    found = module_of(input.array).unique(
+    elements = module_of(input.array).unique(
         input.array, return_inverse=return_inverse, return_counts=return_counts, equal_nan=False
     )
-    return tuple(map(Tensor, found)) if isinstance(found, tuple) else Tensor(found)
+    return tuple(map(Tensor, elements)) if isinstance(elements, tuple) else Tensor(elements)
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
@@ -283,9 +280,7 @@ def _of_arrays(name: str, text: str, numpy_name: str = "") -> Callable[..., Tens
         arrays = [x.array if isinstance(x, Tensor) else x for x in (input, *others)]
         return Tensor(getattr(module_of(arrays[0]), numpy_name or name)(*arrays))
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = text
-    return function
+    return named(function, name, text)
 
 
 PLAIN = {
@@ -310,7 +305,7 @@ PLAIN = {
 # ---- products of matrices --------------------------------------------------------------------
 
 
-def _product(name: str, dims: tuple[int, int], what: str) -> Callable[[Tensor, Tensor], Tensor]:
+def _product(name: str, dims: tuple[int, int], text: str) -> Callable[[Tensor, Tensor], Tensor]:
     """matmul for operands of just these numbers of dimensions."""
 
     def function(input: Tensor, other: Tensor) -> Tensor:
@@ -321,9 +316,7 @@ def _product(name: str, dims: tuple[int, int], what: str) -> Callable[[Tensor, T
             )
         return OPERATIONS["matmul"](input, other)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = what
-    return function
+    return named(function, name, text)
 
 
 PRODUCTS = {
@@ -337,22 +330,3 @@ PRODUCTS = {
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """y[i, j] = a[i] b[j] of two vectors."""
     return input.reshape(-1, 1) * vec2
-
-
-# ---- random filling --------------------------------------------------------------------------
-
-
-def uniform_(
-    self: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
-) -> Tensor:
-    """Every element becomes a random number, uniform in [a, b)."""
-    numbers = (generator or default_generator).numpy.random(self.shape)
-    return fill_(self, to_device((a + (b - a) * numbers).astype(self.dtype), self.device))
-
-
-def normal_(
-    self: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
-) -> Tensor:
-    """Every element becomes a random number, normal with this mean and standard deviation."""
-    numbers = (generator or default_generator).numpy.standard_normal(self.shape)
-    return fill_(self, to_device((mean + std * numbers).astype(self.dtype), self.device))

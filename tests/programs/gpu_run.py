@@ -1,7 +1,7 @@
 """All that needs a GPU, in one run of under 8 minutes: tests, sanitizer, speed, a training.
 
-    python tests/gpu_run.py            (from the root; figures go to gpu-report/, see summary.md)
-    python tests/gpu_run.py FOLDER
+    python tests/programs/gpu_run.py           (from the root; it writes gpu-report/summary.md)
+    python tests/programs/gpu_run.py FOLDER
 
 What it needs, with a driver of CUDA 13:
 
@@ -33,7 +33,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
+TESTS = HERE.parent
+ROOT = TESTS.parent
 TOTAL = 460  # seconds for all parts: more than their limits together
 LIMITS = {
     "environment": 20, "tests": 150, "bench": 140, "training": 40, "memcheck": 50, "racecheck": 50
@@ -356,7 +357,7 @@ def standin_environment(folder: Path) -> dict[str, str]:
         "from cuda_on_cpu import standin\n"
         "standin.install(SimpleNamespace(setitem=dict.__setitem__))\n"
     )
-    path = [str(folder), str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    path = [str(folder), str(TESTS), str(ROOT), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 

@@ -1,7 +1,7 @@
-"""Binds operators and methods to Tensor, and makes the functions of the same names.
+"""Operators, and the methods and functions that are one op each.
 
-OPERATIONS has the ops that are method and function as they are; those whose arguments differ are
-written out below it.  What is made of several ops is in minicnn.conveniences.
+NAMES has the ops that are method and function as they are; those whose arguments differ are
+written out below it.
 """
 
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from . import shapes
-from .arrays import is_array
-from .autograd import Function, Tensor, is_grad_enabled
-from .fusion import settle
-from .inplace import in_place
-from .ops import OPS
-from .ops.shape import plain_index, put_values
+from .. import shapes
+from ..arrays import is_array
+from ..autograd import Function, Tensor, is_grad_enabled
+from ..fusion import settle
+from ..inplace import in_place
+from ..ops import OPS
+from ..ops.shape import plain_index, put_values
 
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 IN_PLACE = "add sub mul div pow neg exp log sqrt abs clamp sigmoid tanh relu".split()
@@ -32,17 +32,20 @@ OPERATORS = {
 OPERATORS |= {"truediv": OPS["Div"], "and": OPS["BitwiseAnd"], "or": OPS["BitwiseOr"]}
 
 
-def _named(f: Callable, name: str, op: type[Function]) -> Callable:
-    f.__name__, f.__qualname__, f.__doc__ = name, name, op.__doc__
+def named(f: Callable, name: str, text: str | None) -> Callable:
+    """f under this name, with this docstring."""
+    f.__name__, f.__qualname__, f.__doc__ = name, name, text
     return f
 
 
 def _function(name: str, op: type[Function]) -> Callable:
-    return _named(lambda input, *args, **kwargs: op.apply(input, *args, **kwargs), name, op)
+    return named(lambda input, *args, **kwargs: op.apply(input, *args, **kwargs), name, op.__doc__)
 
 
 def _method_in_place(name: str, op: type[Function]) -> Callable:
-    return _named(lambda input, *args, **kw: in_place(input, op, *args, **kw), name + "_", op)
+    return named(
+        lambda input, *args, **kw: in_place(input, op, *args, **kw), name + "_", op.__doc__
+    )
 
 
 def operand(x: Any) -> Any:
@@ -61,7 +64,7 @@ def _operator(name: str, op: type[Function], call: Callable[..., Tensor]) -> Cal
         other = operand(other)
         return other if other is NotImplemented else call(self, op, other)
 
-    return _named(method, f"__{name}__", op)
+    return named(method, f"__{name}__", op.__doc__)
 
 
 def _forward(a: Tensor, op: type[Function], b: Any) -> Tensor:
@@ -120,7 +123,6 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 
 METHODS: dict[str, Any] = {
-    **FUNCTIONS,
     **{name + "_": _method_in_place(name, OPERATIONS[name]) for name in IN_PLACE},
     **{f"__{n}__": _operator(n, op, _forward) for n, op in OPERATORS.items()},
     **{f"__r{n}__": _operator(f"r{n}", OPERATORS[n], _reflected) for n in ARITHMETIC},
@@ -135,5 +137,3 @@ METHODS: dict[str, Any] = {
     "zero_": lambda self: fill_(self, 0),
     "copy_": fill_,
 }
-for _name, _method in METHODS.items():
-    setattr(Tensor, _name, _method)

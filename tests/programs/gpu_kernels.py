@@ -1,6 +1,6 @@
 """Launches every kernel of the .cu files on the GPU: what compute-sanitizer watches.
 
-    compute-sanitizer --tool memcheck python tests/gpu_kernels.py
+    compute-sanitizer --tool memcheck python tests/programs/gpu_kernels.py
 
 Every op's samples go forward and backward, models take steps with every optimiser, and what only
 large arrays or captured steps need is called by itself, in float32 and float64.  The kernels that

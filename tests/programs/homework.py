@@ -1,6 +1,6 @@
 """Backward passes as students write them, wrong and right, and how the checker judges them.
 
-    python tests/homework.py [--seeds 5]
+    python tests/programs/homework.py [--seeds 5]
 
 Written after the diagnosis engine was finished and without a look at it or at its mutants: codes
 were written down for each case before the first check.  Three sorts of wrong ones: "catalogue"
