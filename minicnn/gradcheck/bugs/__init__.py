@@ -7,7 +7,7 @@ from one file per family when they are first asked for.
 from importlib import import_module
 from typing import Any
 
-from .kinds import Bug, Mutant, Operation
+from .operation import Bug, Mutant, Operation
 
 __all__ = ["ALIASES", "CATALOGUE", "OPERATIONS", "Bug", "Mutant", "Operation"]
 

@@ -1,8 +1,10 @@
 """Activations, and the mistakes in their backward passes."""
 
+from functools import partial
+
 import numpy as np
 
-from .kinds import Bug, Operation
+from .operation import Bug, Operation, in_one_buffer
 
 BUGS = (
     Bug(
@@ -98,87 +100,50 @@ def sigmoid_forward(input):
     return 1 / (1 + np.exp(-input))
 
 
-def sigmoid_backward(g, input):
-    """y' = y (1 - y)."""
-    y = sigmoid_forward(input)
-    return (g * y * (1 - y),)
+sigmoid = Operation(
+    "sigmoid", ("input",), sigmoid_forward, {"dx": lambda g, x, y: g * y * (1 - y)}, sample,
+    examples, saved=lambda input: (input, sigmoid_forward(input)),
+)  # fmt: skip
 
 
-sigmoid = Operation("sigmoid", ("input",), sigmoid_forward, sigmoid_backward, sample, examples)
-
-
-@sigmoid.mutant("GB021", "x in place of y")
-def _(g, input):
-    return (g * input * (1 - input),)
-
-
-@sigmoid.mutant("GB022", "sigmoid applied twice")
-def _(g, input):
-    y = sigmoid_forward(input)
+def sigmoid_of_y(g, x, y):
     s = sigmoid_forward(y)
-    return (g * s * (1 - s),)
+    return g * s * (1 - s)
 
 
-@sigmoid.mutant("GB023", "without (1 - y)")
-def _(g, input):
-    y = sigmoid_forward(input)
-    return (g * y,)
+def overwritten(g, x, y):
+    np.negative(x, out=x)
+    np.exp(x, out=x)
+    y = 1 / (1 + x)
+    return g * y * (1 - y)
 
 
-@sigmoid.mutant("GB001", "ignores g")
-def _(g, input):
-    y = sigmoid_forward(input)
-    return (y * (1 - y),)
-
-
-@sigmoid.mutant("GB002", "(y - 1) for (1 - y)")
-def _(g, input):
-    y = sigmoid_forward(input)
-    return (g * y * (y - 1),)
-
-
-BUFFERS: dict = {}  # what GB008 hands out again and again
-
-
-@sigmoid.mutant("GB008", "one buffer for all calls")
-def _(g, input):
-    y = sigmoid_forward(input)
-    dx = BUFFERS.setdefault(input.shape, np.empty(input.shape))
-    np.multiply(g, y * (1 - y), out=dx)
-    return (dx,)
-
-
-@sigmoid.mutant("GB009", "the input becomes the output")
-def _(g, input):
-    np.negative(input, out=input)
-    np.exp(input, out=input)
-    y = 1 / (1 + input)
-    return (g * y * (1 - y),)
-
-
-@sigmoid.mutant("GB013", "float32 for speed")
-def _(g, input):
-    y = sigmoid_forward(input.astype(np.float32))
-    return (g.astype(np.float32) * y * (1 - y),)
-
-
-def _falling(input):
+def falling(input):
     return 1 / (1 + np.exp(input))
 
 
-@sigmoid.mutant("GB014", "exp(x) for exp(-x), in both", forward=_falling)
-def _(g, input):
-    y = _falling(input)
-    return (-g * y * (1 - y),)
+def in_single(g, x, y):
+    y = sigmoid_forward(x.astype(np.float32))
+    return g.astype(np.float32) * y * (1 - y)
+
+
+sigmoid.wrong("GB021", "x in place of y", dx=lambda g, x, y: g * x * (1 - x))
+sigmoid.wrong("GB022", "sigmoid applied twice", dx=sigmoid_of_y)
+sigmoid.wrong("GB023", "without (1 - y)", dx=lambda g, x, y: g * y)
+sigmoid.wrong("GB001", "ignores g", dx=lambda g, x, y: y * (1 - y))
+sigmoid.wrong("GB002", "(y - 1) for (1 - y)", dx=lambda g, x, y: g * y * (y - 1))
+sigmoid.wrong(
+    "GB008", "one buffer for all calls", dx=in_one_buffer(lambda g, x, y: g * (y * (1 - y)))
+)
+sigmoid.wrong("GB009", "the input becomes the output", dx=overwritten)
+sigmoid.wrong("GB013", "float32 for speed", dx=in_single)
+sigmoid.wrong(
+    "GB014", "exp(x) for exp(-x), in both", forward=falling,
+    saved=lambda input: (input, falling(input)), dx=lambda g, x, y: -g * y * (1 - y),
+)  # fmt: skip
 
 
 # ---- tanh ------------------------------------------------------------------------------------
-
-
-def tanh_backward(g, input):
-    """y' = 1 - y^2."""
-    y = np.tanh(input)
-    return (g * (1 - y**2),)
 
 
 def tanh_forward(input):
@@ -186,35 +151,15 @@ def tanh_forward(input):
     return np.tanh(input)
 
 
-tanh = Operation("tanh", ("input",), tanh_forward, tanh_backward, sample, examples)
-
-
-@tanh.mutant("GB024", "x in place of y")
-def _(g, input):
-    return (g * (1 - input**2),)
-
-
-@tanh.mutant("GB025", "tanh applied twice")
-def _(g, input):
-    y = np.tanh(input)
-    return (g * (1 - np.tanh(y) ** 2),)
-
-
-@tanh.mutant("GB026", "sigmoid's derivative")
-def _(g, input):
-    y = np.tanh(input)
-    return (g * y * (1 - y),)
-
-
-@tanh.mutant("GB001", "ignores g")
-def _(g, input):
-    return (1 - np.tanh(input) ** 2,)
-
-
-@tanh.mutant("GB002", "y^2 - 1 for 1 - y^2")
-def _(g, input):
-    y = np.tanh(input)
-    return (g * (y**2 - 1),)
+tanh = Operation(
+    "tanh", ("input",), tanh_forward, {"dx": lambda g, x, y: g * (1 - y**2)}, sample, examples,
+    saved=lambda input: (input, np.tanh(input)),
+)  # fmt: skip
+tanh.wrong("GB024", "x in place of y", dx=lambda g, x, y: g * (1 - x**2))
+tanh.wrong("GB025", "tanh applied twice", dx=lambda g, x, y: g * (1 - np.tanh(y) ** 2))
+tanh.wrong("GB026", "sigmoid's derivative", dx=lambda g, x, y: g * y * (1 - y))
+tanh.wrong("GB001", "ignores g", dx=lambda g, x, y: 1 - y**2)
+tanh.wrong("GB002", "y^2 - 1 for 1 - y^2", dx=lambda g, x, y: g * (y**2 - 1))
 
 
 # ---- scaled tanh -----------------------------------------------------------------------------
@@ -225,54 +170,29 @@ def scaled_tanh_forward(input, amplitude=1.7159, slope=2 / 3):
     return amplitude * np.tanh(slope * input)
 
 
-def scaled_tanh_backward(g, input, amplitude=1.7159, slope=2 / 3):
-    """y' = A S (1 - (y/A)^2)."""
-    y = scaled_tanh_forward(input, amplitude, slope)
-    return (g * amplitude * slope * (1 - (y / amplitude) ** 2),)
+def scaled_tanh_saved(input, amplitude=1.7159, slope=2 / 3, forward=scaled_tanh_forward):
+    return input, forward(input, amplitude, slope), amplitude, slope
 
 
-scaled_tanh = Operation(
-    "scaled_tanh", ("input",), scaled_tanh_forward, scaled_tanh_backward, sample, examples
-)
-
-
-@scaled_tanh.mutant("GB027", "S lost")
-def _(g, input, amplitude=1.7159, slope=2 / 3):
-    y = scaled_tanh_forward(input, amplitude, slope)
-    return (g * amplitude * (1 - (y / amplitude) ** 2),)
-
-
-@scaled_tanh.mutant("GB027", "A lost")
-def _(g, input, amplitude=1.7159, slope=2 / 3):
-    y = scaled_tanh_forward(input, amplitude, slope)
-    return (g * slope * (1 - (y / amplitude) ** 2),)
-
-
-@scaled_tanh.mutant("GB027", "1 - y^2 not rescaled")
-def _(g, input, amplitude=1.7159, slope=2 / 3):
-    y = scaled_tanh_forward(input, amplitude, slope)
-    return (g * amplitude * slope * (1 - y**2),)
-
-
-@scaled_tanh.mutant("GB024", "x in place of y/A")
-def _(g, input, amplitude=1.7159, slope=2 / 3):
-    return (g * amplitude * slope * (1 - input**2),)
-
-
-@scaled_tanh.mutant("GB001", "ignores g")
-def _(g, input, amplitude=1.7159, slope=2 / 3):
-    y = scaled_tanh_forward(input, amplitude, slope)
-    return (amplitude * slope * (1 - (y / amplitude) ** 2),)
-
-
-def _unscaled(input, amplitude=1.7159, slope=2 / 3):
+def unscaled(input, amplitude=1.7159, slope=2 / 3):
     return amplitude * np.tanh(input)
 
 
-@scaled_tanh.mutant("GB014", "S forgotten in both", forward=_unscaled)
-def _(g, input, amplitude=1.7159, slope=2 / 3):
-    y = _unscaled(input, amplitude, slope)
-    return (g * amplitude * (1 - (y / amplitude) ** 2),)
+scaled_tanh = Operation(
+    "scaled_tanh", ("input",), scaled_tanh_forward,
+    {"dx": lambda g, x, y, a, s: g * a * s * (1 - (y / a) ** 2)}, sample, examples,
+    saved=scaled_tanh_saved,
+)  # fmt: skip
+scaled_tanh.wrong("GB027", "S lost", dx=lambda g, x, y, a, s: g * a * (1 - (y / a) ** 2))
+scaled_tanh.wrong("GB027", "A lost", dx=lambda g, x, y, a, s: g * s * (1 - (y / a) ** 2))
+scaled_tanh.wrong("GB027", "1 - y^2 not rescaled", dx=lambda g, x, y, a, s: g * a * s * (1 - y**2))
+scaled_tanh.wrong("GB024", "x in place of y/A", dx=lambda g, x, y, a, s: g * a * s * (1 - x**2))
+scaled_tanh.wrong("GB001", "ignores g", dx=lambda g, x, y, a, s: a * s * (1 - (y / a) ** 2))
+scaled_tanh.wrong(
+    "GB014", "S forgotten in both", forward=unscaled,
+    saved=partial(scaled_tanh_saved, forward=unscaled),
+    dx=lambda g, x, y, a, s: g * a * (1 - (y / a) ** 2),
+)  # fmt: skip
 
 
 # ---- ReLU and leaky ReLU ---------------------------------------------------------------------
@@ -291,48 +211,24 @@ def relu_forward(input):
     return input * (input.real > 0)  # .real: the complex step passes through
 
 
-def relu_backward(g, input):
-    """g where x > 0, else 0."""
-    return (g * (input > 0),)
+def masked_in_place(g, x):
+    g[x <= 0] = 0
+    return g
 
 
-relu = Operation("relu", ("input",), relu_forward, relu_backward, off_the_kink, examples)
-
-
-@relu.mutant("GB028", "masks g")
-def _(g, input):
-    return (g * (g > 0),)
-
-
-@relu.mutant("GB029", "no mask")
-def _(g, input):
-    return (g,)
-
-
-@relu.mutant("GB030", "times the value")
-def _(g, input):
-    return (g * np.maximum(input, 0),)
-
-
-@relu.mutant("GB001", "the mask alone")
-def _(g, input):
-    return ((input > 0).astype(input.dtype),)
-
-
-@relu.mutant("GB009", "writes the zeros into g")
-def _(g, input):
-    g[input <= 0] = 0
-    return (g,)
+relu = Operation(
+    "relu", ("input",), relu_forward, {"dx": lambda g, x: g * (x > 0)}, off_the_kink, examples
+)
+relu.wrong("GB028", "masks g", dx=lambda g, x: g * (g > 0))
+relu.wrong("GB029", "no mask", dx=lambda g, x: g)
+relu.wrong("GB030", "times the value", dx=lambda g, x: g * np.maximum(x, 0))
+relu.wrong("GB001", "the mask alone", dx=lambda g, x: (x > 0).astype(x.dtype))
+relu.wrong("GB009", "writes the zeros into g", dx=masked_in_place)
 
 
 def leaky_relu_forward(input, negative_slope=0.01):
     """x where x > 0, else the slope times x."""
     return np.where(input.real > 0, input, negative_slope * input)
-
-
-def leaky_relu_backward(g, input, negative_slope=0.01):
-    """g where x > 0, else the slope times g."""
-    return (np.where(input > 0, g, negative_slope * g),)
 
 
 def leaky_sample(rng):
@@ -345,23 +241,14 @@ def leaky_examples():
 
 
 leaky_relu = Operation(
-    "leaky_relu", ("input",), leaky_relu_forward, leaky_relu_backward, leaky_sample, leaky_examples
+    "leaky_relu", ("input",), leaky_relu_forward,
+    {"dx": lambda g, x, slope: np.where(x > 0, g, slope * g)}, leaky_sample, leaky_examples,
+    saved=lambda input, negative_slope=0.01: (input, negative_slope),
+)  # fmt: skip
+leaky_relu.wrong("GB028", "masks g", dx=lambda g, x, slope: np.where(g > 0, g, slope * g))
+leaky_relu.wrong("GB029", "no mask", dx=lambda g, x, slope: g)
+leaky_relu.wrong(
+    "GB030", "times the value", dx=lambda g, x, slope: g * np.where(x > 0, x, slope * x)
 )
-
-
-@leaky_relu.mutant("GB028", "masks g")
-def _(g, input, negative_slope=0.01):
-    return (np.where(g > 0, g, negative_slope * g),)
-
-
-@leaky_relu.mutant("GB029", "no mask")
-def _(g, input, negative_slope=0.01):
-    return (g,)
-
-
-@leaky_relu.mutant("GB030", "times the value")
-def _(g, input, negative_slope=0.01):
-    return (g * np.where(input > 0, input, negative_slope * input),)
-
 
 OPERATIONS = (sigmoid, tanh, scaled_tanh, relu, leaky_relu)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .kinds import Bug, Operation
+from .operation import Bug, Operation, one_of
 from .windows import crop, pad, pair, windows
 
 BUGS = (
@@ -115,13 +115,6 @@ def forward(input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
     return y + bias[:, None, None]
 
 
-def backward(g, input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
-    """Each window gives its g back to the weights and the pixels it was made of."""
-    at = windows(input.shape, weight.shape[2:], stride, padding, dilation)
-    dx, dw = dx_of(g, input, weight, at, groups), dw_of(g, input, weight, at, groups)
-    return dx, dw, g.sum(axis=(0, 2, 3))
-
-
 def grouped(weight, groups):
     """For each group the slices of its input channels and of its filters."""
     c, o = weight.shape[1], len(weight) // groups
@@ -148,6 +141,17 @@ def dw_of(g, input, weight, at, groups):
     return dw
 
 
+def db_of(g, *_):
+    """The sum over batch and positions."""
+    return g.sum(axis=(0, 2, 3))
+
+
+def saved(input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
+    """What the gradients are computed from."""
+    at = windows(input.shape, weight.shape[2:], stride, padding, dilation)
+    return input, weight, at, groups
+
+
 # ---- samples ---------------------------------------------------------------------------------
 
 
@@ -159,12 +163,6 @@ def draw(rng, kernel, stride=1, padding=0, dilation=1, groups=1, sizes=None, out
     shapes = [(n, c * groups, max(h, 1), max(w, 1)), (o * groups, c, *kernel), o * groups]
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return [rng.standard_normal(s) for s in shapes], how
-
-
-def sample(rng):
-    """Any of the families below."""
-    families = (plain, plain, square, overlapping, strided, padded, dilated, in_groups)
-    return families[rng.integers(len(families))](rng)
 
 
 def plain(rng):
@@ -227,5 +225,8 @@ def examples():
     ]
 
 
-conv2d = Operation("conv2d", ("input", "weight", "bias"), forward, backward, sample, examples)
+conv2d = Operation(
+    "conv2d", ("input", "weight", "bias"), forward, {"dx": dx_of, "dw": dw_of, "db": db_of},
+    one_of(plain, plain, square, overlapping, strided, padded, dilated, in_groups), examples, saved,
+)  # fmt: skip
 OPERATIONS = (conv2d,)

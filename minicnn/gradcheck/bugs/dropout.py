@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .kinds import Bug, Operation
+from .operation import Bug, Operation
 
 BUGS = (
     Bug(
@@ -38,9 +38,8 @@ def forward(input, mask, p=0.5):
     return input * mask / (1 - p)
 
 
-def backward(g, input, mask, p=0.5):
-    """g where the mask keeps, divided by 1 - p."""
-    return (g * mask / (1 - p),)
+def drawn_each_time(input, mask, p=0.5):
+    return input * (np.random.default_rng().random(input.shape) >= p) / (1 - p)
 
 
 def sample(rng):
@@ -55,44 +54,23 @@ def examples():
     return [([np.array([[1.0, 2, -1], [3, -1, 2]])], {"mask": mask, "p": 0.5})]
 
 
-dropout = Operation("dropout", ("input",), forward, backward, sample, examples)
+def fresh_mask(g, mask, p):
+    mask = np.random.default_rng().random(g.shape) >= p
+    mask.flat[:2] = (False, True)  # so that no chance makes it the right one
+    return g * mask / (1 - p)
 
 
-@dropout.mutant("GB088", "not divided by keep")
-def _(g, input, mask, p=0.5):
-    return (g * mask,)
+dropout = Operation(
+    "dropout", ("input",), forward, {"dx": lambda g, mask, p: g * mask / (1 - p)}, sample,
+    examples, saved=lambda input, mask, p=0.5: (mask, p),
+)  # fmt: skip
 
-
-@dropout.mutant("GB089", "divided by keep twice")
-def _(g, input, mask, p=0.5):
-    keep = 1 - p
-    return (g * mask / keep / keep,)
-
-
-@dropout.mutant("GB090", "a fresh mask")
-def _(g, input, mask, p=0.5):
-    fresh = np.random.default_rng().random(input.shape) >= p
-    fresh.flat[:2] = (False, True)  # so that no chance makes it the right one
-    return (g * fresh / (1 - p),)
-
-
-@dropout.mutant("GB091", "no mask")
-def _(g, input, mask, p=0.5):
-    return (g.copy(),)
-
-
-@dropout.mutant("GB091", "the factor without the mask")
-def _(g, input, mask, p=0.5):
-    return (g / (1 - p),)
-
-
-def _drawn_each_time(input, mask, p=0.5):
-    return input * (np.random.default_rng().random(input.shape) >= p) / (1 - p)
-
-
-@dropout.mutant("GB012", "forward draws a mask at each call", forward=_drawn_each_time)
-def _(g, input, mask, p=0.5):
-    return (g * mask / (1 - p),)
-
+wrong = dropout.wrong
+wrong("GB088", "not divided by keep", dx=lambda g, mask, p: g * mask)
+wrong("GB089", "divided by keep twice", dx=lambda g, mask, p: g * mask / (1 - p) / (1 - p))
+wrong("GB090", "a fresh mask", dx=fresh_mask)
+wrong("GB091", "no mask", dx=lambda g, mask, p: g.copy())
+wrong("GB091", "the factor without the mask", dx=lambda g, mask, p: g / (1 - p))
+wrong("GB012", "forward draws a mask at each call", forward=drawn_each_time)
 
 OPERATIONS = (dropout,)

@@ -1,6 +1,6 @@
 """Mistakes of any operation, and of the check itself; their mutants stand with the operations."""
 
-from .kinds import Bug
+from .operation import Bug
 
 BUGS = (
     Bug(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...autograd import Function, Tensor
-from .kinds import Bug
+from .operation import Bug
 
 BUGS = (
     Bug(

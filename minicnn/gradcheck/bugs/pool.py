@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .kinds import Bug, Operation
+from .operation import Bug, Operation, one_of
 from .windows import crop, pad, windows
 
 BUGS = (
@@ -104,12 +104,6 @@ def draw(rng, kernel, stride, out, padding=(0, 0), more=(0, 0)):
     return [rng.standard_normal((n, c, h, w))], how
 
 
-def sample(rng):
-    """Any of the families below."""
-    families = (tiled, square, overlapping, with_remainder, padded, ceiled)
-    return families[rng.integers(len(families))](rng)
-
-
 def tiled(rng):
     """Windows side by side, without remainder."""
     kernel = tuple(map(int, rng.permutation([2, 3])))
@@ -136,6 +130,9 @@ def ceiled(rng):
     """The last windows stick out."""
     inputs, how = draw(rng, (3, 2), (2, 2), (2, 3), more=(1, 1))
     return inputs, how | {"ceil_mode": True}
+
+
+sample = one_of(tiled, square, overlapping, with_remainder, padded, ceiled)
 
 
 def examples():
@@ -180,14 +177,6 @@ def avg_forward(
     return y / sizes_of(input.shape, at, count_include_pad).astype(y.real.dtype)
 
 
-def avg_backward(
-    g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True
-):
-    """Each pixel of a window receives g over the window's size."""
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    return (spread(g / sizes_of(input.shape, at, count_include_pad), input, at),)
-
-
 def spread(share, input, at):
     """Every pixel of a window receives the window's share."""
     dx = np.zeros_like(pad(input, at.padding))
@@ -196,7 +185,19 @@ def spread(share, input, at):
     return crop(dx, at.padding)
 
 
-avg_pool2d = Operation("avg_pool2d", ("input",), avg_forward, avg_backward, sample, examples)
+def avg_dx(g, x, at, count_include_pad):
+    """Each pixel of a window receives g over the window's size."""
+    return spread(g / sizes_of(x.shape, at, count_include_pad), x, at)
+
+
+def avg_saved(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
+    return input, at, count_include_pad
+
+
+avg_pool2d = Operation(
+    "avg_pool2d", ("input",), avg_forward, {"dx": avg_dx}, sample, examples, avg_saved
+)
 
 
 # ---- maximum pooling -------------------------------------------------------------------------
@@ -211,15 +212,14 @@ def max_forward(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mod
     return y
 
 
-def max_backward(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+def max_dx(g, x, at):
     """The first maximum of each window, row by row, receives the window's g."""
-    at = windows(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    x = pad(input, padding, -np.inf)
+    x = pad(x, at.padding, -np.inf)
     dx = np.zeros_like(x)
     for i, j, rows, columns in at:
         patch = x[:, :, rows, columns]
         dx[:, :, rows, columns] += g[:, :, i, j, None, None] * first_maximum(patch)
-    return (crop(dx, padding),)
+    return crop(dx, at.padding)
 
 
 def first_maximum(patch):
@@ -230,6 +230,12 @@ def first_maximum(patch):
     return mask.reshape(patch.shape)
 
 
-max_pool2d = Operation("max_pool2d", ("input",), max_forward, max_backward, sample, examples)
+def max_saved(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+    return input, windows(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+max_pool2d = Operation(
+    "max_pool2d", ("input",), max_forward, {"dx": max_dx}, sample, examples, max_saved
+)
 
 OPERATIONS = (avg_pool2d, max_pool2d)

@@ -1,14 +1,16 @@
-"""Wrong backward passes of average and maximum pooling."""
+"""Wrong backward passes of average and maximum pooling; their right lines are in pool.py."""
 
 from dataclasses import replace
 
 import numpy as np
 
+from .operation import in_one_buffer
 from .pool import (
+    avg_dx,
     avg_forward,
     avg_pool2d,
     first_maximum,
-    max_backward,
+    max_dx,
     max_pool2d,
     overlapping,
     padded,
@@ -18,82 +20,37 @@ from .pool import (
     tiled,
     with_remainder,
 )
-from .windows import crop, pad, pair, windows
+from .windows import crop, pad, pair
 
 # ---- average pooling -------------------------------------------------------------------------
 
 
-@avg_pool2d.mutant("GB058", "not divided")
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    return (spread(g, input, at),)
-
-
-@avg_pool2d.mutant("GB059", "divided by kh", sample=tiled)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    return (spread(g / at.kernel[0], input, at),)
-
-
-@avg_pool2d.mutant("GB059", "divided by kw", sample=tiled)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    return (spread(g / at.kernel[1], input, at),)
-
-
-@avg_pool2d.mutant("GB060", "divided by OH OW", sample=square)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    oh, ow = at.out
-    return (spread(g / (oh * ow), input, at),)
-
-
-@avg_pool2d.mutant("GB061", "the first pixel gets g", sample=tiled)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dx = np.zeros_like(pad(input, padding))
+def first_pixel(g, x, at, *_):
+    dx = np.zeros_like(pad(x, at.padding))
     for i, j, rows, columns in at:
         dx[:, :, rows.start, columns.start] += g[:, :, i, j]
-    return (crop(dx, padding),)
+    return crop(dx, at.padding)
 
 
-@avg_pool2d.mutant("GB062", "np.tile for np.repeat", sample=tiled)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    kh, kw = pair(kernel_size)
-    return (np.tile(g, (1, 1, kh, kw)) / (kh * kw),)
-
-
-@avg_pool2d.mutant("GB063", "assigns where windows overlap", sample=overlapping)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    kh, kw = at.kernel
-    dx = np.zeros_like(pad(input, padding))
+def assigned(g, x, at, *_):
+    dx = np.zeros_like(pad(x, at.padding))
     for i, j, rows, columns in at:
-        dx[:, :, rows, columns] = g[:, :, i, j, None, None] / (kh * kw)
-    return (crop(dx, padding),)
+        dx[:, :, rows, columns] = g[:, :, i, j, None, None] / at.area
+    return crop(dx, at.padding)
 
 
-@avg_pool2d.mutant("GB063", "assigns, one element after another", sample=overlapping)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dx = np.zeros_like(pad(input, padding))
+def assigned_by_taps(g, x, at, *_):
+    dx = np.zeros_like(pad(x, at.padding))
     for _, _, rows, columns in at.taps():
-        dx[:, :, rows, columns] = g / np.prod(at.kernel)
-    return (crop(dx, padding),)
+        dx[:, :, rows, columns] = g / at.area
+    return crop(dx, at.padding)
 
 
-@avg_pool2d.mutant("GB064", "the last windows reach to the border", sample=with_remainder)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    (kh, kw), (h, w), (oh, ow) = pair(kernel_size), input.shape[2:], g.shape[2:]
+def to_the_border(g, x, at, *_):
+    (kh, kw), (h, w), (oh, ow) = at.kernel, x.shape[2:], at.out
     i = np.minimum(np.arange(h) // kh, oh - 1)
     j = np.minimum(np.arange(w) // kw, ow - 1)
-    return (g[:, :, i][:, :, :, j] / (kh * kw),)
-
-
-@avg_pool2d.mutant("GB065", "divided by the pixels inside", sample=padded)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    return (spread(g / sizes_of(input.shape, at, False), input, at),)
+    return g[:, :, i][:, :, :, j] / at.area
 
 
 def padding_left_out(rng):
@@ -102,46 +59,56 @@ def padding_left_out(rng):
     return inputs, how | {"count_include_pad": False}
 
 
-@avg_pool2d.mutant("GB065", "divided by kh kw though padding does not count", padding_left_out)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    kh, kw = at.kernel
-    return (spread(g / (kh * kw), input, at),)
+def cropped_at_one_end(g, x, at, count_include_pad):
+    share, (h, w) = g / sizes_of(x.shape, at, count_include_pad), x.shape[2:]
+    return spread(share, pad(x, at.padding), replace(at, padding=(0, 0)))[:, :, :h, :w]
 
 
-@avg_pool2d.mutant("GB048", "cropped at one end only", sample=padded)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    share, (h, w) = g / sizes_of(input.shape, at, count_include_pad), input.shape[2:]
-    dx = spread(share, pad(input, padding), replace(at, padding=(0, 0)))
-    return (dx[:, :, :h, :w],)
-
-
-@avg_pool2d.mutant("GB050", "stride ignored", sample=tiled)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    kh, kw = at.kernel
-    return (spread(g / (kh * kw), input, replace(at, stride=(1, 1))),)
-
-
-def _sums(input, kernel_size, **how):
+def sums(input, kernel_size, **how):
     kh, kw = pair(kernel_size)
     return avg_forward(input, kernel_size, **how) * (kh * kw)
 
 
-@avg_pool2d.mutant("GB014", "sums for means, in both", sample=tiled, forward=_sums)
-def _(g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    return (spread(g, input, at),)
+wrong = avg_pool2d.wrong
+wrong("GB058", "not divided", dx=lambda g, x, at, _: spread(g, x, at))
+wrong(
+    "GB059", "divided by kh", sample=tiled, dx=lambda g, x, at, _: spread(g / at.kernel[0], x, at)
+)
+wrong(
+    "GB059", "divided by kw", sample=tiled, dx=lambda g, x, at, _: spread(g / at.kernel[1], x, at)
+)
+wrong(
+    "GB060", "divided by OH OW", sample=square,
+    dx=lambda g, x, at, _: spread(g / np.prod(at.out), x, at),
+)  # fmt: skip
+wrong("GB061", "the first pixel gets g", sample=tiled, dx=first_pixel)
+wrong(
+    "GB062", "np.tile for np.repeat", sample=tiled,
+    dx=lambda g, x, at, _: np.tile(g, (1, 1, *at.kernel)) / at.area,
+)  # fmt: skip
+wrong("GB063", "assigns where windows overlap", sample=overlapping, dx=assigned)
+wrong("GB063", "assigns, one element after another", sample=overlapping, dx=assigned_by_taps)
+wrong("GB064", "the last windows reach to the border", sample=with_remainder, dx=to_the_border)
+wrong(
+    "GB065", "divided by the pixels inside", sample=padded,
+    dx=lambda g, x, at, _: avg_dx(g, x, at, False),
+)  # fmt: skip
+wrong(
+    "GB065", "divided by kh kw though padding does not count", sample=padding_left_out,
+    dx=lambda g, x, at, _: spread(g / at.area, x, at),
+)  # fmt: skip
+wrong("GB048", "cropped at one end only", sample=padded, dx=cropped_at_one_end)
+wrong(
+    "GB050", "stride ignored", sample=tiled,
+    dx=lambda g, x, at, _: spread(g / at.area, x, replace(at, stride=(1, 1))),
+)  # fmt: skip
+wrong(
+    "GB014", "sums for means, in both", sample=tiled, forward=sums,
+    dx=lambda g, x, at, _: spread(g, x, at),
+)  # fmt: skip
 
 
 # ---- maximum pooling -------------------------------------------------------------------------
-
-
-@max_pool2d.mutant("GB066", "the whole window gets g")
-def _(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    return (spread(g, input, at),)
 
 
 def tied(rng):
@@ -152,16 +119,23 @@ def tied(rng):
     return inputs, how
 
 
-@max_pool2d.mutant("GB067", "every tie gets g", sample=tied)
-def _(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    x = pad(input, padding, -np.inf)
+def to_every_tie(g, x, at):
+    x = pad(x, at.padding, -np.inf)
     dx = np.zeros_like(x)
     for i, j, rows, columns in at:
         patch = x[:, :, rows, columns]
         largest = patch == patch.max(axis=(2, 3), keepdims=True)
         dx[:, :, rows, columns] += g[:, :, i, j, None, None] * largest
-    return (crop(dx, padding),)
+    return crop(dx, at.padding)
+
+
+def maximum_assigned(g, x, at):
+    x = pad(x, at.padding, -np.inf)
+    dx = np.zeros_like(x)
+    for i, j, rows, columns in at:
+        patch = x[:, :, rows, columns]
+        dx[:, :, rows, columns] = g[:, :, i, j, None, None] * first_maximum(patch)
+    return crop(dx, at.padding)
 
 
 def oblong(rng):
@@ -172,75 +146,50 @@ def oblong(rng):
     return inputs, how | {"kernel_size": (kh, kw), "stride": (kh, kw)}
 
 
-@max_pool2d.mutant("GB068", "the window's argmax over kh", sample=oblong)
-def _(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    n, c, h, w = input.shape
-    at = windows(input.shape, kernel_size, stride)
-    (kh, kw), (sh, sw), (oh, ow) = at.kernel, at.stride, g.shape[2:]
+def argmaxima(g, x, at):
+    """(sample, channel, i, j), the window's first row and column, and the argmax inside it."""
+    (kh, kw), (sh, sw) = at.kernel, at.stride
+    for n, c, i, j in np.ndindex(*x.shape[:2], *g.shape[2:]):
+        top, left = i * sh, j * sw
+        argmax = x[n, c, top : top + kh, left : left + kw].argmax()
+        yield (n, c, i, j), top, left, argmax
+
+
+def argmax_over_kh(g, x, at):
+    n, c, h, w = x.shape
+    kh, _ = at.kernel
     dx = np.zeros((n, c, h, w + kh))
-    for b, k, i, j in np.ndindex(n, c, oh, ow):
-        patch = input[b, k, i * sh : i * sh + kh, j * sw : j * sw + kw]
-        row, column = divmod(patch.argmax(), kh)
-        dx[b, k, i * sh + row, j * sw + column] += g[b, k, i, j]
-    return (dx[..., :w],)
+    for place, top, left, argmax in argmaxima(g, x, at):
+        row, column = divmod(argmax, kh)
+        dx[*place[:2], top + row, left + column] += g[place]
+    return dx[..., :w]
 
 
-@max_pool2d.mutant("GB068", "the plane's argmax times H", sample=oblong)
-def _(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    n, c, h, w = input.shape
-    at = windows(input.shape, kernel_size, stride)
-    (kh, kw), (sh, sw), (oh, ow) = at.kernel, at.stride, g.shape[2:]
+def argmax_times_h(g, x, at):
+    n, c, h, w = x.shape
+    _, kw = at.kernel
     dx = np.zeros((n, c, h * w))
-    for b, k, i, j in np.ndindex(n, c, oh, ow):
-        patch = input[b, k, i * sh : i * sh + kh, j * sw : j * sw + kw]
-        row, column = divmod(patch.argmax(), kw)
-        dx[b, k, (i * sh + row) * h + j * sw + column] += g[b, k, i, j]
-    return (dx.reshape(input.shape),)
+    for place, top, left, argmax in argmaxima(g, x, at):
+        row, column = divmod(argmax, kw)
+        dx[*place[:2], (top + row) * h + left + column] += g[place]
+    return dx.reshape(x.shape)
 
 
-@max_pool2d.mutant("GB069", "times the maximum")
-def _(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    (right,) = max_backward(g, input, kernel_size, stride, padding, dilation, ceil_mode)
-    return (right * input,)
-
-
-@max_pool2d.mutant("GB063", "assigns where windows overlap", sample=overlapping)
-def _(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    x = pad(input, padding, -np.inf)
-    dx = np.zeros_like(x)
-    for i, j, rows, columns in at:
-        patch = x[:, :, rows, columns]
-        dx[:, :, rows, columns] = g[:, :, i, j, None, None] * first_maximum(patch)
-    return (crop(dx, padding),)
-
-
-@max_pool2d.mutant("GB062", "np.tile for np.repeat", sample=tiled)
-def _(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    mask = np.zeros_like(input)
+def tiled_for_repeated(g, x, at):
+    mask = np.zeros_like(x)
     for _, _, rows, columns in at:
-        mask[:, :, rows, columns] = first_maximum(input[:, :, rows, columns])
-    return (np.tile(g, (1, 1, *at.kernel)) * mask,)
+        mask[:, :, rows, columns] = first_maximum(x[:, :, rows, columns])
+    return np.tile(g, (1, 1, *at.kernel)) * mask
 
 
-@max_pool2d.mutant("GB001", "ones at the maxima")
-def _(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    how = (kernel_size, stride, padding, dilation, ceil_mode)
-    return max_backward(np.ones_like(g), input, *how)
-
-
-BUFFERS: dict = {}
-
-
-@max_pool2d.mutant("GB008", "one buffer for all calls")
-def _(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    dx = BUFFERS.setdefault(input.shape, np.empty(input.shape))
-    dx[...] = max_backward(g, input, kernel_size, stride, padding, dilation, ceil_mode)[0]
-    return (dx,)
-
-
-@max_pool2d.mutant("GB013", "gathered in float32")
-def _(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    how = (kernel_size, stride, padding, dilation, ceil_mode)
-    return tuple(dx.astype(np.float32) for dx in max_backward(g, input, *how))
+wrong = max_pool2d.wrong
+wrong("GB066", "the whole window gets g", dx=spread)
+wrong("GB067", "every tie gets g", sample=tied, dx=to_every_tie)
+wrong("GB068", "the window's argmax over kh", sample=oblong, dx=argmax_over_kh)
+wrong("GB068", "the plane's argmax times H", sample=oblong, dx=argmax_times_h)
+wrong("GB069", "times the maximum", dx=lambda g, x, at: max_dx(g, x, at) * x)
+wrong("GB063", "assigns where windows overlap", sample=overlapping, dx=maximum_assigned)
+wrong("GB062", "np.tile for np.repeat", sample=tiled, dx=tiled_for_repeated)
+wrong("GB001", "ones at the maxima", dx=lambda g, x, at: max_dx(np.ones_like(g), x, at))
+wrong("GB008", "one buffer for all calls", dx=in_one_buffer(max_dx))
+wrong("GB013", "gathered in float32", dx=lambda g, x, at: max_dx(g, x, at).astype(np.float32))

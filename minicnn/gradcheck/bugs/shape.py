@@ -5,7 +5,7 @@ The operations that only move or add up elements are in layout.py.
 
 import numpy as np
 
-from .kinds import Bug, Operation
+from .operation import Bug, Mutant, Operation, one_of
 
 BUGS = (
     Bug(
@@ -58,12 +58,6 @@ def unbroadcast(g, shape):
 # ---- samples ---------------------------------------------------------------------------------
 
 
-def sample(rng):
-    """Any of the families below."""
-    families = (alike, row, row, column)
-    return families[rng.integers(len(families))](rng)
-
-
 def draw(rng, first, second):
     """Two arrays; the second has no values near 0, so that it can divide."""
     signs = rng.choice([-1, 1], second)
@@ -93,12 +87,37 @@ def column(rng):
     return draw(rng, (n, c), (n, 1))
 
 
+sample = one_of(alike, row, row, column)
+
+
 def examples():
     x, b = np.array([[1.0, 2, 0], [3, -1, 2], [1, 1, 4]]), np.array([2.0, -1, 4])
     return [([x, b], {}), ([x, x.T + 2], {})]
 
 
-# ---- add, sub --------------------------------------------------------------------------------
+# ---- add, sub, mul, div ----------------------------------------------------------------------
+
+
+def operation(name, forward, dx, dy):
+    """An operation of two operands; dx and dy say what each position sends back to them."""
+    gradients = {
+        "dx": lambda g, x, y: unbroadcast(dx(g, x, y), x.shape),
+        "dy": lambda g, x, y: unbroadcast(dy(g, x, y), y.shape),
+    }
+    return Operation(name, ("input", "other"), forward, gradients, sample, examples)
+
+
+def wrong_sums(op, dx, dy, unsummed="not summed"):
+    """Adds what goes wrong where `other` was stretched."""
+    op.wrong("GB076", unsummed, sample=row, dx=dx, dy=dy)
+    op.wrong(
+        "GB077", "the mean over the batch", sample=row,
+        dx=dx, dy=lambda g, x, y: dy(g, x, y).mean(axis=0),
+    )  # fmt: skip
+    op.wrong(
+        "GB078", "summed over axis 1", sample=square_row,
+        dx=dx, dy=lambda g, x, y: dy(g, x, y).sum(axis=1),
+    )  # fmt: skip
 
 
 def add_forward(input, other):
@@ -106,27 +125,12 @@ def add_forward(input, other):
     return input + other
 
 
-def add_backward(g, input, other):
-    """g for both, summed where they were stretched."""
-    return unbroadcast(g, input.shape), unbroadcast(g, other.shape)
+def g_itself(g, x, y):
+    return g
 
 
-add = Operation("add", ("input", "other"), add_forward, add_backward, sample, examples)
-
-
-@add.mutant("GB076", "g as it is", sample=row)
-def _(g, input, other):
-    return g, g
-
-
-@add.mutant("GB077", "the mean over the batch", sample=row)
-def _(g, input, other):
-    return g, g.mean(axis=0)
-
-
-@add.mutant("GB078", "summed over axis 1", sample=square_row)
-def _(g, input, other):
-    return g, g.sum(axis=1)
+add = operation("add", add_forward, g_itself, g_itself)
+wrong_sums(add, g_itself, g_itself, "g as it is")
 
 
 def sub_forward(input, other):
@@ -134,35 +138,13 @@ def sub_forward(input, other):
     return input - other
 
 
-def sub_backward(g, input, other):
-    """g and -g, summed where they were stretched."""
-    return unbroadcast(g, input.shape), -unbroadcast(g, other.shape)
+def minus_g(g, x, y):
+    return -g
 
 
-sub = Operation("sub", ("input", "other"), sub_forward, sub_backward, sample, examples)
-
-
-@sub.mutant("GB002", "no minus for the second")
-def _(g, input, other):
-    return unbroadcast(g, input.shape), unbroadcast(g, other.shape)
-
-
-@sub.mutant("GB076", "g as it is", sample=row)
-def _(g, input, other):
-    return g, -g
-
-
-@sub.mutant("GB077", "the mean over the batch", sample=row)
-def _(g, input, other):
-    return g, -g.mean(axis=0)
-
-
-@sub.mutant("GB078", "summed over axis 1", sample=square_row)
-def _(g, input, other):
-    return g, -g.sum(axis=1)
-
-
-# ---- mul, div --------------------------------------------------------------------------------
+sub = operation("sub", sub_forward, g_itself, minus_g)
+sub.wrong("GB002", "no minus for the second", dy=add.gradients["dy"])
+wrong_sums(sub, g_itself, minus_g, "g as it is")
 
 
 def mul_forward(input, other):
@@ -170,49 +152,33 @@ def mul_forward(input, other):
     return input * other
 
 
-def mul_backward(g, input, other):
-    """g y and g x, summed where they were stretched."""
-    return unbroadcast(g * other, input.shape), unbroadcast(g * input, other.shape)
+def times_x(g, x, y):
+    return g * x
 
 
-mul = Operation("mul", ("input", "other"), mul_forward, mul_backward, sample, examples)
+def times_y(g, x, y):
+    return g * y
 
 
-@mul.mutant("GB079", "operands not swapped", sample=alike)
-def _(g, input, other):
-    return g * input, g * other
-
-
-@mul.mutant("GB079", "operands not swapped, broadcast", sample=row)
-def _(g, input, other):
-    return g * input, (g * other).sum(axis=0)
-
-
-@mul.mutant("GB001", "ignores g", sample=alike)
-def _(g, input, other):
-    return other.copy(), input.copy()
-
-
-@mul.mutant("GB009", "multiplies g in place", sample=alike)
-def _(g, input, other):
-    dy = g * input
-    g *= other
+def in_place(g, x, y):
+    """A whole backward pass."""
+    dy = g * x
+    g *= y
     return g, dy
 
 
-@mul.mutant("GB076", "not summed", sample=row)
-def _(g, input, other):
-    return g * other, g * input
-
-
-@mul.mutant("GB077", "the mean over the batch", sample=row)
-def _(g, input, other):
-    return g * other, (g * input).mean(axis=0)
-
-
-@mul.mutant("GB078", "summed over axis 1", sample=square_row)
-def _(g, input, other):
-    return g * other, (g * input).sum(axis=1)
+mul = operation("mul", mul_forward, times_y, times_x)
+mul.wrong("GB079", "operands not swapped", sample=alike, dx=times_x, dy=times_y)
+mul.wrong(
+    "GB079", "operands not swapped, broadcast", sample=row,
+    dx=times_x, dy=lambda g, x, y: (g * y).sum(axis=0),
+)  # fmt: skip
+mul.wrong(
+    "GB001", "ignores g", sample=alike,
+    dx=lambda g, x, y: y.copy(), dy=lambda g, x, y: x.copy(),
+)  # fmt: skip
+mul.mutants += (Mutant("GB009", "multiplies g in place", in_place, sample=alike),)
+wrong_sums(mul, times_y, times_x)
 
 
 def div_forward(input, other):
@@ -220,34 +186,18 @@ def div_forward(input, other):
     return input / other
 
 
-def div_backward(g, input, other):
-    """g / y and -g x / y^2, summed where they were stretched."""
-    dx, dy = g / other, -g * input / other**2
-    return unbroadcast(dx, input.shape), unbroadcast(dy, other.shape)
+def over_y(g, x, y):
+    return g / y
 
 
-div = Operation("div", ("input", "other"), div_forward, div_backward, sample, examples)
+def to_divisor(g, x, y):
+    return -g * x / y**2
 
 
-@div.mutant("GB002", "no minus for the divisor")
-def _(g, input, other):
-    dx, dy = g / other, g * input / other**2
-    return unbroadcast(dx, input.shape), unbroadcast(dy, other.shape)
-
-
-@div.mutant("GB076", "not summed", sample=row)
-def _(g, input, other):
-    return g / other, -g * input / other**2
-
-
-@div.mutant("GB077", "the mean over the batch", sample=row)
-def _(g, input, other):
-    return g / other, (-g * input / other**2).mean(axis=0)
-
-
-@div.mutant("GB078", "summed over axis 1", sample=square_row)
-def _(g, input, other):
-    return g / other, (-g * input / other**2).sum(axis=1)
-
+div = operation("div", div_forward, over_y, to_divisor)
+div.wrong(
+    "GB002", "no minus for the divisor", dy=lambda g, x, y: unbroadcast(g * x / y**2, y.shape)
+)
+wrong_sums(div, over_y, to_divisor)
 
 OPERATIONS = (add, sub, mul, div)

@@ -23,6 +23,11 @@ class Windows:
     out: tuple[int, int]
     start: int = 0  # row and column of the first window; only a mistake has another
 
+    @property
+    def area(self) -> int:
+        """The number of pixels of a window."""
+        return self.kernel[0] * self.kernel[1]
+
     def __iter__(self) -> Iterator[tuple[int, int, slice, slice]]:
         """(i, j, rows, columns) of each window, row by row."""
         (kh, kw), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
