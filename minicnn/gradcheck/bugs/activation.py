@@ -7,79 +7,57 @@ import numpy as np
 from .operation import Bug, Operation, in_one_buffer
 
 BUGS = (
-    Bug(
-        "GB021", "sigmoid x (1 - x)",
+    Bug("GB021", "sigmoid x (1 - x)",
         "dx = g * x * (1 - x)", "dx = g * y * (1 - y)   # y = sigmoid(x)",
         "a/g = x (1 - x)",
         "The derivative y (1 - y) is written with the output y, not with the input x: keep y from "
-        "the forward pass.",
-    ),
-    Bug(
-        "GB022", "sigmoid applied twice",
+        "the forward pass."),
+    Bug("GB022", "sigmoid applied twice",
         "s = sigmoid(y); dx = g * s * (1 - s)", "dx = g * y * (1 - y)   # y = sigmoid(x)",
         "a/g = s (1 - s) with s = sigmoid(y), between 0.19 and 0.25 everywhere",
-        "What was saved is the output already. Use it as it is, or apply sigmoid to the input.",
-    ),
-    Bug(
-        "GB023", "y without (1 - y)",
+        "What was saved is the output already. Use it as it is, or apply sigmoid to the input."),
+    Bug("GB023", "y without (1 - y)",
         "dx = g * y", "dx = g * y * (1 - y)   # y = sigmoid(x)",
         "a/g = y, so r = 1/(1 - y) = 1 + exp(x), which is never below 1",
-        "Multiply by (1 - y) too: the derivative of 1/(1 + exp(-x)) is y (1 - y).",
-    ),
-    Bug(
-        "GB024", "tanh 1 - x^2",
+        "Multiply by (1 - y) too: the derivative of 1/(1 + exp(-x)) is y (1 - y)."),
+    Bug("GB024", "tanh 1 - x^2",
         "dx = g * (1 - x**2)", "dx = g * (1 - y**2)    # y = tanh(x)",
         "a/g = 1 - x^2, negative where |x| > 1; a derivative of tanh is never negative",
-        "The derivative 1 - y^2 is written with the output y = tanh(x), not with the input x.",
-    ),
-    Bug(
-        "GB025", "tanh 1 - tanh(y)^2",
+        "The derivative 1 - y^2 is written with the output y = tanh(x), not with the input x."),
+    Bug("GB025", "tanh 1 - tanh(y)^2",
         "dx = g * (1 - np.tanh(y)**2)", "dx = g * (1 - y**2)    # y = tanh(x)",
         "a/g = 1 - tanh(y)^2, never below 0.42",
         "What was saved is the output already: tanh has been applied. Use 1 - y^2, or "
-        "1 - tanh(x)^2.",
-    ),
-    Bug(
-        "GB026", "tanh y (1 - y)",
+        "1 - tanh(x)^2."),
+    Bug("GB026", "tanh y (1 - y)",
         "dx = g * y * (1 - y)", "dx = g * (1 - y**2)    # y = tanh(x)",
         "a/g = y (1 - y), negative where x < 0",
-        "y (1 - y) is sigmoid's derivative; tanh's is 1 - y^2 = (1 - y)(1 + y).",
-    ),
-    Bug(
-        "GB027", "scaled tanh: a factor lost",
+        "y (1 - y) is sigmoid's derivative; tanh's is 1 - y^2 = (1 - y)(1 + y)."),
+    Bug("GB027", "scaled tanh: a factor lost",
         "dx = g * A * (1 - (y / A)**2)", "dx = g * A * S * (1 - (y / A)**2)   # y = A tanh(S x)",
         "S lost: r = 1/S = 3/2; A lost: r = 1/A = 0.583; not rescaled: a/g = A S (1 - y^2)",
         "By the chain rule A tanh(S x) has the derivative A S (1 - tanh(S x)^2), and tanh(S x) "
-        "is y/A.",
-    ),
-    Bug(
-        "GB028", "ReLU masks g, not x",
+        "is y/A."),
+    Bug("GB028", "ReLU masks g, not x",
         "dx = g * (g > 0)", "dx = g * (x > 0)",
         "a = max(g, 0): 0 where g < 0, though x > 0, and g where x < 0, though n = 0",
         "The mask is where the input was positive. (Masking g as well is another rule, guided "
-        "backpropagation, and no gradient.)",
-    ),
-    Bug(
-        "GB029", "ReLU without mask",
+        "backpropagation, and no gradient.)"),
+    Bug("GB029", "ReLU without mask",
         "dx = g", "dx = g * (x > 0)",
         "a = g everywhere; right where x > 0, and g instead of 0 where x < 0",
-        "Where x < 0 the output is constant, so nothing flows back: multiply by (x > 0).",
-    ),
-    Bug(
-        "GB030", "ReLU times the value",
+        "Where x < 0 the output is constant, so nothing flows back: multiply by (x > 0)."),
+    Bug("GB030", "ReLU times the value",
         "dx = g * np.maximum(x, 0)", "dx = g * (x > 0)",
         "r = x where x > 0: right zeros, wrong values",
-        "The slope of ReLU is 1 where x > 0, not x: multiply by the mask, not by the output.",
-    ),
-    Bug(
-        "GB031", "at the kink: not a bug",
+        "The slope of ReLU is 1 where x > 0, not x: multiply by the mask, not by the output."),
+    Bug("GB031", "at the kink: not a bug",
         "assert dx[x == 0] == g / 2   # what central differences say",
         "dx = g * (x > 0)             # 0 at x = 0, as PyTorch",
         "n = g/2 where x = 0 exactly: the mean of the slopes 0 and g on either side",
         "Nothing to change: at the kink every value between the two slopes is right. Compare with "
         "one-sided differences there, or move the input off the kink.",
-        mistake=False,
-    ),
+        mistake=False),
 )  # fmt: skip
 
 

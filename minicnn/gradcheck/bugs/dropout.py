@@ -5,31 +5,23 @@ import numpy as np
 from .operation import Bug, Operation
 
 BUGS = (
-    Bug(
-        "GB088", "no 1/keep",
+    Bug("GB088", "no 1/keep",
         "dx = g * mask", "dx = g * mask / keep      # keep = 1 - p",
         "r = keep = 1 - p where the mask lets through",
-        "The forward pass divides by keep, so that the mean stays; the gradient is divided too.",
-    ),
-    Bug(
-        "GB089", "1/keep twice",
+        "The forward pass divides by keep, so that the mean stays; the gradient is divided too."),
+    Bug("GB089", "1/keep twice",
         "dx = g * mask / keep / keep", "dx = g * mask / keep",
         "r = 1/keep where the mask lets through",
-        "Divide once: if the saved mask already holds 1/keep, do not divide by keep again.",
-    ),
-    Bug(
-        "GB090", "a fresh mask in backward",
+        "Divide once: if the saved mask already holds 1/keep, do not divide by keep again."),
+    Bug("GB090", "a fresh mask in backward",
         "mask = rng.random(x.shape) < keep    # in backward",
         "mask = self.mask                     # saved by forward",
         "zeros in other places than n's; other ones at each call",
-        "Save the mask in forward and use it again: only what was let through has a gradient.",
-    ),
-    Bug(
-        "GB091", "no mask",
+        "Save the mask in forward and use it again: only what was let through has a gradient."),
+    Bug("GB091", "no mask",
         "dx = g", "dx = g * mask / keep",
         "a = g everywhere, also where n = 0",
-        "What was dropped did not influence the output: multiply by the mask and 1/keep.",
-    ),
+        "What was dropped did not influence the output: multiply by the mask and 1/keep."),
 )  # fmt: skip
 
 

@@ -5,39 +5,29 @@ import numpy as np
 from .operation import Bug, Operation, in_float32, in_one_buffer
 
 BUGS = (
-    Bug(
-        "GB016", "dx without the transpose",
+    Bug("GB016", "dx without the transpose",
         "dx = g @ W.T", "dx = g @ W          # y = x @ W.T + b",
         "needs a square W to run: a = g @ W.T where n = g @ W; no constant ratio",
         "The layer computes x @ W.T, so its backward multiplies by W itself. Follow the shapes: "
-        "g is (N, out), W is (out, in), dx must be (N, in).",
-    ),
-    Bug(
-        "GB017", "dW transposed",
+        "g is (N, out), W is (out, in), dx must be (N, in)."),
+    Bug("GB017", "dW transposed",
         "dW = x.T @ g", "dW = g.T @ x        # (out, in), as W",
         "a = n.T; a shape error unless W is square, then the diagonal alone is right",
-        "dW must have the shape of W, (out, in): g.T (out, N) times x (N, in).",
-    ),
-    Bug(
-        "GB018", "mean over the batch added",
+        "dW must have the shape of W, (out, in): g.T (out, N) times x (N, in)."),
+    Bug("GB018", "mean over the batch added",
         "dW = g.T @ x / len(x)", "dW = g.T @ x",
         "r = 1/N in every entry, N the batch size",
         "Leave the division out. The mean, if there is one, belongs to the loss, whose gradient g "
-        "has 1/N in it already; dividing here divides twice.",
-    ),
-    Bug(
-        "GB019", "one sample only",
+        "has 1/N in it already; dividing here divides twice."),
+    Bug("GB019", "one sample only",
         "dW = np.outer(g[0], x[0])", "dW = g.T @ x        # the sum over all samples",
         "a = outer(g_i, x_i) of one sample i, a matrix of rank 1",
-        "Every sample of the batch used the same W, so its gradient is the sum over the batch.",
-    ),
-    Bug(
-        "GB020", "bias gradient summed too far",
+        "Every sample of the batch used the same W, so its gradient is the sum over the batch."),
+    Bug("GB020", "bias gradient summed too far",
         "db = np.full_like(b, g.sum())", "db = g.sum(axis=0)",
         "all entries of a are equal, to the sum of all entries of n",
         "Sum over the batch only (and over positions in a convolution): each output has its own "
-        "bias, which receives the gradient of that output.",
-    ),
+        "bias, which receives the gradient of that output."),
 )  # fmt: skip
 
 

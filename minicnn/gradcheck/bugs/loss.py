@@ -7,80 +7,56 @@ from .operation import Bug, Operation
 RIGHT = "p[np.arange(N), t] -= 1; dx = g * p / N    # p = softmax(x)"
 
 BUGS = (
-    Bug(
-        "GB032", "no 1/N",
+    Bug("GB032", "no 1/N",
         "p[np.arange(N), t] -= 1; dx = g * p", RIGHT,
         "r = N in every entry, N what the forward pass averages over",
-        "The loss is a mean, so its gradient carries the same 1/N as the forward pass.",
-    ),
-    Bug(
-        "GB033", "1/N twice",
+        "The loss is a mean, so its gradient carries the same 1/N as the forward pass."),
+    Bug("GB033", "1/N twice",
         "p[np.arange(N), t] -= 1; dx = g * p / N / N", RIGHT,
         "r = 1/N in every entry",
-        "Divide by N once: here, or in the forward pass's last step, but not in both.",
-    ),
-    Bug(
-        "GB034", "1/C",
+        "Divide by N once: here, or in the forward pass's last step, but not in both."),
+    Bug("GB034", "1/C",
         "p[np.arange(N), t] -= 1; dx = g * p / p.shape[1]", RIGHT,
         "r = N/C in every entry, C the number of classes",
-        "The mean is taken over the N samples, not over the C classes: divide by p.shape[0].",
-    ),
-    Bug(
-        "GB035", "no -1 at the label",
+        "The mean is taken over the N samples, not over the C classes: divide by p.shape[0]."),
+    Bug("GB035", "no -1 at the label",
         "dx = g * p / N", RIGHT,
         "a - n = g/N at the labels, 0 elsewhere; rows of a sum to g/N instead of 0",
-        "The gradient is softmax minus one-hot: subtract 1 at each sample's label.",
-    ),
-    Bug(
-        "GB036", "-1 after the division",
+        "The gradient is softmax minus one-hot: subtract 1 at each sample's label."),
+    Bug("GB036", "-1 after the division",
         "dx = g * p / N; dx[np.arange(N), t] -= 1", RIGHT,
         "right but at the labels, where a - n = g/N - 1",
-        "Subtract the 1 first and divide by N then: both p and the 1 belong to the mean.",
-    ),
-    Bug(
-        "GB037", "-1 in every present label's column",
+        "Subtract the 1 first and divide by N then: both p and the 1 belong to the mean."),
+    Bug("GB037", "-1 in every present label's column",
         "p[:, t] -= 1; dx = g * p / N", RIGHT,
         "a - n = -g/N in whole columns, those of the labels, but not at the labels themselves",
-        "p[:, t] takes columns t of every row. Pair rows with labels: p[np.arange(N), t].",
-    ),
-    Bug(
-        "GB038", "label off by one",
+        "p[:, t] takes columns t of every row. Pair rows with labels: p[np.arange(N), t]."),
+    Bug("GB038", "label off by one",
         "p[np.arange(N), t - 1] -= 1; dx = g * p / N", RIGHT,
         "two wrong entries a row: +g/N at the label, -g/N beside it",
-        "Classes are counted from 0, and so are columns: use the label as it is.",
-    ),
-    Bug(
-        "GB039", "softmax over the wrong axis",
+        "Classes are counted from 0, and so are columns: use the label as it is."),
+    Bug("GB039", "softmax over the wrong axis",
         "e = np.exp(x); p = e / e.sum(axis=0)", "e = np.exp(x); p = e / e.sum(axis=1, keepdims=1)",
         "columns, not rows, of p sum to 1; rows of a do not sum to 0",
-        "Each row is one sample: normalise along the classes, axis=1 with keepdims=True.",
-    ),
-    Bug(
-        "GB040", "softmax twice",
+        "Each row is one sample: normalise along the classes, axis=1 with keepdims=True."),
+    Bug("GB040", "softmax twice",
         "p = softmax(softmax(x))", "p = softmax(x)",
         "N a/g + one-hot = softmax(softmax(x)): its values lie within a factor e of each other",
-        "The loss takes logits and applies softmax itself: give it the scores, not probabilities.",
-    ),
-    Bug(
-        "GB041", "diagonal of the Jacobian only",
+        "The loss takes logits and applies softmax itself: give it the scores, not probabilities."),
+    Bug("GB041", "diagonal of the Jacobian only",
         "dx = dy * y * (1 - y)", "dx = y * (dy - (dy * y).sum(axis=1, keepdims=True))",
         "right at the labels only, 0 in the other columns; rows of a do not sum to 0",
-        "In softmax every output depends on every input: dy_i/dx_j = -y_i y_j off the diagonal.",
-    ),
-    Bug(
-        "GB042", "no softmax Jacobian",
+        "In softmax every output depends on every input: dy_i/dx_j = -y_i y_j off the diagonal."),
+    Bug("GB042", "no softmax Jacobian",
         "dx[np.arange(N), t] = -g / p[np.arange(N), t] / N", RIGHT,
         "a = -g/(N p) at the labels and 0 elsewhere",
         "-1/p is the gradient with respect to the probabilities. Carry it through softmax to the "
-        "logits; the product is p - one-hot.",
-    ),
-    Bug(
-        "GB043", "upstream ignored",
+        "logits; the product is p - one-hot."),
+    Bug("GB043", "upstream ignored",
         "p[np.arange(N), t] -= 1; dx = p / N", RIGHT,
         "r = 1/g: right only for g = 1; bwd(2g) = bwd(g)",
         "Multiply by g, even though it is 1 when the loss is the last step: weights, sums of "
-        "several losses and loss scaling all come in through g.",
-    ),
+        "several losses and loss scaling all come in through g."),
 )  # fmt: skip
 
 

@@ -10,46 +10,34 @@ from .operation import Bug, Operation
 RIGHT = "dx = (h - h.mean(0) - x_hat * (h * x_hat).mean(0)) / std"
 
 BUGS = (
-    Bug(
-        "GB082", "mean and variance as constants",
+    Bug("GB082", "mean and variance as constants",
         "dx = h / std", RIGHT,
         "columns of a do not sum to 0, nor are they orthogonal to x_hat; n does both",
         "Mean and variance are computed from x: changing one sample changes them, and with them "
-        "every output: that is where both means come from. (h = gamma * g.)",
-    ),
-    Bug(
-        "GB083", "mean term lost",
+        "every output: that is where both means come from. (h = gamma * g.)"),
+    Bug("GB083", "mean term lost",
         "dx = (h - x_hat * (h * x_hat).mean(0)) / std", RIGHT,
         "a - n is constant in each column: mean(h)/std",
         "Adding a constant to a column of x changes nothing, so the columns of dx must sum to 0: "
-        "subtract h.mean(0), with h = gamma * g.",
-    ),
-    Bug(
-        "GB084", "variance term lost",
+        "subtract h.mean(0), with h = gamma * g."),
+    Bug("GB084", "variance term lost",
         "dx = (h - h.mean(0)) / std", RIGHT,
         "a - n is proportional to x_hat in each column",
         "Stretching a column of x changes nothing, so dx must be orthogonal to x_hat: subtract "
-        "x_hat * (h * x_hat).mean(0), with h = gamma * g.",
-    ),
-    Bug(
-        "GB085", "gamma lost",
+        "x_hat * (h * x_hat).mean(0), with h = gamma * g."),
+    Bug("GB085", "gamma lost",
         "h = g", "h = gamma * g",
         "one ratio per column in dx: r = 1/gamma_c",
-        "y = gamma * x_hat + beta, so what flows to x_hat is gamma * g.",
-    ),
-    Bug(
-        "GB086", "ddof = 1 in backward",
+        "y = gamma * x_hat + beta, so what flows to x_hat is gamma * g."),
+    Bug("GB086", "ddof = 1 in backward",
         "std = np.sqrt(x.var(0, ddof=1) + eps)", "std = np.sqrt(x.var(0) + eps)",
         "r close to sqrt((N - 1)/N), though not quite the same everywhere",
         "The forward pass divides by N, and backward must use the same variance. (N - 1 is for "
-        "the running variance only.)",
-    ),
-    Bug(
-        "GB087", "dgamma uses x",
+        "the running variance only.)"),
+    Bug("GB087", "dgamma uses x",
         "dgamma = (g * x).sum(0)", "dgamma = (g * x_hat).sum(0)",
         "a = std n + mean dbeta, column by column",
-        "gamma multiplies x_hat, the normalised input: keep it from the forward pass.",
-    ),
+        "gamma multiplies x_hat, the normalised input: keep it from the forward pass."),
 )  # fmt: skip
 
 

@@ -6,89 +6,65 @@ from .operation import Bug, Operation, one_of
 from .windows import crop, pad, windows
 
 BUGS = (
-    Bug(
-        "GB058", "average without 1/k^2",
+    Bug("GB058", "average without 1/k^2",
         "dx[:, :, rows, columns] += g[:, :, i, j]",
         "dx[:, :, rows, columns] += g[:, :, i, j] / (kh * kw)",
         "r = kh kw in every entry",
-        "Each of the kh kw pixels had the weight 1/(kh kw) in the mean: divide g by it.",
-    ),
-    Bug(
-        "GB059", "1/k",
+        "Each of the kh kw pixels had the weight 1/(kh kw) in the mean: divide g by it."),
+    Bug("GB059", "1/k",
         "dx[:, :, rows, columns] += g[:, :, i, j] / kh",
         "dx[:, :, rows, columns] += g[:, :, i, j] / (kh * kw)",
         "r = kw (or kh) in every entry",
-        "A window of k by k has k^2 pixels: divide by kh * kw.",
-    ),
-    Bug(
-        "GB060", "1/(OH OW)",
+        "A window of k by k has k^2 pixels: divide by kh * kw."),
+    Bug("GB060", "1/(OH OW)",
         "dx[:, :, rows, columns] += g[:, :, i, j] / (oh * ow)",
         "dx[:, :, rows, columns] += g[:, :, i, j] / (kh * kw)",
         "r = kh kw/(OH OW) in every entry",
-        "Divide by the pixels of a window, not by the number of windows.",
-    ),
-    Bug(
-        "GB061", "one corner gets it all",
+        "Divide by the pixels of a window, not by the number of windows."),
+    Bug("GB061", "one corner gets it all",
         "dx[:, :, i * sh, j * sw] += g[:, :, i, j]",
         "dx[:, :, rows, columns] += g[:, :, i, j] / (kh * kw)",
         "a = g in each window's first pixel, 0 in the others",
-        "Every pixel of the window contributed to the mean: spread g over all of them.",
-    ),
-    Bug(
-        "GB062", "tile for repeat",
+        "Every pixel of the window contributed to the mean: spread g over all of them."),
+    Bug("GB062", "tile for repeat",
         "np.tile(g, (1, 1, kh, kw))", "g.repeat(kh, axis=2).repeat(kw, axis=3)",
         "each plane of a is kh by kw small copies of g; the plane's sum is right",
         "repeat puts copies of each element side by side, as its window lies; tile repeats the "
-        "whole plane.",
-    ),
-    Bug(
-        "GB063", "overlap overwritten",
+        "whole plane."),
+    Bug("GB063", "overlap overwritten",
         "dx[:, :, rows, columns] = share", "dx[:, :, rows, columns] += share",
         "right where one window covers; elsewhere the last window's share only",
-        "With stride below the kernel's size windows share pixels: add their gradients.",
-    ),
-    Bug(
-        "GB064", "the floor's remainder gets a gradient",
+        "With stride below the kernel's size windows share pixels: add their gradients."),
+    Bug("GB064", "the floor's remainder gets a gradient",
         "dx = g[:, :, np.minimum(np.arange(H) // sh, oh - 1)] / (kh * kw)",
         "dx = np.zeros_like(x); dx[:, :, : oh * sh] = spread_of(g)",
         "a is not 0 in the last rows and columns, which no window covers and where n = 0",
-        "What the forward pass left out has no influence on the output, hence no gradient.",
-    ),
-    Bug(
-        "GB065", "padding counted wrongly",
+        "What the forward pass left out has no influence on the output, hence no gradient."),
+    Bug("GB065", "padding counted wrongly",
         "share = g[:, :, i, j] / pixels_inside", "share = g[:, :, i, j] / (kh * kw)",
         "right inside, r = kh kw/(pixels inside) or its inverse in windows that touch the padding",
         "Divide by the same count as the forward pass: with count_include_pad (the default) the "
-        "padding counts.",
-    ),
-    Bug(
-        "GB066", "max: the whole window paid",
+        "padding counts."),
+    Bug("GB066", "max: the whole window paid",
         "dx[:, :, rows, columns] += g[:, :, i, j]",
         "dx[:, :, rows, columns] += g[:, :, i, j] * first_maximum",
         "a = g in all pixels of a window; n is g in one of them and 0 in the others",
-        "Only the maximum determined the output: it alone receives g.",
-    ),
-    Bug(
-        "GB067", "max: every tie paid in full",
+        "Only the maximum determined the output: it alone receives g."),
+    Bug("GB067", "max: every tie paid in full",
         "share = g[:, :, i, j] * (patch == y[:, :, i, j])",
         "share = g[:, :, i, j] * first_maximum",
         "right without ties; with m ties a sums to m g in the window instead of g",
         "Give g to one of the equal pixels (PyTorch: the first), or g/m to each: together they "
-        "must receive g once.",
-    ),
-    Bug(
-        "GB068", "argmax unravelled with the wrong width",
+        "must receive g once."),
+    Bug("GB068", "argmax unravelled with the wrong width",
         "row, column = divmod(argmax, kh)", "row, column = divmod(argmax, kw)",
         "each window's g in the wrong pixel; seen only where height and width differ",
-        "Position p of an array with W columns lies in row p // W, column p % W.",
-    ),
-    Bug(
-        "GB069", "max: times the value",
+        "Position p of an array with W columns lies in row p // W, column p % W."),
+    Bug("GB069", "max: times the value",
         "dx[..., row, column] += g[:, :, i, j] * y[:, :, i, j]",
         "dx[..., row, column] += g[:, :, i, j]",
         "r = x at each maximum; zeros in the right places",
-        "The output is a copy of the pixel, whose derivative is 1: pass g on as it is.",
-    ),
+        "The output is a copy of the pixel, whose derivative is 1: pass g on as it is."),
 )  # fmt: skip
 
 

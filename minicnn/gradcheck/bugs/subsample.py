@@ -8,48 +8,36 @@ from .pool import spread
 from .windows import crop, pad, pair, windows
 
 BUGS = (
-    Bug(
-        "GB070", "dx without the coefficient",
+    Bug("GB070", "dx without the coefficient",
         "dx = spread(g)", "dx = spread(g * coefficient[:, None, None])",
         "one ratio per channel: r = 1/coefficient_c",
         "y = coefficient_c * sum + bias_c, so each pixel receives g times its channel's "
-        "coefficient.",
-    ),
-    Bug(
-        "GB071", "sum and mean mixed",
+        "coefficient."),
+    Bug("GB071", "sum and mean mixed",
         "dcoefficient = (g * means).sum(axis=(0, 2, 3))",
         "dcoefficient = (g * sums).sum(axis=(0, 2, 3))",
         "r = 1/(kh kw), or kh kw the other way round",
         "The window is summed here, not averaged: use in backward what forward multiplied with "
-        "the coefficient.",
-    ),
-    Bug(
-        "GB072", "coefficient gradient without the pooled input",
+        "the coefficient."),
+    Bug("GB072", "coefficient gradient without the pooled input",
         "dcoefficient = g.sum(axis=(0, 2, 3))", "dcoefficient = (g * sums).sum(axis=(0, 2, 3))",
         "dcoefficient equals dbias",
-        "The coefficient multiplies the window's sum: its gradient is g times that sum.",
-    ),
-    Bug(
-        "GB073", "coefficient gradient with the output",
+        "The coefficient multiplies the window's sum: its gradient is g times that sum."),
+    Bug("GB073", "coefficient gradient with the output",
         "dcoefficient = (g * y).sum(axis=(0, 2, 3))",
         "dcoefficient = (g * sums).sum(axis=(0, 2, 3))",
         "a = coefficient_c n + bias_c dbias_c",
-        "y has been multiplied and shifted already: use the sums from before.",
-    ),
-    Bug(
-        "GB074", "coefficient gradient averaged over the batch",
+        "y has been multiplied and shifted already: use the sums from before."),
+    Bug("GB074", "coefficient gradient averaged over the batch",
         "dcoefficient = (g * sums).sum(axis=(2, 3)).mean(axis=0)",
         "dcoefficient = (g * sums).sum(axis=(0, 2, 3))",
         "r = 1/N in every entry",
-        "All samples used the same coefficient: sum over the batch.",
-    ),
-    Bug(
-        "GB075", "coefficient gradient shared over channels",
+        "All samples used the same coefficient: sum over the batch."),
+    Bug("GB075", "coefficient gradient shared over channels",
         "dcoefficient = np.full(C, (g * sums).sum())",
         "dcoefficient = (g * sums).sum(axis=(0, 2, 3))",
         "all entries of a are equal, to the sum of all entries of n",
-        "Every map has a coefficient of its own: keep the channel axis out of the sum.",
-    ),
+        "Every map has a coefficient of its own: keep the channel axis out of the sum."),
 )  # fmt: skip
 
 

@@ -8,44 +8,32 @@ import numpy as np
 from .operation import Bug, Mutant, Operation, one_of
 
 BUGS = (
-    Bug(
-        "GB076", "not summed over the broadcast axes",
+    Bug("GB076", "not summed over the broadcast axes",
         "return g, g", "return g, g.sum(axis=0)      # other was (C,)",
         "a has the output's shape, not the input's",
         "One number was used many times: its gradient is the sum over all uses. Sum over every "
-        "axis along which the input was stretched.",
-    ),
-    Bug(
-        "GB077", "mean instead of sum",
+        "axis along which the input was stretched."),
+    Bug("GB077", "mean instead of sum",
         "db = g.mean(axis=0)", "db = g.sum(axis=0)",
         "r = 1/(length of the broadcast axes) in every entry",
-        "Broadcasting uses a number several times, and gradients of several uses add up.",
-    ),
-    Bug(
-        "GB078", "summed over the wrong axes",
+        "Broadcasting uses a number several times, and gradients of several uses add up."),
+    Bug("GB078", "summed over the wrong axes",
         "db = g.sum(axis=1)", "db = g.sum(axis=0)",
         "needs N = C to run: a has the sums of the rows, n those of the columns",
-        "Broadcasting aligns shapes at the right end: (C,) with (N, C) is stretched along axis 0.",
-    ),
-    Bug(
-        "GB079", "product uses its own operand",
+        "Broadcasting aligns shapes at the right end: (C,) with (N, C) is stretched along axis 0."),
+    Bug("GB079", "product uses its own operand",
         "return g * x, g * y", "return g * y, g * x      # z = x * y",
         "a/g is the input itself instead of the other operand",
-        "The derivative of x y with respect to x is y: swap them.",
-    ),
-    Bug(
-        "GB080", "permutation not inverted",
+        "The derivative of x y with respect to x is y: swap them."),
+    Bug("GB080", "permutation not inverted",
         "dx = g.transpose(axes)", "dx = g.transpose(np.argsort(axes))",
         "the right numbers at the wrong places; a shape error unless sizes agree",
         "To undo a permutation of axes use the inverse one, argsort(axes); they are the same only "
-        "where two axes changed places.",
-    ),
-    Bug(
-        "GB081", "reshape order, or .T for reshape",
+        "where two axes changed places."),
+    Bug("GB081", "reshape order, or .T for reshape",
         "dx = g.T", "dx = g.reshape(x.shape)",
         "the right numbers at the wrong places: sorted(a) = sorted(n)",
-        "reshape keeps the order in memory and transpose changes it: undo each with its own kind.",
-    ),
+        "reshape keeps the order in memory and transpose changes it: undo each with its own kind."),
 )  # fmt: skip
 
 
