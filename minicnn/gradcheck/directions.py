@@ -19,8 +19,8 @@ ROUNDINGS = 1e5  # so many times the rounding error of y a linear function may b
 def measured_along(measurement: Any) -> list[Direction]:
     """Random directions, and such that move equal numbers alike; then the adjoint test."""
     e, rng = measurement, measurement.rng
-    wrt = [e.pair.inputs[i] for i in e.pair.wrt]
-    kinds = [("random", [_free(x, rng) for x in wrt]) for _ in range(2)]
+    wrt = e.pair.checked
+    kinds = [("random", [random_direction(x, rng) for x in wrt]) for _ in range(2)]
     if any(r.mixed for r in e.reports):  # a tie may break in another way along each of them
         kinds = []
     kinds += [("equal numbers moved alike", tied_direction(wrt, rng, m)) for m in (False, True)]
@@ -35,7 +35,8 @@ def measured_along(measurement: Any) -> list[Direction]:
     return result
 
 
-def _free(x: Array, rng: np.random.Generator) -> Array:
+def random_direction(x: Array, rng: np.random.Generator) -> Array:
+    """Normal numbers, as large as x's where those are large."""
     return rng.standard_normal(x.shape) * np.maximum(1, np.abs(x))
 
 

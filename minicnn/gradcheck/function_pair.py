@@ -5,6 +5,7 @@ that insists on its own type is called with that.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,6 @@ class FunctionPair:
     ) -> None:  # fmt: skip
         self.forward, self.backward, self.wrt, self.names = forward, backward, wrt, names
         self.given = list(inputs)
-        self.calls = 0  # of forward
         self.several = False  # whether forward returns several outputs
         self.inputs = [
             np.array(x, np.float64, order="C") if i in wrt else copied(x)
@@ -68,13 +68,17 @@ class FunctionPair:
             self.inputs = own
             return [copied(y) for y in self.outputs(self.fresh())]
 
+    @property
+    def checked(self) -> list[Array]:
+        """The inputs whose gradients are checked."""
+        return [self.inputs[i] for i in self.wrt]
+
     def fresh(self) -> list[Any]:
         """Copies of the inputs, for one call to do with as it likes."""
         return [copied(x) for x in self.inputs]
 
     def outputs(self, inputs: list[Any]) -> list[Array]:
         """What forward returns, as a list of arrays, not copied."""
-        self.calls += 1
         try:
             with np.errstate(all="ignore"):
                 result = self.forward(*inputs)
@@ -103,8 +107,7 @@ class FunctionPair:
 
     def join(self, arrays: Sequence[Array]) -> Array:
         """One vector of float64 from one array for each floating output."""
-        pairs = zip(arrays, self.floating, strict=True)
-        parts = [np.array(a, np.float64).ravel() for a, floats in pairs if floats]
+        parts = [np.array(a, np.float64).ravel() for a in compress(arrays, self.floating)]
         return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0)])
 
     def gradients(self, g: list[Array], inputs: list[Any]) -> list[Any]:

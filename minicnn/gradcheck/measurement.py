@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from .differences import (
     step_size,
     tied_direction,
 )  # fmt: skip
-from .directions import measured_along
-from .function_pair import Broken, FunctionPair
+from .directions import measured_along, random_direction
+from .function_pair import Broken, FunctionPair, copied
 from .properties import Backward, Check, of_forward
 from .report import Direction, InputReport
 
@@ -42,21 +43,17 @@ class Measurement:
         self.y0 = pair.join(pair.y)
         self.upstream, self.ones = self._drawn(upstream), isinstance(upstream, str)
         self.unit = self._unit()
-        parts = [g for g, floats in zip(self.upstream, pair.floating, strict=True) if floats]
-        finite = np.isfinite(self.y0)
-        self.g = np.where(finite, np.concatenate([np.ravel(p) for p in parts]).astype(float), 0)
+        parts = [np.ravel(g) for g in compress(self.upstream, pair.floating)]
+        self.g = np.where(np.isfinite(self.y0), np.concatenate(parts).astype(float), 0)
         self.checks: list[Check] = []
         self.reports: list[InputReport] = []
         self.directions: list[Direction] = []
 
     def _unit(self) -> float:
         """The relative rounding error of the outputs, from their type and as measured."""
-        s = self.pair
-        types = [y.dtype for y, f in zip(s.y, s.floating, strict=True) if f]
-        types += [s.inputs[i].dtype for i in s.wrt]
-        coarse = max(float(np.finfo(t).eps) for t in types)
-        wrt = [s.inputs[i] for i in s.wrt]
-        direction = tied_direction(wrt, self.rng, move_zeros=False)
+        arrays = [*compress(self.pair.y, self.pair.floating), *self.pair.checked]
+        coarse = max(float(np.finfo(a.dtype).eps) for a in arrays)
+        direction = tied_direction(self.pair.checked, self.rng, move_zeros=False)
         return max(coarse, FLOAT64, measured_unit(lambda t: self.moved(direction, t), self.y0))
 
     def moved(self, direction: list[Array], t: Any) -> Array:
@@ -66,9 +63,8 @@ class Measurement:
             moved = np.asarray(inputs[i] + t * d)
             inputs[i] = moved if np.iscomplexobj(moved) else np.asarray(moved, inputs[i].dtype)
         if isinstance(t, complex):
-            outputs = self.pair.outputs(inputs)
-            pairs = zip(outputs, self.pair.floating, strict=True)
-            return np.concatenate([y.ravel() for y, floats in pairs if floats])
+            outputs = compress(self.pair.outputs(inputs), self.pair.floating)
+            return np.concatenate([y.ravel() for y in outputs])
         return self.outputs(inputs)
 
     def outputs(self, inputs: list[Any]) -> Array:
@@ -124,8 +120,7 @@ class Measurement:
 
     def _live(self) -> Array:
         """Which outputs the inputs move at all; what the others are rounded by does not matter."""
-        wrt = [self.pair.inputs[i] for i in self.pair.wrt]
-        direction = [self.rng.standard_normal(x.shape) * np.maximum(1, np.abs(x)) for x in wrt]
+        direction = [random_direction(x, self.rng) for x in self.pair.checked]
         return np.any([self.moved(direction, t) != self.y0 for t in (-0.3, 0.3)], axis=0)
 
     def _one_input(self, k: int) -> InputReport:
@@ -179,15 +174,19 @@ class Measurement:
     def over_steps(self, r: InputReport) -> list[tuple[float, float, float]]:
         """The central difference at the worst entry for steps from 0.1 to 1e-9."""
         worst, result = r.worst(1)[0], []
-        for h in 10.0 ** np.arange(-1, -10, -2):
-            ends = []
-            for t in (h, -h):
-                inputs = self.pair.fresh()
-                inputs[r.place][worst.index] += t
-                ends.append(self.outputs(inputs))
-            n = float((self.g * (ends[0] - ends[1])).sum() / (2 * h))
-            result.append((float(h), n, abs(worst.analytic - n)))
+        for h in map(float, 10.0 ** np.arange(-1, -10, -2)):
+            n = self.central_difference(self.pair.inputs, r.place, worst.index, h)
+            result.append((h, n, abs(worst.analytic - n)))
         return result
+
+    def central_difference(self, inputs: list[Any], place: int, index: Any, h: float) -> float:
+        """That of <g, y> in one entry, at these inputs."""
+        ends = []
+        for t in (h, -h):
+            moved = [copied(x) for x in inputs]
+            moved[place][index] += t
+            ends.append(self.outputs(moved))
+        return float((self.g * (ends[0] - ends[1])).sum() / (2 * h))
 
     def _changes_inputs(self) -> bool:
         return any(c.code == "GB009" for c in self.checks)

@@ -108,7 +108,7 @@ class Backward:
         """|<g, y>| over |x|: a gradient far below that is zero but for rounding."""
         pairs = zip(self.g, self.pair.y, strict=True)
         total = sum(float(np.abs(g * y)[np.isfinite(y)].sum()) for g, y in pairs if g is not None)
-        return total / max(1.0, *(_largest(self.pair.inputs[i]) for i in self.pair.wrt))
+        return total / max(1.0, *map(_largest, self.pair.checked))
 
     def _call(self, g: list[Array], inputs: list[Any] | None = None) -> list[Any]:
         inputs = self.pair.fresh() if inputs is None else inputs
@@ -145,7 +145,7 @@ class Backward:
         result: list[Any] = [None if a is None else np.zeros(a.shape) for a in gradients]
         for _ in range(2 if self.repeats else 0):
             inputs = s.fresh()
-            moves = tied_direction([inputs[i] for i in s.wrt], self.rng, move_zeros=False)
+            moves = tied_direction(s.checked, self.rng, move_zeros=False)
             for i, move in zip(s.wrt, moves, strict=True):
                 relative = move / np.maximum(1, np.abs(inputs[i]))
                 inputs[i] = np.asarray(inputs[i] * (1 + 4 * unit * relative), inputs[i].dtype)
@@ -242,11 +242,10 @@ class Backward:
 
     def _types(self) -> None:
         """A gradient has its input's type."""
-        wrong = []
-        for a, i in zip(self.gradients, self.pair.wrt, strict=True):
-            x = self.pair.inputs[i]
+        s, wrong = self.pair, []
+        for a, x, i in zip(self.gradients, s.checked, s.wrt, strict=True):
             if a is not None and a.dtype.kind == "f" and a.dtype != x.dtype:
-                wrong.append(f"d{self.pair.names[i]} is {a.dtype} and its input {x.dtype}")
+                wrong.append(f"d{s.names[i]} is {a.dtype} and its input {x.dtype}")
         wrong = wrong or self._widened()
         self._say("gradients have their input's type", not wrong, "; ".join(wrong), "GB013")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .function_pair import copied
 from .report import InputReport
 
 POINTS = 12  # nearby, where ties are broken at random
@@ -21,9 +20,8 @@ STEP = 1e-7
 def reconsider(measurement: Any, report: InputReport) -> None:
     """Widens what is accepted at wrong entries that are tied, to the slopes found nearby."""
     s = measurement.pair
-    values, counts = np.unique(
-        np.concatenate([s.inputs[i].ravel() for i in s.wrt]), return_counts=True
-    )
+    flat = np.concatenate([x.ravel() for x in s.checked])
+    values, counts = np.unique(flat, return_counts=True)
     x = s.inputs[report.place].reshape(-1)[report.entries]
     tied = np.isin(x, values[counts > 1]) & report.wrong.reshape(-1)[report.entries]
     most = min(MOST, max(2, int(SECONDS / (2 * POINTS * measurement.seconds_a_call))))
@@ -48,15 +46,9 @@ def _slopes(measurement: Any, report: InputReport, entries: Any) -> list[float]:
     for i in measurement.pair.wrt:
         noise = APART * measurement.rng.standard_normal(inputs[i].shape)
         inputs[i] = np.asarray(inputs[i] + noise * np.maximum(1, np.abs(inputs[i])))
-    return [_slope(measurement, inputs, report.place, report.entries[k]) for k in entries]
-
-
-def _slope(measurement: Any, inputs: list[Any], place: int, entry: int) -> float:
-    """The central difference of <g, y> in one entry."""
-    ends = []
-    h = STEP * max(1.0, abs(float(inputs[place].flat[entry])))
-    for t in (h, -h):
-        moved = [copied(x) for x in inputs]
-        moved[place].flat[entry] += t
-        ends.append(measurement.outputs(moved))
-    return float((measurement.g * (ends[0] - ends[1])).sum() / (2 * h))
+    slopes = []
+    for entry in report.entries[entries]:
+        index = np.unravel_index(entry, report.shape)
+        h = STEP * max(1.0, abs(float(inputs[report.place][index])))
+        slopes.append(measurement.central_difference(inputs, report.place, index, h))
+    return slopes

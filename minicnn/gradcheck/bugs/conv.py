@@ -3,7 +3,7 @@
 import numpy as np
 
 from .operation import Bug, Operation, one_of
-from .windows import crop, pad, pair, windows
+from .windows import crop, image_size, pad, windows
 
 BUGS = (
     Bug("GB044", "col2im assigns instead of adds",
@@ -130,9 +130,8 @@ def saved(input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
 def draw(rng, kernel, stride=1, padding=0, dilation=1, groups=1, sizes=None, out=None):
     """A random case whose image holds `out` windows, and now and then a remainder."""
     n, c, o = rng.permutation([2, 3, 4]) if sizes is None else sizes
-    parts = zip(out or (2, 3), *map(pair, (kernel, stride, padding, dilation)), strict=True)
-    h, w = (s * (m - 1) + d * (k - 1) + 1 - 2 * p for m, k, s, p, d in parts)
-    shapes = [(n, c * groups, max(h, 1), max(w, 1)), (o * groups, c, *kernel), o * groups]
+    size = image_size(out or (2, 3), kernel, stride, padding, dilation)
+    shapes = [(n, c * groups, *size), (o * groups, c, *kernel), o * groups]
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return [rng.standard_normal(s) for s in shapes], how
 

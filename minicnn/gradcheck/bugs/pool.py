@@ -3,7 +3,7 @@
 import numpy as np
 
 from .operation import Bug, Operation, one_of
-from .windows import crop, pad, windows
+from .windows import crop, image_size, pad, windows
 
 BUGS = (
     Bug("GB058", "average without 1/k^2",
@@ -74,8 +74,7 @@ BUGS = (
 def draw(rng, kernel, stride, out, padding=(0, 0), more=(0, 0)):
     """A random image that holds `out` windows, and `more` rows and columns beyond them."""
     n, c = rng.permutation([2, 3, 4])[:2]
-    parts = zip(out, kernel, stride, padding, more, strict=True)
-    h, w = (int(s * (m - 1) + k - 2 * p + r) for m, k, s, p, r in parts)
+    h, w = np.add(image_size(out, kernel, stride, padding), more)
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": False}
     return [rng.standard_normal((n, c, h, w))], how
 

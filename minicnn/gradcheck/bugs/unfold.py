@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from .operation import Operation, one_of
-from .windows import crop, pad, pair, windows
+from .windows import crop, image_size, pad, pair, windows
 
 
 def gather(x, at):
@@ -37,10 +37,9 @@ def im2col_saved(input, kernel_size, dilation=1, padding=0, stride=1):
 def draw(rng, kernel, stride=1, padding=0, dilation=1, out=(2, 3)):
     """A random image that holds `out` windows."""
     n, c = rng.permutation([2, 3, 4])[:2]
-    parts = zip(out, *map(pair, (kernel, stride, padding, dilation)), strict=True)
-    h, w = (s * (m - 1) + d * (k - 1) + 1 - 2 * p for m, k, s, p, d in parts)
+    size = image_size(out, kernel, stride, padding, dilation)
     how = {"kernel_size": kernel, "dilation": dilation, "padding": padding, "stride": stride}
-    return [rng.standard_normal((n, c, max(h, 1), max(w, 1)))], how
+    return [rng.standard_normal((n, c, *size))], how
 
 
 def overlapping(rng):

@@ -59,6 +59,12 @@ def windows(shape, kernel_size, stride=1, padding=0, dilation=1, ceil_mode=False
     return Windows(kernel, stride, padding, dilation, (out[0], out[1]))
 
 
+def image_size(out, kernel, stride=1, padding=0, dilation=1) -> list[int]:
+    """The rows and columns of an image that holds `out` windows, at least one of each."""
+    parts = zip(out, *map(pair, (kernel, stride, padding, dilation)), strict=True)
+    return [max(1, s * (m - 1) + d * (k - 1) + 1 - 2 * p) for m, k, s, p, d in parts]
+
+
 def pad(x, padding, value=0.0):
     """x with rows and columns of `value` around it."""
     (ph, pw) = pair(padding)
