@@ -17,7 +17,7 @@ OPERATIONS: dict[str, Operation]
 # The families, in the order of their codes.
 FAMILIES = (
     "general", "graph", "linear", "activation", "loss", "conv", "conv_mutants", "unfold", "pool",
-    "pool_mutants", "subsample", "broadcasting", "layout", "norm", "dropout",
+    "subsample", "broadcasting", "layout", "norm", "dropout",
 )  # fmt: skip
 
 # Other names under which users may know an operation.

@@ -5,7 +5,7 @@ import numpy as np
 from . import pool
 from .operation import Bug, Operation
 from .pool import spread
-from .windows import crop, pad, pair, windows
+from .windows import pad, pair, windows
 
 BUGS = (
     Bug("GB070", "dx without the coefficient",
@@ -111,20 +111,6 @@ subsample2d = Operation(
 # ---- mistakes --------------------------------------------------------------------------------
 
 
-def assigned(g, x, a, b, at):
-    dx, share = np.zeros_like(pad(x, at.padding)), g * a
-    for i, j, rows, columns in at:
-        dx[:, :, rows, columns] = share[:, :, i : i + 1, j : j + 1]
-    return crop(dx, at.padding)
-
-
-def assigned_by_taps(g, x, a, b, at):
-    dx = np.zeros_like(pad(x, at.padding))
-    for _, _, rows, columns in at.taps():
-        dx[:, :, rows, columns] = g * a
-    return crop(dx, at.padding)
-
-
 def averaged(input, coefficient, bias, kernel_size, **how):
     kh, kw = pair(kernel_size)
     return forward(input / (kh * kw), coefficient, bias, kernel_size, **how)
@@ -156,10 +142,13 @@ wrong(
     da=lambda g, x, a, b, at: np.full(len(a), (g * sums_of(x, at)).sum(), a.dtype),
 )  # fmt: skip
 wrong("GB057", "dbias averaged over batch and positions", db=lambda g, *_: g.mean(axis=(0, 2, 3)))
-wrong("GB063", "assigns where windows overlap", sample=_with_maps(pool.overlapping), dx=assigned)
+wrong(
+    "GB063", "assigns where windows overlap", sample=_with_maps(pool.overlapping),
+    dx=lambda g, x, a, b, at: pool.assigned(g * a, x, at),
+)  # fmt: skip
 wrong(
     "GB063", "assigns, one element after another", sample=_with_maps(pool.overlapping),
-    dx=assigned_by_taps,
+    dx=lambda g, x, a, b, at: pool.assigned_by_taps(g * a, x, at),
 )  # fmt: skip
 wrong(
     "GB062", "np.tile for np.repeat", sample=tiled,
