@@ -31,17 +31,19 @@ SMALLEST = 1e-12  # of the largest gradient: what is less may come from rounding
 
 
 class Measurement:
-    """A pair, an upstream gradient, and all that was found out; diagnosis reads it."""
+    """Two functions, an upstream gradient, and all that was measured; diagnosis reads it."""
 
     def __init__(
         self, pair: FunctionPair, upstream: Any, seed: int, *, entries: int = ENTRIES,
         eps: float | None = None, atol: float | None = None, rtol: float | None = None,
     ) -> None:  # fmt: skip
-        self.pair, self.entries, self.eps = pair, entries, eps
+        self.pair = pair
+        self.entries, self.eps = entries, eps
         self.atol, self.rtol = atol or 0.0, rtol or 0.0
         self.rng = np.random.default_rng(seed)
         self.y0 = pair.join(pair.y)
-        self.upstream, self.ones = self._drawn(upstream), isinstance(upstream, str)
+        self.upstream = self._drawn(upstream)
+        self.ones = isinstance(upstream, str)
         self.unit = self._unit()
         parts = [np.ravel(g) for g in compress(self.upstream, pair.floating)]
         self.g = np.where(np.isfinite(self.y0), np.concatenate(parts).astype(float), 0)

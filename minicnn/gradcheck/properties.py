@@ -279,7 +279,9 @@ def _copy(a: Any) -> Any:
 
 
 def _scaled(a: Any, c: float) -> Any:
-    return None if a is None else np.asarray(a * a.dtype.type(c) if a.dtype.kind == "f" else a * c)
+    if a is None:
+        return None
+    return np.asarray(a * a.dtype.type(c) if a.dtype.kind == "f" else a * c)
 
 
 def _sum(a: Any, b: Any) -> Any:

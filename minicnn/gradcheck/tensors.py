@@ -251,7 +251,8 @@ def check_op(op: str, seed: int = 0) -> tuple[bool, str]:
     function = next((f for name, f in OPS.items() if name.lower() == wanted), None)
     if function is None:
         raise ArgumentError(f"--op {op} is none of the engine's ops: {', '.join(OPS)}")
-    lines, ok, count = [], True, 0
+    lines: list[str] = []
+    ok, count = True, 0
     for sample in function.samples(np.random.default_rng(seed)):  # type: ignore[attr-defined]
         if sample.raises is None:
             report = _of_sample(function, sample, seed)

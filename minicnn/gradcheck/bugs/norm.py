@@ -174,7 +174,7 @@ for norm in OPERATIONS:
 
 
 def centred_in_place(input, weight, bias, eps=1e-5):
-    ((saved),) = batch_saved(input, weight, bias, eps)
+    (saved,) = batch_saved(input, weight, bias, eps)
     input -= input.mean(axis=saved.axes, keepdims=True)
     std = np.sqrt((input**2).mean(axis=saved.axes, keepdims=True) + eps)
     return (saved._replace(x_hat=input / std, std=std),)

@@ -143,14 +143,20 @@ def sizes_of(shape, at, count_include_pad):
     return sizes
 
 
+def sums_of(input, at):
+    """The sum of every window: (N, C, oh, ow)."""
+    x, y = pad(input, at.padding), np.empty((*input.shape[:2], *at.out), input.dtype)
+    for i, j, rows, columns in at:
+        y[:, :, i, j] = x[:, :, rows, columns].sum(axis=(2, 3))
+    return y
+
+
 def avg_forward(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True
 ):
     """The mean of each window."""
     at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    x, y = pad(input, padding), np.empty((*input.shape[:2], *at.out), input.dtype)
-    for i, j, rows, columns in at:
-        y[:, :, i, j] = x[:, :, rows, columns].sum(axis=(2, 3))
+    y = sums_of(input, at)
     return y / sizes_of(input.shape, at, count_include_pad).astype(y.real.dtype)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from . import pool
 from .operation import Bug, Operation
-from .pool import spread
-from .windows import pad, pair, windows
+from .pool import spread, sums_of
+from .windows import pair, windows
 
 BUGS = (
     Bug("GB070", "dx without the coefficient",
@@ -39,14 +39,6 @@ BUGS = (
         "all entries of a are equal, to the sum of all entries of n",
         "Every map has a coefficient of its own: keep the channel axis out of the sum."),
 )  # fmt: skip
-
-
-def sums_of(input, at):
-    """The sum of every window: (N, C, oh, ow)."""
-    x, y = pad(input, at.padding), np.empty((*input.shape[:2], *at.out), input.dtype)
-    for i, j, rows, columns in at:
-        y[:, :, i, j] = x[:, :, rows, columns].sum(axis=(2, 3))
-    return y
 
 
 def forward(input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):

@@ -85,9 +85,10 @@ def diagnoses(known: Known, cases: list[Case], g: Array) -> list[Diagnosis]:
     explained: dict[str, tuple[float, int]] = {}  # by input: how surely, together with how many
     for match in matches(known, cases, g):
         names, count = tuple(c.name for c in match.cases), len(match.cases)
-        whole = match.exactly and match.factor == 1
-        strength = 0.96 if match.factor == 1 else 0.8
-        strength = (0.99 if whole else strength) - (0.0 if known.named else 0.01)
+        strength = 0.99 if match.exactly else 0.96
+        if match.factor != 1:
+            strength = 0.8
+        strength -= 0.0 if known.named else 0.01
         before = [explained.get(name, (0.0, 0)) for name in names]
         said = match.code in {d.code for d in result}
         if all(b[0] > strength or (b[0] == strength and (b[1] > count or said)) for b in before):
