@@ -318,14 +318,15 @@ def gradcheck(
 
     FILE.py has NAME(*inputs), NAME_backward(g, *inputs) and NAME_inputs(rng); or a class.
     """
-    from .gradcheck import program
+    from .gradcheck.learner_file import check_file
+    from .gradcheck.tensors import check_op
 
     if target is None and op is None:
         raise typer.BadParameter("give FILE.py:NAME, or --op for one of the engine's own")
     if target is None:
-        ok, text = program.check_engine(str(op), seed)
+        ok, text = check_op(str(op), seed)
     else:
-        report = program.check_file(target, op, seed)
+        report = check_file(target, op, seed)
         ok, text = report.ok, report.to_json() if as_json else str(report)
     say(text)
     raise typer.Exit(0 if ok else 1)

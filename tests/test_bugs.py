@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from minicnn.cli import app
 from minicnn.errors import ArgumentError
-from minicnn.gradcheck.bugs import ALIASES, CATALOGUE, OPERATIONS, graph, pages, rightful
+from minicnn.gradcheck.bugs import ALIASES, CATALOGUE, OPERATIONS, false_alarms, graph, pages
 
 NOT_MISTAKES = {"GB010", "GB031"}
 IN_THE_GRAPH = {"GB003", "GB004", "GB005", "GB006", "GB007", "GB015"}
@@ -298,7 +298,7 @@ def test_ratios_of_the_graph():
     np.testing.assert_allclose(again, 2 * (g * (1 - h * h) * w))
 
 
-@pytest.mark.parametrize("case", rightful.CASES, ids=lambda c: f"{c.code}-{c.operation.name}")
+@pytest.mark.parametrize("case", false_alarms.CASES, ids=lambda c: f"{c.code}-{c.operation.name}")
 def test_right_cases_are_right(case):
     rng = np.random.default_rng(5)
     inputs, params = case.sample(rng)
@@ -333,7 +333,7 @@ def test_every_mistake_is_implemented():
     cases = {case.code for case in graph.CASES}
     assert cases == IN_THE_GRAPH
     assert mutants | cases == set(CATALOGUE) - NOT_MISTAKES
-    assert {case.code for case in rightful.CASES} == NOT_MISTAKES
+    assert {case.code for case in false_alarms.CASES} == NOT_MISTAKES
 
 
 @pytest.mark.parametrize("code", CATALOGUE)

@@ -6,7 +6,7 @@ Rates over many shapes, with and without the operation's name, are measured by d
 import pytest
 from diagnosis_rates import engine_calls, of_graph, of_mutant, of_right
 
-from minicnn.gradcheck.bugs import OPERATIONS, graph, rightful
+from minicnn.gradcheck.bugs import OPERATIONS, false_alarms, graph
 
 TASKS = [(name, i) for name, op in OPERATIONS.items() for i in range(len(op.mutants))]
 
@@ -36,7 +36,7 @@ def test_right_gradients_pass(name):
         assert of_right(("op", name, number))[1] == ""
 
 
-@pytest.mark.parametrize("number", range(len(rightful.CASES)))
+@pytest.mark.parametrize("number", range(len(false_alarms.CASES)))
 def test_right_gradients_that_mislead_pass(number):
     assert of_right(("rightful", number, 100))[1] == ""
 

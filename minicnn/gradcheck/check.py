@@ -1,7 +1,7 @@
 """check_backward: a backward written by hand, compared with numeric derivatives of its forward.
 
-The pair are plain functions of arrays.  What is measured is in examination.py, how in
-differences.py, what is asked besides in environment.py, the naming of mistakes in diagnosis/.
+The pair are plain functions of arrays.  What is measured is in measurement.py, how in
+differences.py, what is asked besides in properties.py, the naming of mistakes in diagnosis/.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,28 +10,28 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError
-from .environment import Check
-from .examination import Examination
+from .function_pair import Broken, FunctionPair, picked
+from .measurement import Measurement
+from .properties import Check
 from .report import Report
-from .subject import Broken, Subject, picked
 
 
-def examine(examination: Examination, op: str | None = None, params: Any = None) -> Report:
-    """Runs an examination and diagnoses what is wrong."""
+def examine(measurement: Measurement, op: str | None = None, params: Any = None) -> Report:
+    """Runs an measurement and diagnoses what is wrong."""
     try:
-        examination.run()
+        measurement.run()
     except Broken as broken:
-        return failed(str(broken), checks=examination.checks)
-    report = Report(examination.reports, examination.checks, examination.directions)
-    _describe(examination, report)
+        return failed(str(broken), checks=measurement.checks)
+    report = Report(measurement.reports, measurement.checks, measurement.directions)
+    _describe(measurement, report)
     if op is not None or not report.ok:
         from .diagnosis import diagnose
 
-        diagnose(examination, report, op, params or {})
+        diagnose(measurement, report, op, params or {})
     return report
 
 
-def _describe(examination: Examination, report: Report) -> None:
+def _describe(measurement: Measurement, report: Report) -> None:
     """Notes about what was met on the way, and the worst entries at other steps."""
     for r in report.inputs:
         if r.kinks.any():
@@ -44,28 +44,28 @@ def _describe(examination: Examination, report: Report) -> None:
                 f"{r.unjudged} entries of {r.name} have no finite derivative and were not judged"
             )
         if not r.ok and r.comparable and r.worst(1):
-            r.steps = examination.over_steps(r)
-    _exactness(examination, report)
-    if examination.unit > 1e-10:
+            r.steps = measurement.over_steps(r)
+    _exactness(measurement, report)
+    if measurement.unit > 1e-10:
         report.notes.append(
-            f"forward is exact to {examination.unit:.0e} only, as float32 is (GB010), so the "
+            f"forward is exact to {measurement.unit:.0e} only, as float32 is (GB010), so the "
             "differences are too: what they can see is coarser"
         )
-    if examination.ones:
+    if measurement.ones:
         report.notes.append(
             "upstream='ones' cannot see a g that is ignored, a transpose or reshape mixed up, a "
             "softmax or batch norm gradient that is 0: leave it out"
         )
 
 
-def _exactness(examination: Examination, report: Report) -> None:
+def _exactness(measurement: Measurement, report: Report) -> None:
     """Says so where a right gradient has only as many digits as differences have."""
     first = report.directions[0] if report.directions else None
     if first is None or first.exact is None or not report.ok:
         return
     off = abs(first.analytic - first.exact)
-    size = max(abs(first.exact), examination.natural)
-    if 1e-11 * size < off - 30 * examination.natural:
+    size = max(abs(first.exact), measurement.natural)
+    if 1e-11 * size < off - 30 * measurement.natural:
         report.notes.append(
             f"the complex step, which is exact, differs by {off / size:.0e}: a gradient by "
             "differences is as coarse"
@@ -130,14 +130,14 @@ def check_backward(
     names = list(operation.inputs) if operation is not None else _names(forward)
     names += [f"input {i}" for i in range(len(names), len(listed))]
     try:
-        subject = Subject(forward, backward, listed, chosen, names)
+        pair = FunctionPair(forward, backward, listed, chosen, names)
     except Broken as broken:
         return failed(str(broken))
-    if not any(subject.floating):
-        sentence = f"forward returned {subject.y[0].dtype} for inputs of floating type"
+    if not any(pair.floating):
+        sentence = f"forward returned {pair.y[0].dtype} for inputs of floating type"
         return failed(f"{sentence}: a small step is rounded away, and no gradient is left", "GB011")
     name = operation.name if operation is not None else None
-    return examine(Examination(subject, upstream, seed), name, params)
+    return examine(Measurement(pair, upstream, seed), name, params)
 
 
 def _known(op: str | None) -> Any:
@@ -146,10 +146,10 @@ def _known(op: str | None) -> Any:
         return None
     from .bugs import ALIASES, OPERATIONS
 
-    found = OPERATIONS.get(ALIASES.get(op, op))
-    if found is None:
+    operation = OPERATIONS.get(ALIASES.get(op, op))
+    if operation is None:
         raise ArgumentError(f"op={op!r} is not known; use one of {', '.join(OPERATIONS)}")
-    return found
+    return operation
 
 
 def _names(forward: Callable) -> list[str]:

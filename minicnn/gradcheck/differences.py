@@ -99,26 +99,26 @@ def derivatives(
     spare
         So many evaluations more may be used.
     """
-    found = _measure(line, np.arange(len(steps)), steps, y0, g, rounding)
+    slopes = _measure(line, np.arange(len(steps)), steps, y0, g, rounding)
     left = len(steps) + spare
     for factor in REFINEMENTS:
-        some = np.flatnonzero(found.loose)[: left // 4]
+        some = np.flatnonzero(slopes.loose)[: left // 4]
         left -= 4 * len(some)
         finer = _measure(line, some, steps[some] * factor, y0, g, rounding)
-        better = ~finer.loose | (finer.doubt <= found.only(some).doubt)
-        found.put(some[better], finer.only(better))
-    found.bar[found.beside] = np.inf  # a slope measured across a kink is none
-    for k in np.flatnonzero(found.unseen > 1e-7 * found.size)[:left]:
-        _look_far(line, int(k), y0, g, rounding, found)
-    return found
+        better = ~finer.loose | (finer.doubt <= slopes.only(some).doubt)
+        slopes.put(some[better], finer.only(better))
+    slopes.bar[slopes.beside] = np.inf  # a slope measured across a kink is none
+    for k in np.flatnonzero(slopes.unseen > 1e-7 * slopes.size)[:left]:
+        _look_far(line, int(k), y0, g, rounding, slopes)
+    return slopes
 
 
-def _look_far(line: Line, k: int, y0: Array, g: Array, rounding: Array, found: Slopes) -> None:
+def _look_far(line: Line, k: int, y0: Array, g: Array, rounding: Array, slopes: Slopes) -> None:
     """Takes outputs out of the error bar that not even a large step along the line moves."""
-    far = line(k, 2**14 * found.step[k])
+    far = line(k, 2**14 * slopes.step[k])
     moved = (far != y0) & ~np.isnan(y0)
-    unseen = np.sqrt(((g * rounding * moved) ** 2).sum()) * 4 / found.step[k]
-    found.bar[k] -= max(0.0, found.unseen[k] - unseen)
+    unseen = np.sqrt(((g * rounding * moved) ** 2).sum()) * 4 / slopes.step[k]
+    slopes.bar[k] -= max(0.0, slopes.unseen[k] - unseen)
 
 
 def _measure(
@@ -170,12 +170,12 @@ def _judge(points: Array, y0: Array, g: Array, steps: Array, rounding: Array) ->
     )  # fmt: skip
 
 
-def _share_noise(found: Slopes) -> None:
+def _share_noise(slopes: Slopes) -> None:
     """Widens the bars by the typical noise, which a single line shows only by chance."""
-    quiet = found.judged & ~found.kink & (found.size > 0)
+    quiet = slopes.judged & ~slopes.kink & (slopes.size > 0)
     if quiet.any():
-        typical = np.median((found.noise * found.step)[quiet])
-        found.bar += np.where(quiet, 2 * typical / found.step, 0)
+        typical = np.median((slopes.noise * slopes.step)[quiet])
+        slopes.bar += np.where(quiet, 2 * typical / slopes.step, 0)
 
 
 def measured_unit(along: Callable[[float], Array], y0: Array) -> float:

@@ -16,18 +16,18 @@ Array = Any  # numpy.ndarray
 ROUNDINGS = 1e5  # so many times the rounding error of y a linear function may bend, and a differ
 
 
-def measured_along(examination: Any) -> list[Direction]:
+def measured_along(measurement: Any) -> list[Direction]:
     """Random directions, and such that move equal numbers alike; then the adjoint test."""
-    e, rng = examination, examination.rng
-    wrt = [e.subject.inputs[i] for i in e.subject.wrt]
-    kinds = [("random", [_free(x, rng) for x in wrt]) for _ in range(2)]
+    e, rng = measurement, measurement.rng
+    wrt = e.pair.checked
+    kinds = [("random", [random_direction(x, rng) for x in wrt]) for _ in range(2)]
     if any(r.mixed for r in e.reports):  # a tie may break in another way along each of them
         kinds = []
     kinds += [("equal numbers moved alike", tied_direction(wrt, rng, m)) for m in (False, True)]
     kinds = [(n, [_allowed(e, k, d) for k, d in enumerate(ds)]) for n, ds in kinds]
     steps = np.full(len(kinds), float(step_size(np.ones(1), e.unit)[0]))
-    found = derivatives(lambda k, t: e.moved(kinds[k][1], t), steps, e.y0, e.g, e.rounding)
-    result = [_compared(e, n, ds, found.only(np.array([k]))) for k, (n, ds) in enumerate(kinds)]
+    slopes = derivatives(lambda k, t: e.moved(kinds[k][1], t), steps, e.y0, e.g, e.rounding)
+    result = [_compared(e, n, ds, slopes.only(np.array([k]))) for k, (n, ds) in enumerate(kinds)]
     if kinds[0][0] == "random":
         result[0].exact = _exact(e, kinds[0][1], result[0])
         if not any(r.kinks.any() for r in e.reports):
@@ -35,50 +35,51 @@ def measured_along(examination: Any) -> list[Direction]:
     return result
 
 
-def _free(x: Array, rng: np.random.Generator) -> Array:
+def random_direction(x: Array, rng: np.random.Generator) -> Array:
+    """Normal numbers, as large as x's where those are large."""
     return rng.standard_normal(x.shape) * np.maximum(1, np.abs(x))
 
 
-def _allowed(examination: Any, k: int, d: Array) -> Array:
+def _allowed(measurement: Any, k: int, d: Array) -> Array:
     """A direction without the entries that have no numeric derivative."""
-    r = examination.reports[k]
+    r = measurement.reports[k]
     flat = np.array(d, float).reshape(-1)
     flat[r.entries[~r.slopes.judged]] = 0
     flat[~np.isfinite(np.asarray(r.analytic, float).reshape(-1)) & ~r.wrong.reshape(-1)] = 0
-    flat[~np.isfinite(examination.subject.inputs[r.place].astype(float).reshape(-1))] = 0
+    flat[~np.isfinite(measurement.pair.inputs[r.place].astype(float).reshape(-1))] = 0
     return flat.reshape(r.shape)
 
 
-def _along(examination: Any, ds: list[Array]) -> tuple[float, float]:
+def _along(measurement: Any, ds: list[Array]) -> tuple[float, float]:
     """<a, d> over all inputs, and the sum of its terms' sizes."""
     products = [
         np.nan_to_num(np.asarray(r.analytic, float)) * d
-        for r, d in zip(examination.reports, ds, strict=True)
+        for r, d in zip(measurement.reports, ds, strict=True)
     ]
     return sum(float(p.sum()) for p in products), sum(float(np.abs(p).sum()) for p in products)
 
 
-def _compared(examination: Any, name: str, ds: list[Array], found: Slopes) -> Direction:
-    e, (along, terms) = examination, _along(examination, ds)
-    low, high, bar, size = (float(v[0]) for v in (found.low, found.high, found.bar, found.size))
+def _compared(measurement: Any, name: str, ds: list[Array], slopes: Slopes) -> Direction:
+    e, (along, terms) = measurement, _along(measurement, ds)
+    low, high, bar, size = (float(v[0]) for v in (slopes.low, slopes.high, slopes.bar, slopes.size))
     wobble = sum(float(np.sum(w)) for w in e.backward.wobble if w is not None)
     tolerance = 3 * bar + 3 * wobble + max(1e-8, 100 * e.unit) * (size + terms)
     tolerance += e.natural * np.sqrt(sum(r.numeric.size for r in e.reports))
-    known = bool(found.judged[0]) and bar <= 0.03 * size
+    known = bool(slopes.judged[0]) and bar <= 0.03 * size
     ok = not known or low - tolerance <= along <= high + tolerance
-    return Direction(name, along, float(found.value[0]), low, high, tolerance, ok, known)
+    return Direction(name, along, float(slopes.value[0]), low, high, tolerance, ok, known)
 
 
-def _exact(examination: Any, ds: list[Array], first: Direction) -> float | None:
+def _exact(measurement: Any, ds: list[Array], first: Direction) -> float | None:
     """The same by the complex step, which is exact; trusted where it agrees with differences."""
-    slope = complex_slope(lambda t: examination.moved(ds, t), examination.g)
+    slope = complex_slope(lambda t: measurement.moved(ds, t), measurement.g)
     agrees = slope is not None and abs(slope - first.numeric) <= first.tolerance
     return slope if agrees and first.known else None
 
 
-def _adjoints(examination: Any, ds: list[Array]) -> list[Direction]:
+def _adjoints(measurement: Any, ds: list[Array]) -> list[Direction]:
     """<g, y(x + d) - y(x)> = <a, d> for each input in which y is linear."""
-    e, result = examination, []
+    e, result = measurement, []
     for k, r in enumerate(e.reports):
         alone = [d if j == k else np.zeros(d.shape) for j, d in enumerate(ds)]
         one, two, back = (e.moved(alone, t) - e.y0 for t in (1.0, 2.0, -1.0))

@@ -1,4 +1,4 @@
-"""Report: what a check found, input by input; it is printed by text.py and drawn by pictures.py."""
+"""Report: what a check found, input by input; report_text.py prints and report_figure.py draws."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .differences import Slopes
-from .environment import Check
+from .properties import Check
 
 Array = Any  # numpy.ndarray
 
@@ -151,11 +151,7 @@ class InputReport:
         off = np.abs(np.asarray(self.analytic, np.float64) - self.numeric)
         off = off[~np.isnan(self.numeric) & ~self.kinks]
         largest = np.nanmax(np.abs(self.numeric), initial=0.0)
-        return (
-            float(np.max(off, initial=0.0) / largest)
-            if largest
-            else float(np.max(off, initial=0.0))
-        )
+        return float(np.max(off, initial=0.0) / (largest or 1.0))
 
 
 @dataclass(repr=False)
@@ -199,12 +195,12 @@ class Report:
         return f"<Report: {self.summary()}>"
 
     def __str__(self) -> str:
-        from .text import as_text
+        from .report_text import as_text
 
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        from .text import as_html
+        from .report_text import as_html
 
         return as_html(self)
 
@@ -213,7 +209,7 @@ class Report:
 
         name is that of the input; by default the first that is wrong, else the first.
         """
-        from .pictures import figure
+        from .report_figure import figure
 
         return figure(self, name)
 

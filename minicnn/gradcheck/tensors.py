@@ -1,17 +1,18 @@
-"""gradcheck, check_module, check_model: the same check for this engine's tensors and modules."""
+"""gradcheck, check_module, check_model, check_op: the check for this engine's tensors and ops."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor, grad, no_grad
+from ..autograd import Function, Tensor, grad, no_grad
 from ..errors import ArgumentError, DeviceError, DtypeError, GradientError
 from .check import examine, failed
-from .examination import Examination
+from .function_pair import Broken, FunctionPair
+from .measurement import Measurement
 from .report import Report
-from .subject import Broken, Subject
 
 Array = Any  # numpy.ndarray
 
@@ -33,16 +34,16 @@ class _Graph:
         """The output that has a gradient, or a tuple of several."""
         with self._holding(arrays), no_grad():
             every = _listed(self.fn(*self.inputs))
-            found = tuple(every[i].array for i in self.checked)
-            return found if len(found) > 1 else found[0]
+            outputs = tuple(every[i].array for i in self.checked)
+            return outputs if len(outputs) > 1 else outputs[0]
 
     def backward(self, g: Any, *arrays: Array) -> tuple[Array | None, ...]:
         """The engine's gradients; None for an input that no output depends on in the graph."""
         with self._holding(arrays):
             every = _listed(self.fn(*self.inputs))
             outputs = [every[i] for i in self.checked]
-            found = grad(outputs, self.wanted, g, allow_unused=True)
-        return tuple(None if g is None else g.array for g in found)
+            gradients = grad(outputs, self.wanted, g, allow_unused=True)
+        return tuple(None if g is None else g.array for g in gradients)
 
     @contextmanager
     def _holding(self, arrays: Sequence[Array]) -> Iterator[None]:
@@ -114,10 +115,10 @@ def _examined(
         return failed("no output of fn has a gradient; was the graph cut?", "GB003")
     arrays = [x.array for x in wanted]
     try:
-        subject = Subject(graph.forward, graph.backward, arrays, list(range(len(arrays))), names)
+        pair = FunctionPair(graph.forward, graph.backward, arrays, list(range(len(arrays))), names)
     except Broken as broken:
         return failed(str(broken))
-    return examine(Examination(subject, None, seed, **how))
+    return examine(Measurement(pair, None, seed, **how))
 
 
 def _listed(tensors: Any) -> list[Any]:
@@ -230,3 +231,67 @@ def check_model(
     report = check_module(model, input, loss=loss, seed=seed, entries=entries)
     print(report)
     return report
+
+
+# ---- the engine's ops ------------------------------------------------------------------------
+
+# The engine's ops that a known operation has under another name.
+OTHER_NAMES = {
+    "softmaxcrossentropy": "crossentropy", "im2col": "unfold", "col2im": "fold",
+    "transpose": "permute", "batchnorm2d": "batchnorm",
+}  # fmt: skip
+
+
+def check_op(op: str, seed: int = 0) -> tuple[bool, str]:
+    """Checks one of the engine's ops on all its samples; whether all are right, and a table."""
+    from ..ops import OPS
+
+    plain = re.sub("_", "", op).lower()
+    wanted = OTHER_NAMES.get(plain, plain)
+    function = next((f for name, f in OPS.items() if name.lower() == wanted), None)
+    if function is None:
+        raise ArgumentError(f"--op {op} is none of the engine's ops: {', '.join(OPS)}")
+    lines: list[str] = []
+    ok, count = True, 0
+    for sample in function.samples(np.random.default_rng(seed)):  # type: ignore[attr-defined]
+        if sample.raises is None:
+            report = _of_sample(function, sample, seed)
+            if report is not None:
+                count, ok = count + 1, ok and report.ok
+                lines += _line(count, report)
+    head = f"{function.__name__}: {count} samples, {'all right' if ok else 'WRONG'}"
+    return ok, "\n".join([head, *lines])
+
+
+def leaf(x: Any) -> Any:
+    """A tensor of an array, which requires grad if it can; anything else as it is."""
+    if not isinstance(x, np.ndarray):
+        return x
+    return Tensor(x, requires_grad=x.dtype.kind == "f")
+
+
+def _of_sample(op: type[Function], sample: Any, seed: int) -> Report | None:
+    """None for a sample that has no gradient."""
+    inputs = [leaf(a.astype(float) if _floats(a) else a) for a in sample.args]
+    if not any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+        return None
+    y = op.apply(*inputs, **sample.kwargs)
+    if not any(t.requires_grad for t in (y if isinstance(y, tuple) else (y,))):
+        return None
+    return gradcheck(
+        lambda *x: op.apply(*x, **sample.kwargs), inputs, raise_exception=False, seed=seed
+    )
+
+
+def _floats(a: Any) -> bool:
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
+def _line(number: int, report: Report) -> list[str]:
+    shapes = " ".join(str(r.shape) for r in report.inputs)
+    if not report.ok:
+        return [f"  {number:2}  {shapes}", str(report)]
+    error = max((r.error for r in report.inputs), default=0.0)
+    kinks = sum(int(r.kinks.sum()) for r in report.inputs)
+    on_kinks = f", {kinks} entries on kinks" if kinks else ""
+    return [f"  {number:2}  {shapes}  right, error {error:.0e}{on_kinks}"]

@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 
 import minicnn  # noqa: E402
 from minicnn.gradcheck import check_backward, gradcheck  # noqa: E402
-from minicnn.gradcheck.bugs import OPERATIONS, graph, rightful  # noqa: E402
+from minicnn.gradcheck.bugs import OPERATIONS, false_alarms, graph  # noqa: E402
 
 GOALS = {"detected": 1.0, "with op": 0.95, "without op": 0.75}
 
@@ -95,7 +95,7 @@ def of_right(task):
         if kind == "engine":
             return task, _engine_alarm(name, number)
         if kind == "rightful":
-            case = rightful.CASES[name]
+            case = false_alarms.CASES[name]
             op, (inputs, params) = case.operation, case.sample(rng)
         else:
             op = OPERATIONS[name]
@@ -240,7 +240,7 @@ def rights(options):
     tasks = [("op", n, i) for n in OPERATIONS if options.only in n for i in range(times)]
     if options.only:
         return tasks
-    tasks += [("rightful", i, s) for i in range(len(rightful.CASES)) for s in range(times)]
+    tasks += [("rightful", i, s) for i in range(len(false_alarms.CASES)) for s in range(times)]
     engine = len(engine_calls(0))
     return tasks + [("engine", s, i) for s in range(1 if few else 3) for i in range(engine)]
 

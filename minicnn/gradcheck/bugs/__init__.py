@@ -7,7 +7,7 @@ from one file per family when they are first asked for.
 from importlib import import_module
 from typing import Any
 
-from .kinds import Bug, Mutant, Operation
+from .operation import Bug, Mutant, Operation
 
 __all__ = ["ALIASES", "CATALOGUE", "OPERATIONS", "Bug", "Mutant", "Operation"]
 
@@ -17,7 +17,7 @@ OPERATIONS: dict[str, Operation]
 # The families, in the order of their codes.
 FAMILIES = (
     "general", "graph", "linear", "activation", "loss", "conv", "conv_mutants", "unfold", "pool",
-    "pool_mutants", "subsample", "shape", "layout", "norm", "dropout",
+    "subsample", "broadcasting", "layout", "norm", "dropout",
 )  # fmt: skip
 
 # Other names under which users may know an operation.
@@ -32,8 +32,8 @@ def __getattr__(name: str) -> Any:
     if name not in ("CATALOGUE", "OPERATIONS"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     families = [import_module(f"{__name__}.{family}") for family in FAMILIES]
-    found = [bug for family in families for bug in getattr(family, "BUGS", ())]
-    globals()["CATALOGUE"] = {bug.code: bug for bug in sorted(found)}
+    bugs = [bug for family in families for bug in getattr(family, "BUGS", ())]
+    globals()["CATALOGUE"] = {bug.code: bug for bug in sorted(bugs)}
     operations = [op for family in families for op in getattr(family, "OPERATIONS", ())]
     globals()["OPERATIONS"] = {op.name: op for op in operations}
     return globals()[name]

@@ -2,104 +2,76 @@
 
 import numpy as np
 
-from .kinds import Bug, Operation
-from .windows import crop, pad, pair, windows
+from .operation import Bug, Operation, one_of
+from .windows import crop, image_size, pad, windows
 
 BUGS = (
-    Bug(
-        "GB044", "col2im assigns instead of adds",
+    Bug("GB044", "col2im assigns instead of adds",
         "dx[:, :, rows, columns] = patch", "dx[:, :, rows, columns] += patch",
         "right where one window covers, else a is the last window's share of n; all right "
         "without overlap",
-        "A pixel that several windows saw receives a gradient from each of them: add.",
-    ),
-    Bug(
-        "GB045", "kernel flipped",
+        "A pixel that several windows saw receives a gradient from each of them: add."),
+    Bug("GB045", "kernel flipped",
         "dx = col2im(w[:, :, ::-1, ::-1].reshape(O, -1).T @ g)",
         "dx = col2im(w.reshape(O, -1).T @ g)",
         "dW: a = n[:, :, ::-1, ::-1]; dx: the gradient of the flipped kernel",
         "conv2d is a cross-correlation: what w[u, v] multiplied on the way forward it multiplies "
-        "on the way back. Only the form of dx as a full convolution flips.",
-    ),
-    Bug(
-        "GB046", "in and out channels swapped",
+        "on the way back. Only the form of dx as a full convolution flips."),
+    Bug("GB046", "in and out channels swapped",
         "np.tensordot(g[:, :, i, j], w, ([1], [1]))", "np.tensordot(g[:, :, i, j], w, ([1], [0]))",
         "needs C_in = C_out to run: dW is a = n.transpose(1, 0, 2, 3), dx is that of w transposed",
-        "w is (out, in, kh, kw), and g has the out channels: sum over axis 0 of w.",
-    ),
-    Bug(
-        "GB047", "kh and kw swapped",
+        "w is (out, in, kh, kw), and g has the out channels: sum over axis 0 of w."),
+    Bug("GB047", "kh and kw swapped",
         "dx = col2im(w.swapaxes(2, 3).reshape(O, -1).T @ g)",
         "dx = col2im(w.reshape(O, -1).T @ g)",
         "needs a square kernel to run: dW is a = n.swapaxes(2, 3)",
         "Rows first, then columns, in the kernel as in the image: w[..., u, v] met "
-        "x[..., i + u, j + v].",
-    ),
-    Bug(
-        "GB048", "padding not cropped",
+        "x[..., i + u, j + v]."),
+    Bug("GB048", "padding not cropped",
         "return dx_padded", "return dx_padded[:, :, ph : ph + H, pw : pw + W]",
         "a is 2 ph rows and 2 pw columns too large, or n moved down and right by (ph, pw)",
-        "The gradient of the padding is thrown away: cut ph rows and pw columns off each side.",
-    ),
-    Bug(
-        "GB049", "borders dropped",
+        "The gradient of the padding is thrown away: cut ph rows and pw columns off each side."),
+    Bug("GB049", "borders dropped",
         "for i in range(oh - 1):", "for i in range(oh):",
         "right inside; along the last rows and columns the terms of some windows are missing",
-        "Visit every window that the forward pass visited, up to oh and ow.",
-    ),
-    Bug(
-        "GB050", "stride ignored in the scatter",
+        "Visit every window that the forward pass visited, up to oh and ow."),
+    Bug("GB050", "stride ignored in the scatter",
         "rows = slice(i, i + kh)", "rows = slice(i * sh, i * sh + kh)",
         "right in the first window only; a crowds into the top left corner",
-        "Window (i, j) starts at row i sh and column j sw, on the way back as well.",
-    ),
-    Bug(
-        "GB051", "off by one",
+        "Window (i, j) starts at row i sh and column j sw, on the way back as well."),
+    Bug("GB051", "off by one",
         "rows = slice(i * sh + 1, i * sh + 1 + kh)", "rows = slice(i * sh, i * sh + kh)",
         "a is n moved by one row and column",
         "Check the first window by hand: (0, 0) starts at row 0 of the padded image, which is row "
-        "-ph of the image.",
-    ),
-    Bug(
-        "GB052", "dilation ignored",
+        "-ph of the image."),
+    Bug("GB052", "dilation ignored",
         "rows = slice(i * sh, i * sh + kh)", "rows = slice(i * sh, i * sh + dh * kh, dh)",
         "non-zero where no tap of the kernel reached; right with dilation 1",
-        "Neighbouring taps of the kernel lie dh rows and dw columns apart: step by dilation.",
-    ),
-    Bug(
-        "GB053", "groups: one group for all",
+        "Neighbouring taps of the kernel lie dh rows and dw columns apart: step by dilation."),
+    Bug("GB053", "groups: one group for all",
         "dx[:, group] += np.tensordot(g[:, outs, i, j], w[:O // groups], 1)",
         "dx[:, group] += np.tensordot(g[:, outs, i, j], w[outs], 1)",
         "right in the channels of group 0; the others are 0, or made with group 0's weights",
         "Group k's inputs meet only its own filters, w[k O/groups : (k + 1) O/groups]: loop over "
-        "all groups with their own weights.",
-    ),
-    Bug(
-        "GB054", "last filter or sample only",
+        "all groups with their own weights."),
+    Bug("GB054", "last filter or sample only",
         "for n in range(N): dw = np.tensordot(g[n], patches[n], 2)",
         "for n in range(N): dw += np.tensordot(g[n], patches[n], 2)",
         "dW is the term of the last sample, dx that of the last filter",
-        "All samples used the same filter, and each pixel met all filters: add their terms up.",
-    ),
-    Bug(
-        "GB055", "(C, kh, kw) and (kh, kw, C) mixed",
+        "All samples used the same filter, and each pixel met all filters: add their terms up."),
+    Bug("GB055", "(C, kh, kw) and (kh, kw, C) mixed",
         "dw = (g @ cols).reshape(O, kh, kw, C).transpose(0, 3, 1, 2)",
         "dw = (g @ cols).reshape(O, C, kh, kw)",
         "per filter the right numbers at the wrong places: sorted(a) = sorted(n)",
-        "im2col laid the columns out as (C, kh, kw): undo it in the same order.",
-    ),
-    Bug(
-        "GB056", "NHWC reshaped instead of transposed",
+        "im2col laid the columns out as (C, kh, kw): undo it in the same order."),
+    Bug("GB056", "NHWC reshaped instead of transposed",
         "g.reshape(-1, O)", "g.transpose(0, 2, 3, 1).reshape(-1, O)",
         "each row of the product mixes positions and channels; db shows it too, its sum is right",
-        "reshape keeps the order in memory: move the channels last with transpose first.",
-    ),
-    Bug(
-        "GB057", "bias gradient averaged",
+        "reshape keeps the order in memory: move the channels last with transpose first."),
+    Bug("GB057", "bias gradient averaged",
         "db = g.mean(axis=(0, 2, 3))", "db = g.sum(axis=(0, 2, 3))",
         "r = 1/N, 1/(OH OW) or 1/(N OH OW) in every entry of db",
-        "The bias was added at every position of every sample: sum over all of them.",
-    ),
+        "The bias was added at every position of every sample: sum over all of them."),
 )  # fmt: skip
 
 
@@ -113,13 +85,6 @@ def forward(input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
             patch = x[:, channels, rows, columns]  # (N, C/groups, kh, kw)
             y[:, filters, i, j] = np.tensordot(patch, weight[filters], ([1, 2, 3], [1, 2, 3]))
     return y + bias[:, None, None]
-
-
-def backward(g, input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
-    """Each window gives its g back to the weights and the pixels it was made of."""
-    at = windows(input.shape, weight.shape[2:], stride, padding, dilation)
-    dx, dw = dx_of(g, input, weight, at, groups), dw_of(g, input, weight, at, groups)
-    return dx, dw, g.sum(axis=(0, 2, 3))
 
 
 def grouped(weight, groups):
@@ -148,23 +113,27 @@ def dw_of(g, input, weight, at, groups):
     return dw
 
 
+def db_of(g, *_):
+    """The sum over batch and positions."""
+    return g.sum(axis=(0, 2, 3))
+
+
+def saved(input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
+    """What the gradients are computed from."""
+    at = windows(input.shape, weight.shape[2:], stride, padding, dilation)
+    return input, weight, at, groups
+
+
 # ---- samples ---------------------------------------------------------------------------------
 
 
 def draw(rng, kernel, stride=1, padding=0, dilation=1, groups=1, sizes=None, out=None):
     """A random case whose image holds `out` windows, and now and then a remainder."""
     n, c, o = rng.permutation([2, 3, 4]) if sizes is None else sizes
-    parts = zip(out or (2, 3), *map(pair, (kernel, stride, padding, dilation)), strict=True)
-    h, w = (s * (m - 1) + d * (k - 1) + 1 - 2 * p for m, k, s, p, d in parts)
-    shapes = [(n, c * groups, max(h, 1), max(w, 1)), (o * groups, c, *kernel), o * groups]
+    size = image_size(out or (2, 3), kernel, stride, padding, dilation)
+    shapes = [(n, c * groups, *size), (o * groups, c, *kernel), o * groups]
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return [rng.standard_normal(s) for s in shapes], how
-
-
-def sample(rng):
-    """Any of the families below."""
-    families = (plain, plain, square, overlapping, strided, padded, dilated, in_groups)
-    return families[rng.integers(len(families))](rng)
 
 
 def plain(rng):
@@ -227,5 +196,8 @@ def examples():
     ]
 
 
-conv2d = Operation("conv2d", ("input", "weight", "bias"), forward, backward, sample, examples)
+conv2d = Operation(
+    "conv2d", ("input", "weight", "bias"), forward, {"dx": dx_of, "dw": dw_of, "db": db_of},
+    one_of(plain, plain, square, overlapping, strided, padded, dilated, in_groups), examples, saved,
+)  # fmt: skip
 OPERATIONS = (conv2d,)

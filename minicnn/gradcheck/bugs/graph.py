@@ -10,50 +10,39 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...autograd import Function, Tensor
-from .kinds import Bug
+from .operation import Bug
 
 BUGS = (
-    Bug(
-        "GB003", "severed graph",
+    Bug("GB003", "severed graph",
         "h = Node(w.value * w.value)   # or w.detach(), w.data, w.numpy()", "h = w * w",
         "no gradient (None or 0) where n is not 0",
         "Compute with the tensors themselves: what goes through .detach(), .data or NumPy leaves "
-        "the graph, and no gradient comes back.",
-    ),
-    Bug(
-        "GB004", "assigned instead of accumulated",
+        "the graph, and no gradient comes back."),
+    Bug("GB004", "assigned instead of accumulated",
         "parent.grad = vjp(node.grad)", "parent.grad += vjp(node.grad)",
         "x * x: r = 1/2; x + f(x): a - n = -g; in general a is the last path's term only",
-        "A value that is used several times receives a gradient from each use: add them.",
-    ),
-    Bug(
-        "GB005", "counted twice",
+        "A value that is used several times receives a gradient from each use: add them."),
+    Bug("GB005", "counted twice",
         "order += [node]   # once for each use", "if node not in order: order += [node]",
         "r = 2 behind a value that is used twice",
-        "Go through every node once, when its own gradient is complete: keep a set of those seen.",
-    ),
-    Bug(
-        "GB006", "no topological order",
+        "Go through every node once, when its own gradient is complete: keep a set of those seen."),
+    Bug("GB006", "no topological order",
         "for parent in node.parents: walk(parent)   # as soon as it is met",
         "for node in reversed(topological(out)): ...",
         "x + f(x): a = g; in general a - n is minus the term of a path that came too late",
         "A node may send its gradient on only when all nodes that use it have sent theirs: sort "
-        "them first.",
-    ),
-    Bug(
-        "GB007", "stale gradients from an earlier backward",
+        "them first."),
+    Bug("GB007", "stale gradients from an earlier backward",
         "loss.backward()", "zero_grad(); loss.backward()",
         "r = 2 for leaves after two calls (3, 4, ... after more), and in a chain without resets "
         "depth + 1 inside",
-        "Set all gradients to zero before each backward: they are added up.",
-    ),
-    Bug(
-        "GB015", "weight decay missing or doubled",
+        "Set all gradients to zero before each backward: they are added up."),
+    Bug("GB015", "weight decay missing or doubled",
         "dw = x.T @ g             # the loss has lam/2 * (w**2).sum()",
         "dw = x.T @ g + lam * w",
         "a - n proportional to w: -lam w where missing, +lam w where doubled",
-        "Count the penalty once: in the loss and its gradient, or in the optimiser's weight_decay.",
-    ),
+        "Count the penalty once: in the loss and its gradient, or in the optimiser's "
+        "weight_decay."),
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .kinds import Operation
+from .operation import Operation
 
 X = np.array([[1.0, 2, 0], [3, -1, 2]])
 
@@ -14,16 +14,10 @@ def reshape_forward(input, shape):
     return input.reshape(shape)
 
 
-def reshape_backward(g, input, shape):
-    """g in the input's shape."""
-    return (g.reshape(input.shape),)
-
-
 def reshape_sample(rng):
     a, b, c = map(int, rng.permutation([2, 3, 4, 5])[:3])
-    return [rng.standard_normal((a, b, c))], {
-        "shape": (c, a * b) if rng.random() < 0.5 else (b, -1)
-    }
+    x = rng.standard_normal((a, b, c))
+    return [x], {"shape": (c, a * b) if rng.random() < 0.5 else (b, -1)}
 
 
 def to_flipped(rng):
@@ -33,19 +27,11 @@ def to_flipped(rng):
 
 
 reshape = Operation(
-    "reshape", ("input",), reshape_forward, reshape_backward, reshape_sample,
-    lambda: [([X], {"shape": (3, 2)})],
+    "reshape", ("input",), reshape_forward, {"dx": lambda g, x: g.reshape(x.shape)},
+    reshape_sample, lambda: [([X], {"shape": (3, 2)})], saved=lambda input, shape: (input,),
 )  # fmt: skip
-
-
-@reshape.mutant("GB081", ".T for reshape", sample=to_flipped)
-def _(g, input, shape):
-    return (g.T.copy(),)
-
-
-@reshape.mutant("GB081", "columns first")
-def _(g, input, shape):
-    return (g.reshape(input.shape, order="F"),)
+reshape.wrong("GB081", ".T for reshape", sample=to_flipped, dx=lambda g, x: g.T.copy())
+reshape.wrong("GB081", "columns first", dx=lambda g, x: g.reshape(x.shape, order="F"))
 
 
 # ---- transpose, permute ----------------------------------------------------------------------
@@ -54,11 +40,6 @@ def _(g, input, shape):
 def transpose_forward(input, dim0, dim1):
     """Two axes change places."""
     return input.swapaxes(dim0, dim1)
-
-
-def transpose_backward(g, input, dim0, dim1):
-    """They change back."""
-    return (g.swapaxes(dim0, dim1),)
 
 
 def transpose_sample(rng):
@@ -72,29 +53,20 @@ def square_transpose(rng):
 
 
 transpose = Operation(
-    "transpose", ("input",), transpose_forward, transpose_backward, transpose_sample,
+    "transpose", ("input",), transpose_forward,
+    {"dx": lambda g, x, dim0, dim1: g.swapaxes(dim0, dim1)}, transpose_sample,
     lambda: [([X], {"dim0": 0, "dim1": 1}), ([X[:, :2]], {"dim0": 0, "dim1": 1})],
+    saved=lambda input, dim0, dim1: (input, dim0, dim1),
 )  # fmt: skip
-
-
-@transpose.mutant("GB081", "reshape for transpose")
-def _(g, input, dim0, dim1):
-    return (g.reshape(input.shape),)
-
-
-@transpose.mutant("GB080", "g as it is", sample=square_transpose)
-def _(g, input, dim0, dim1):
-    return (g.copy(),)
+transpose.wrong("GB081", "reshape for transpose", dx=lambda g, x, dim0, dim1: g.reshape(x.shape))
+transpose.wrong(
+    "GB080", "g as it is", sample=square_transpose, dx=lambda g, x, dim0, dim1: g.copy()
+)
 
 
 def permute_forward(input, dims):
     """Axis i of the output is axis dims[i] of the input."""
     return input.transpose(dims)
-
-
-def permute_backward(g, input, dims):
-    """The inverse permutation."""
-    return (g.transpose(np.argsort(dims)),)
 
 
 def permute_sample(rng):
@@ -110,24 +82,19 @@ def cube(rng):
 
 
 permute = Operation(
-    "permute", ("input",), permute_forward, permute_backward, permute_sample,
+    "permute", ("input",), permute_forward,
+    {"dx": lambda g, x, dims: g.transpose(np.argsort(dims))}, permute_sample,
     lambda: [([np.arange(1.0, 9).reshape(2, 2, 2)], {"dims": (1, 2, 0)})],
+    saved=lambda input, dims: (input, dims),
 )  # fmt: skip
-
-
-@permute.mutant("GB080", "the same permutation again")
-def _(g, input, dims):
-    return (g.transpose(dims),)
-
-
-@permute.mutant("GB080", "the same permutation again, cube", sample=cube)
-def _(g, input, dims):
-    return (g.transpose(dims),)
-
-
-@permute.mutant("GB081", "reshape for transpose")
-def _(g, input, dims):
-    return (g.reshape(input.shape),)
+permute.wrong("GB080", "the same permutation again", dx=lambda g, x, dims: g.transpose(dims))
+permute.wrong(
+    "GB080",
+    "the same permutation again, cube",
+    sample=cube,
+    dx=lambda g, x, dims: g.transpose(dims),
+)
+permute.wrong("GB081", "reshape for transpose", dx=lambda g, x, dims: g.reshape(x.shape))
 
 
 # ---- sum, mean -------------------------------------------------------------------------------
@@ -138,11 +105,21 @@ def sum_forward(input, dim=None, keepdim=False):
     return input.sum(axis=dim, keepdims=keepdim)
 
 
-def sum_backward(g, input, dim=None, keepdim=False):
+def mean_forward(input, dim=None, keepdim=False):
+    """The mean along dim, or of everything."""
+    return input.mean(axis=dim, keepdims=keepdim)
+
+
+def spread(g, x, dim, keepdim):
     """Each element receives the g of the sum it went into."""
     if dim is not None and not keepdim:
         g = np.expand_dims(g, dim)
-    return (np.broadcast_to(g, input.shape).copy(),)
+    return np.broadcast_to(g, x.shape).copy()
+
+
+def divided(g, x, dim, keepdim):
+    """Each element receives the g of the mean it went into, over the number of elements."""
+    return spread(g, x, dim, keepdim) * g.size / x.size
 
 
 def sum_sample(rng):
@@ -157,67 +134,33 @@ def square_rows(rng):
     return [rng.standard_normal((n, n))], {"dim": 1, "keepdim": False}
 
 
-def along_one(rng):
-    inputs, _ = sum_sample(rng)
-    return inputs, {"dim": int(rng.integers(2)), "keepdim": True}
-
-
 def sum_examples():
     return [([X], {"dim": 1, "keepdim": False}), ([X[:, :2]], {"dim": 1, "keepdim": False})]
 
 
-sum_ = Operation("sum", ("input",), sum_forward, sum_backward, sum_sample, sum_examples)
+def reduction(name, forward, dx):
+    return Operation(
+        name, ("input",), forward, {"dx": dx}, sum_sample, sum_examples,
+        saved=lambda input, dim=None, keepdim=False: (input, dim, keepdim),
+    )  # fmt: skip
 
 
-@sum_.mutant("GB001", "ones")
-def _(g, input, dim=None, keepdim=False):
-    return (np.ones_like(input),)
+sum_ = reduction("sum", sum_forward, spread)
+sum_.wrong("GB001", "ones", dx=lambda g, x, *_: np.ones_like(x))
+sum_.wrong("GB077", "g over the number of elements", dx=divided)
+sum_.wrong(
+    "GB078", "spread along the wrong axis", sample=square_rows,
+    dx=lambda g, x, *_: np.broadcast_to(g, x.shape).copy(),
+)  # fmt: skip
 
-
-@sum_.mutant("GB077", "g over the number of elements")
-def _(g, input, dim=None, keepdim=False):
-    (right,) = sum_backward(g, input, dim, keepdim)
-    return (right * g.size / input.size,)
-
-
-@sum_.mutant("GB078", "spread along the wrong axis", sample=square_rows)
-def _(g, input, dim=None, keepdim=False):
-    return (np.broadcast_to(g, input.shape).copy(),)
-
-
-def mean_forward(input, dim=None, keepdim=False):
-    """The mean along dim, or of everything."""
-    return input.mean(axis=dim, keepdims=keepdim)
-
-
-def mean_backward(g, input, dim=None, keepdim=False):
-    """Each element receives the g of the mean it went into, over the number of elements."""
-    (dx,) = sum_backward(g, input, dim, keepdim)
-    return (dx * g.size / input.size,)
-
-
-mean = Operation("mean", ("input",), mean_forward, mean_backward, sum_sample, sum_examples)
-
-
-@mean.mutant("GB001", "ignores g")
-def _(g, input, dim=None, keepdim=False):
-    return (np.full_like(input, g.size / input.size),)
-
-
-@mean.mutant("GB032", "not divided")
-def _(g, input, dim=None, keepdim=False):
-    return sum_backward(g, input, dim, keepdim)
-
-
-@mean.mutant("GB033", "divided twice")
-def _(g, input, dim=None, keepdim=False):
-    (right,) = mean_backward(g, input, dim, keepdim)
-    return (right * g.size / input.size,)
-
-
-@mean.mutant("GB078", "spread along the wrong axis", sample=square_rows)
-def _(g, input, dim=None, keepdim=False):
-    return (np.broadcast_to(g, input.shape) / input.shape[dim],)
+mean = reduction("mean", mean_forward, divided)
+mean.wrong("GB001", "ignores g", dx=lambda g, x, *_: np.full_like(x, g.size / x.size))
+mean.wrong("GB032", "not divided", dx=spread)
+mean.wrong("GB033", "divided twice", dx=lambda g, x, *how: divided(g, x, *how) * g.size / x.size)
+mean.wrong(
+    "GB078", "spread along the wrong axis", sample=square_rows,
+    dx=lambda g, x, dim, keepdim: np.broadcast_to(g, x.shape) / x.shape[dim],
+)  # fmt: skip
 
 
 # ---- pad -------------------------------------------------------------------------------------
@@ -230,11 +173,10 @@ def pad_forward(input, pad, value=0.0):
     return np.pad(input, widths, constant_values=value)
 
 
-def pad_backward(g, input, pad, value=0.0):
-    """The padding of g cut off."""
+def pad_saved(input, pad, value=0.0):
+    """Where the image begins, and its size."""
     left, _, top, _ = pad
-    h, w = input.shape[-2:]
-    return (g[..., top : top + h, left : left + w],)
+    return top, left, *input.shape[-2:]
 
 
 def pad_sample(rng):
@@ -242,27 +184,22 @@ def pad_sample(rng):
     return [rng.standard_normal(shape)], {"pad": tuple(map(int, rng.permutation([1, 2, 3, 4])))}
 
 
+def pad_examples():
+    return [([X], {"pad": (1, 1, 1, 0)})]
+
+
+def cut_off(g, top, left, h, w):
+    return g[..., top : top + h, left : left + w]
+
+
 pad = Operation(
-    "pad", ("input",), pad_forward, pad_backward, pad_sample, lambda: [([X], {"pad": (1, 1, 1, 0)})]
+    "pad", ("input",), pad_forward, {"dx": cut_off}, pad_sample, pad_examples, pad_saved
 )
-
-
-@pad.mutant("GB048", "padding left on")
-def _(g, input, pad, value=0.0):
-    return (g.copy(),)
-
-
-@pad.mutant("GB048", "cropped at one end only")
-def _(g, input, pad, value=0.0):
-    h, w = input.shape[-2:]
-    return (g[..., :h, :w],)
-
-
-@pad.mutant("GB051", "one row and column too early")
-def _(g, input, pad, value=0.0):
-    left, _, top, _ = pad
-    h, w = input.shape[-2:]
-    return (g[..., top - 1 : top - 1 + h, left - 1 : left - 1 + w],)
-
+pad.wrong("GB048", "padding left on", dx=lambda g, *_: g.copy())
+pad.wrong("GB048", "cropped at one end only", dx=lambda g, top, left, h, w: g[..., :h, :w])
+pad.wrong(
+    "GB051", "one row and column too early",
+    dx=lambda g, top, left, h, w: cut_off(g, top - 1, left - 1, h, w),
+)  # fmt: skip
 
 OPERATIONS = (reshape, transpose, permute, sum_, mean, pad)

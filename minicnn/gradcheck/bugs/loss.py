@@ -2,85 +2,61 @@
 
 import numpy as np
 
-from .kinds import Bug, Operation
+from .operation import Bug, Operation
 
 RIGHT = "p[np.arange(N), t] -= 1; dx = g * p / N    # p = softmax(x)"
 
 BUGS = (
-    Bug(
-        "GB032", "no 1/N",
+    Bug("GB032", "no 1/N",
         "p[np.arange(N), t] -= 1; dx = g * p", RIGHT,
         "r = N in every entry, N what the forward pass averages over",
-        "The loss is a mean, so its gradient carries the same 1/N as the forward pass.",
-    ),
-    Bug(
-        "GB033", "1/N twice",
+        "The loss is a mean, so its gradient carries the same 1/N as the forward pass."),
+    Bug("GB033", "1/N twice",
         "p[np.arange(N), t] -= 1; dx = g * p / N / N", RIGHT,
         "r = 1/N in every entry",
-        "Divide by N once: here, or in the forward pass's last step, but not in both.",
-    ),
-    Bug(
-        "GB034", "1/C",
+        "Divide by N once: here, or in the forward pass's last step, but not in both."),
+    Bug("GB034", "1/C",
         "p[np.arange(N), t] -= 1; dx = g * p / p.shape[1]", RIGHT,
         "r = N/C in every entry, C the number of classes",
-        "The mean is taken over the N samples, not over the C classes: divide by p.shape[0].",
-    ),
-    Bug(
-        "GB035", "no -1 at the label",
+        "The mean is taken over the N samples, not over the C classes: divide by p.shape[0]."),
+    Bug("GB035", "no -1 at the label",
         "dx = g * p / N", RIGHT,
         "a - n = g/N at the labels, 0 elsewhere; rows of a sum to g/N instead of 0",
-        "The gradient is softmax minus one-hot: subtract 1 at each sample's label.",
-    ),
-    Bug(
-        "GB036", "-1 after the division",
+        "The gradient is softmax minus one-hot: subtract 1 at each sample's label."),
+    Bug("GB036", "-1 after the division",
         "dx = g * p / N; dx[np.arange(N), t] -= 1", RIGHT,
         "right but at the labels, where a - n = g/N - 1",
-        "Subtract the 1 first and divide by N then: both p and the 1 belong to the mean.",
-    ),
-    Bug(
-        "GB037", "-1 in every present label's column",
+        "Subtract the 1 first and divide by N then: both p and the 1 belong to the mean."),
+    Bug("GB037", "-1 in every present label's column",
         "p[:, t] -= 1; dx = g * p / N", RIGHT,
         "a - n = -g/N in whole columns, those of the labels, but not at the labels themselves",
-        "p[:, t] takes columns t of every row. Pair rows with labels: p[np.arange(N), t].",
-    ),
-    Bug(
-        "GB038", "label off by one",
+        "p[:, t] takes columns t of every row. Pair rows with labels: p[np.arange(N), t]."),
+    Bug("GB038", "label off by one",
         "p[np.arange(N), t - 1] -= 1; dx = g * p / N", RIGHT,
         "two wrong entries a row: +g/N at the label, -g/N beside it",
-        "Classes are counted from 0, and so are columns: use the label as it is.",
-    ),
-    Bug(
-        "GB039", "softmax over the wrong axis",
+        "Classes are counted from 0, and so are columns: use the label as it is."),
+    Bug("GB039", "softmax over the wrong axis",
         "e = np.exp(x); p = e / e.sum(axis=0)", "e = np.exp(x); p = e / e.sum(axis=1, keepdims=1)",
         "columns, not rows, of p sum to 1; rows of a do not sum to 0",
-        "Each row is one sample: normalise along the classes, axis=1 with keepdims=True.",
-    ),
-    Bug(
-        "GB040", "softmax twice",
+        "Each row is one sample: normalise along the classes, axis=1 with keepdims=True."),
+    Bug("GB040", "softmax twice",
         "p = softmax(softmax(x))", "p = softmax(x)",
         "N a/g + one-hot = softmax(softmax(x)): its values lie within a factor e of each other",
-        "The loss takes logits and applies softmax itself: give it the scores, not probabilities.",
-    ),
-    Bug(
-        "GB041", "diagonal of the Jacobian only",
+        "The loss takes logits and applies softmax itself: give it the scores, not probabilities."),
+    Bug("GB041", "diagonal of the Jacobian only",
         "dx = dy * y * (1 - y)", "dx = y * (dy - (dy * y).sum(axis=1, keepdims=True))",
         "right at the labels only, 0 in the other columns; rows of a do not sum to 0",
-        "In softmax every output depends on every input: dy_i/dx_j = -y_i y_j off the diagonal.",
-    ),
-    Bug(
-        "GB042", "no softmax Jacobian",
+        "In softmax every output depends on every input: dy_i/dx_j = -y_i y_j off the diagonal."),
+    Bug("GB042", "no softmax Jacobian",
         "dx[np.arange(N), t] = -g / p[np.arange(N), t] / N", RIGHT,
         "a = -g/(N p) at the labels and 0 elsewhere",
         "-1/p is the gradient with respect to the probabilities. Carry it through softmax to the "
-        "logits; the product is p - one-hot.",
-    ),
-    Bug(
-        "GB043", "upstream ignored",
+        "logits; the product is p - one-hot."),
+    Bug("GB043", "upstream ignored",
         "p[np.arange(N), t] -= 1; dx = p / N", RIGHT,
         "r = 1/g: right only for g = 1; bwd(2g) = bwd(g)",
         "Multiply by g, even though it is 1 when the loss is the last step: weights, sums of "
-        "several losses and loss scaling all come in through g.",
-    ),
+        "several losses and loss scaling all come in through g."),
 )  # fmt: skip
 
 
@@ -93,18 +69,21 @@ def softmax_of(x, axis=1):
 # ---- softmax cross-entropy -------------------------------------------------------------------
 
 
+def log_likelihood(input, target):
+    """log softmax(x)[target] of each row."""
+    p = softmax_of(input)
+    return np.log(p[np.arange(len(p)), target])
+
+
 def cross_entropy_forward(input, target):
     """The mean over the rows of -log softmax(x)[target]: (N, C), (N) -> ()."""
-    p = softmax_of(input)
-    return -np.log(p[np.arange(len(p)), target]).mean()
+    return -log_likelihood(input, target).mean()
 
 
-def cross_entropy_backward(g, input, target):
-    """dx = g (softmax(x) - one_hot(target)) / N."""
-    n = len(input)
-    p = softmax_of(input)
-    p[np.arange(n), target] -= 1
-    return g * p / n, None
+def minus_one(p, rows, t):
+    """1 subtracted at each row's label: softmax - one_hot."""
+    p[rows, t] -= 1
+    return p
 
 
 def sample(rng):
@@ -128,146 +107,68 @@ def examples():
     return [([np.array([[1.0, 2, 0, 1], [3, 0, 1, 2], [0, 1, 1, 0]]), np.array([1, 0, 3])], {})]
 
 
+def with_labels(p, target):
+    return p, np.arange(len(p)), target
+
+
 cross_entropy = Operation(
-    "softmax_cross_entropy", ("input", "target"), cross_entropy_forward, cross_entropy_backward,
-    sample, examples,
+    "softmax_cross_entropy", ("input", "target"), cross_entropy_forward,
+    {"dx": lambda g, p, rows, t: g * minus_one(p, rows, t) / len(p)}, sample, examples,
+    saved=lambda input, target: with_labels(softmax_of(input), target),
 )  # fmt: skip
 
 
-@cross_entropy.mutant("GB032", "no 1/N")
-def _(g, input, target):
-    p = softmax_of(input)
-    p[np.arange(len(p)), target] -= 1
-    return g * p, None
-
-
-@cross_entropy.mutant("GB033", "1/N twice")
-def _(g, input, target):
-    n = len(input)
-    p = softmax_of(input)
-    p[np.arange(n), target] -= 1
-    return g * p / n / n, None
-
-
-@cross_entropy.mutant("GB034", "1/C", sample=n_is_not_c)
-def _(g, input, target):
-    n, c = input.shape
-    p = softmax_of(input)
-    p[np.arange(n), target] -= 1
-    return g * p / c, None
-
-
-@cross_entropy.mutant("GB035", "no -1 at the label")
-def _(g, input, target):
-    return g * softmax_of(input) / len(input), None
-
-
-@cross_entropy.mutant("GB036", "-1 after the division")
-def _(g, input, target):
-    n = len(input)
-    dx = g * softmax_of(input) / n
-    dx[np.arange(n), target] -= 1
-    return dx, None
-
-
-@cross_entropy.mutant("GB036", "-1 after the division, g last")
-def _(g, input, target):
-    n = len(input)
-    dx = softmax_of(input) / n
-    dx[np.arange(n), target] -= 1
-    return g * dx, None
-
-
-@cross_entropy.mutant("GB037", "-1 in whole columns")
-def _(g, input, target):
-    p = softmax_of(input)
-    p[:, target] -= 1
-    return g * p / len(p), None
-
-
-@cross_entropy.mutant("GB038", "labels counted from 1")
-def _(g, input, target):
-    n = len(input)
-    p = softmax_of(input)
-    p[np.arange(n), target - 1] -= 1
-    return g * p / n, None
-
-
-@cross_entropy.mutant("GB038", "the class after the label")
-def _(g, input, target):
-    n, c = input.shape
-    p = softmax_of(input)
-    p[np.arange(n), (target + 1) % c] -= 1
-    return g * p / n, None
-
-
-@cross_entropy.mutant("GB039", "softmax over the batch")
-def _(g, input, target):
-    n = len(input)
-    p = softmax_of(input, axis=0)
-    p[np.arange(n), target] -= 1
-    return g * p / n, None
-
-
-@cross_entropy.mutant("GB040", "softmax twice")
-def _(g, input, target):
-    n = len(input)
-    p = softmax_of(softmax_of(input))
-    p[np.arange(n), target] -= 1
-    return g * p / n, None
-
-
-@cross_entropy.mutant("GB041", "diagonal of the Jacobian only")
-def _(g, input, target):
-    n, rows = len(input), np.arange(len(input))
-    p = softmax_of(input)
+def of_probabilities(g, p, rows, t):
+    """The gradient with respect to p."""
     dp = np.zeros_like(p)
-    dp[rows, target] = -g / p[rows, target] / n
-    return dp * p * (1 - p), None
+    dp[rows, t] = -g / p[rows, t] / len(p)
+    return dp
 
 
-@cross_entropy.mutant("GB042", "no softmax Jacobian")
-def _(g, input, target):
-    n, rows = len(input), np.arange(len(input))
-    p = softmax_of(input)
-    dx = np.zeros_like(p)
-    dx[rows, target] = -g / p[rows, target] / n
-    return dx, None
-
-
-@cross_entropy.mutant("GB043", "upstream ignored")
-def _(g, input, target):
-    n = len(input)
-    p = softmax_of(input)
-    p[np.arange(n), target] -= 1
-    return p / n, None
-
-
-@cross_entropy.mutant("GB002", "one-hot minus softmax")
-def _(g, input, target):
-    n, c = input.shape
-    return g * (np.eye(c)[target] - softmax_of(input)) / n, None
-
-
-@cross_entropy.mutant("GB009", "the logits are shifted in place")
-def _(g, input, target):
-    n = len(input)
+def shifted_in_place(input, target):
     input -= input.max(axis=1, keepdims=True)
-    p = np.exp(input) / np.exp(input).sum(axis=1, keepdims=True)
-    p[np.arange(n), target] -= 1
-    return g * p / n, None
+    return with_labels(np.exp(input) / np.exp(input).sum(axis=1, keepdims=True), target)
 
 
-def _summed(input, target):
-    p = softmax_of(input)
-    return -np.log(p[np.arange(len(p)), target]).sum()
-
-
-@cross_entropy.mutant("GB014", "the sum for the mean, in both", forward=_summed)
-def _(g, input, target):
-    p = softmax_of(input)
-    p[np.arange(len(p)), target] -= 1
-    return g * p, None
+wrong = cross_entropy.wrong
+wrong("GB032", "no 1/N", dx=lambda g, p, rows, t: g * minus_one(p, rows, t))
+wrong("GB033", "1/N twice", dx=lambda g, p, rows, t: g * minus_one(p, rows, t) / len(p) / len(p))
+wrong(
+    "GB034", "1/C", sample=n_is_not_c,
+    dx=lambda g, p, rows, t: g * minus_one(p, rows, t) / p.shape[1],
+)  # fmt: skip
+wrong("GB035", "no -1 at the label", dx=lambda g, p, rows, t: g * p / len(p))
+wrong("GB036", "-1 after the division", dx=lambda g, p, *at: minus_one(g * p / len(p), *at))
+wrong("GB036", "-1 after the division, g last", dx=lambda g, p, *at: g * minus_one(p / len(p), *at))
+wrong(
+    "GB037", "-1 in whole columns",
+    dx=lambda g, p, rows, t: g * minus_one(p, slice(None), t) / len(p),
+)  # fmt: skip
+wrong(
+    "GB038", "labels counted from 1",
+    dx=lambda g, p, rows, t: g * minus_one(p, rows, t - 1) / len(p),
+)  # fmt: skip
+wrong(
+    "GB038", "the class after the label",
+    dx=lambda g, p, rows, t: g * minus_one(p, rows, (t + 1) % p.shape[1]) / len(p),
+)  # fmt: skip
+wrong("GB039", "softmax over the batch", saved=lambda x, t: with_labels(softmax_of(x, axis=0), t))
+wrong("GB040", "softmax twice", saved=lambda x, t: with_labels(softmax_of(softmax_of(x)), t))
+wrong(
+    "GB041", "diagonal of the Jacobian only",
+    dx=lambda g, p, *at: of_probabilities(g, p, *at) * p * (1 - p),
+)  # fmt: skip
+wrong("GB042", "no softmax Jacobian", dx=of_probabilities)
+wrong("GB043", "upstream ignored", dx=lambda g, p, rows, t: minus_one(p, rows, t) / len(p))
+wrong(
+    "GB002", "one-hot minus softmax",
+    dx=lambda g, p, rows, t: g * (np.eye(p.shape[1])[t] - p) / len(p),
+)  # fmt: skip
+wrong("GB009", "the logits are shifted in place", saved=shifted_in_place)
+wrong(
+    "GB014", "the sum for the mean, in both", forward=lambda x, t: -log_likelihood(x, t).sum(),
+    dx=lambda g, p, rows, t: g * minus_one(p, rows, t),
+)  # fmt: skip
 
 
 # ---- softmax ---------------------------------------------------------------------------------
@@ -278,10 +179,9 @@ def softmax_forward(input, dim=1):
     return softmax_of(input, dim)
 
 
-def softmax_backward(g, input, dim=1):
+def softmax_dx(g, y, dim):
     """dx = y (g - sum(g y))."""
-    y = softmax_of(input, dim)
-    return (y * (g - (g * y).sum(axis=dim, keepdims=True)),)
+    return y * (g - (g * y).sum(axis=dim, keepdims=True))
 
 
 def softmax_sample(rng):
@@ -294,31 +194,14 @@ def softmax_examples():
 
 
 softmax = Operation(
-    "softmax", ("input",), softmax_forward, softmax_backward, softmax_sample, softmax_examples
-)
-
-
-@softmax.mutant("GB041", "diagonal of the Jacobian only")
-def _(g, input, dim=1):
-    y = softmax_of(input, dim)
-    return (g * y * (1 - y),)
-
-
-@softmax.mutant("GB042", "no Jacobian")
-def _(g, input, dim=1):
-    return (g * softmax_of(input, dim),)
-
-
-@softmax.mutant("GB039", "the sum over the wrong axis")
-def _(g, input, dim=1):
-    y = softmax_of(input, dim)
-    return (y * (g - (g * y).sum(axis=1 - dim, keepdims=True)),)
-
-
-@softmax.mutant("GB040", "softmax twice")
-def _(g, input, dim=1):
-    y = softmax_of(softmax_of(input, dim), dim)
-    return (y * (g - (g * y).sum(axis=dim, keepdims=True)),)
+    "softmax", ("input",), softmax_forward, {"dx": softmax_dx}, softmax_sample, softmax_examples,
+    saved=lambda input, dim=1: (softmax_of(input, dim), dim),
+)  # fmt: skip
+wrong = softmax.wrong
+wrong("GB041", "diagonal of the Jacobian only", dx=lambda g, y, dim: g * y * (1 - y))
+wrong("GB042", "no Jacobian", dx=lambda g, y, dim: g * y)
+wrong("GB039", "the sum over the wrong axis", dx=lambda g, y, dim: softmax_dx(g, y, 1 - dim))
+wrong("GB040", "softmax twice", saved=lambda x, dim=1: (softmax_of(softmax_of(x, dim), dim), dim))
 
 
 # ---- mean squared error ----------------------------------------------------------------------
@@ -329,10 +212,9 @@ def mse_forward(input, target):
     return ((input - target) ** 2).mean()
 
 
-def mse_backward(g, input, target):
-    """dx = 2 g (x - t) / size, and dt = -dx."""
-    dx = 2 * g * (input - target) / input.size
-    return dx, -dx
+def and_minus(dx):
+    """dx, and dt = -dx."""
+    return {"dx": dx, "dt": lambda g, x, t: -dx(g, x, t)}
 
 
 def mse_sample(rng):
@@ -345,32 +227,16 @@ def mse_examples():
 
 
 mse = Operation(
-    "mse_loss", ("input", "target"), mse_forward, mse_backward, mse_sample, mse_examples
-)
-
-
-@mse.mutant("GB002", "target minus input")
-def _(g, input, target):
-    dx = 2 * g * (target - input) / input.size
-    return dx, -dx
-
-
-@mse.mutant("GB001", "upstream ignored")
-def _(g, input, target):
-    dx = 2 * (input - target) / input.size
-    return dx, -dx
-
-
-@mse.mutant("GB032", "not divided by the number of entries")
-def _(g, input, target):
-    dx = 2 * g * (input - target)
-    return dx, -dx
-
-
-@mse.mutant("GB033", "divided by the number of entries twice")
-def _(g, input, target):
-    dx = 2 * g * (input - target) / input.size / input.size
-    return dx, -dx
-
+    "mse_loss", ("input", "target"), mse_forward,
+    and_minus(lambda g, x, t: 2 * g * (x - t) / x.size), mse_sample, mse_examples,
+)  # fmt: skip
+wrong = mse.wrong
+wrong("GB002", "target minus input", **and_minus(lambda g, x, t: 2 * g * (t - x) / x.size))
+wrong("GB001", "upstream ignored", **and_minus(lambda g, x, t: 2 * (x - t) / x.size))
+wrong("GB032", "not divided by the number of entries", **and_minus(lambda g, x, t: 2 * g * (x - t)))
+wrong(
+    "GB033", "divided by the number of entries twice",
+    **and_minus(lambda g, x, t: 2 * g * (x - t) / x.size / x.size),
+)  # fmt: skip
 
 OPERATIONS = (cross_entropy, softmax, mse)

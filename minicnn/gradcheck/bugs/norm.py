@@ -1,66 +1,62 @@
 """Batch and layer normalisation, and the mistakes in their backward passes."""
 
+from functools import partial
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from .kinds import Bug, Operation
+from .operation import Bug, Operation
 
 RIGHT = "dx = (h - h.mean(0) - x_hat * (h * x_hat).mean(0)) / std"
 
 BUGS = (
-    Bug(
-        "GB082", "mean and variance as constants",
+    Bug("GB082", "mean and variance as constants",
         "dx = h / std", RIGHT,
         "columns of a do not sum to 0, nor are they orthogonal to x_hat; n does both",
         "Mean and variance are computed from x: changing one sample changes them, and with them "
-        "every output: that is where both means come from. (h = gamma * g.)",
-    ),
-    Bug(
-        "GB083", "mean term lost",
+        "every output: that is where both means come from. (h = gamma * g.)"),
+    Bug("GB083", "mean term lost",
         "dx = (h - x_hat * (h * x_hat).mean(0)) / std", RIGHT,
         "a - n is constant in each column: mean(h)/std",
         "Adding a constant to a column of x changes nothing, so the columns of dx must sum to 0: "
-        "subtract h.mean(0), with h = gamma * g.",
-    ),
-    Bug(
-        "GB084", "variance term lost",
+        "subtract h.mean(0), with h = gamma * g."),
+    Bug("GB084", "variance term lost",
         "dx = (h - h.mean(0)) / std", RIGHT,
         "a - n is proportional to x_hat in each column",
         "Stretching a column of x changes nothing, so dx must be orthogonal to x_hat: subtract "
-        "x_hat * (h * x_hat).mean(0), with h = gamma * g.",
-    ),
-    Bug(
-        "GB085", "gamma lost",
+        "x_hat * (h * x_hat).mean(0), with h = gamma * g."),
+    Bug("GB085", "gamma lost",
         "h = g", "h = gamma * g",
         "one ratio per column in dx: r = 1/gamma_c",
-        "y = gamma * x_hat + beta, so what flows to x_hat is gamma * g.",
-    ),
-    Bug(
-        "GB086", "ddof = 1 in backward",
+        "y = gamma * x_hat + beta, so what flows to x_hat is gamma * g."),
+    Bug("GB086", "ddof = 1 in backward",
         "std = np.sqrt(x.var(0, ddof=1) + eps)", "std = np.sqrt(x.var(0) + eps)",
         "r close to sqrt((N - 1)/N), though not quite the same everywhere",
         "The forward pass divides by N, and backward must use the same variance. (N - 1 is for "
-        "the running variance only.)",
-    ),
-    Bug(
-        "GB087", "dgamma uses x",
+        "the running variance only.)"),
+    Bug("GB087", "dgamma uses x",
         "dgamma = (g * x).sum(0)", "dgamma = (g * x_hat).sum(0)",
         "a = std n + mean dbeta, column by column",
-        "gamma multiplies x_hat, the normalised input: keep it from the forward pass.",
-    ),
+        "gamma multiplies x_hat, the normalised input: keep it from the forward pass."),
 )  # fmt: skip
 
 
-def statistics(x, axes, eps, ddof=0):
-    """(x_hat, std) over these axes, which stay as size 1."""
+class Saved(NamedTuple):
+    """What either norm keeps of its forward pass."""
+
+    x: Any
+    x_hat: Any  # (x - mean) / std
+    std: Any
+    gamma: Any  # in a shape that multiplies x
+    axes: tuple[int, ...]  # of the mean and the variance
+    others: tuple[int, ...]  # along which gamma and beta are the same
+    eps: float
+
+
+def kept(x, weight, axes, others, eps, ddof=0):
     std = np.sqrt(x.var(axis=axes, keepdims=True, ddof=ddof) + eps)
-    return (x - x.mean(axis=axes, keepdims=True)) / std, std
-
-
-def through(h, x_hat, std, axes):
-    """dx: h less what flows back through the mean and through the variance."""
-    by_mean = h.mean(axis=axes, keepdims=True)
-    by_variance = x_hat * (h * x_hat).mean(axis=axes, keepdims=True)
-    return (h - by_mean - by_variance) / std
+    x_hat = (x - x.mean(axis=axes, keepdims=True)) / std
+    return (Saved(x, x_hat, std, weight, axes, others, eps),)
 
 
 # ---- batch norm ------------------------------------------------------------------------------
@@ -80,12 +76,9 @@ def batch_forward(input, weight, bias, eps=1e-5):
     return weight.reshape(per_channel) * x_hat + bias.reshape(per_channel)
 
 
-def batch_backward(g, input, weight, bias, eps=1e-5):
-    """With h = gamma g:  dx = (h - mean(h) - x_hat mean(h x_hat)) / std."""
+def batch_saved(input, weight, bias, eps=1e-5, ddof=0):
     axes, per_channel = batch_axes(input)
-    x_hat, std = statistics(input, axes, eps)
-    dx = through(g * weight.reshape(per_channel), x_hat, std, axes)
-    return dx, (g * x_hat).sum(axis=axes), g.sum(axis=axes)
+    return kept(input, weight.reshape(per_channel), axes, axes, eps, ddof)
 
 
 def batch_sample(rng):
@@ -103,115 +96,6 @@ def batch_examples():
     return [([x, np.array([2.0, -1]), np.array([0.0, 1])], {})]
 
 
-batch_norm = Operation(
-    "batch_norm", ("input", "weight", "bias"), batch_forward, batch_backward, batch_sample,
-    batch_examples,
-)  # fmt: skip
-
-
-@batch_norm.mutant("GB082", "statistics as constants")
-def _(g, input, weight, bias, eps=1e-5):
-    axes, per_channel = batch_axes(input)
-    x_hat, std = statistics(input, axes, eps)
-    dx = g * weight.reshape(per_channel) / std
-    return dx, (g * x_hat).sum(axis=axes), g.sum(axis=axes)
-
-
-@batch_norm.mutant("GB083", "mean term lost")
-def _(g, input, weight, bias, eps=1e-5):
-    axes, per_channel = batch_axes(input)
-    x_hat, std = statistics(input, axes, eps)
-    h = g * weight.reshape(per_channel)
-    dx = (h - x_hat * (h * x_hat).mean(axis=axes, keepdims=True)) / std
-    return dx, (g * x_hat).sum(axis=axes), g.sum(axis=axes)
-
-
-@batch_norm.mutant("GB084", "variance term lost")
-def _(g, input, weight, bias, eps=1e-5):
-    axes, per_channel = batch_axes(input)
-    x_hat, std = statistics(input, axes, eps)
-    h = g * weight.reshape(per_channel)
-    dx = (h - h.mean(axis=axes, keepdims=True)) / std
-    return dx, (g * x_hat).sum(axis=axes), g.sum(axis=axes)
-
-
-@batch_norm.mutant("GB085", "gamma lost")
-def _(g, input, weight, bias, eps=1e-5):
-    axes, _ = batch_axes(input)
-    x_hat, std = statistics(input, axes, eps)
-    return through(g, x_hat, std, axes), (g * x_hat).sum(axis=axes), g.sum(axis=axes)
-
-
-@batch_norm.mutant("GB086", "ddof=1 in dx")
-def _(g, input, weight, bias, eps=1e-5):
-    axes, per_channel = batch_axes(input)
-    x_hat, _ = statistics(input, axes, eps)
-    x_unbiased, std = statistics(input, axes, eps, ddof=1)
-    dx = through(g * weight.reshape(per_channel), x_unbiased, std, axes)
-    return dx, (g * x_hat).sum(axis=axes), g.sum(axis=axes)
-
-
-@batch_norm.mutant("GB087", "dgamma with x")
-def _(g, input, weight, bias, eps=1e-5):
-    axes, per_channel = batch_axes(input)
-    x_hat, std = statistics(input, axes, eps)
-    dx = through(g * weight.reshape(per_channel), x_hat, std, axes)
-    return dx, (g * input).sum(axis=axes), g.sum(axis=axes)
-
-
-@batch_norm.mutant("GB018", "dgamma and dbeta averaged")
-def _(g, input, weight, bias, eps=1e-5):
-    axes, per_channel = batch_axes(input)
-    x_hat, std = statistics(input, axes, eps)
-    dx = through(g * weight.reshape(per_channel), x_hat, std, axes)
-    n = len(input)
-    return dx, (g * x_hat).sum(axis=axes) / n, g.sum(axis=axes) / n
-
-
-@batch_norm.mutant("GB009", "the input is centred in place")
-def _(g, input, weight, bias, eps=1e-5):
-    axes, per_channel = batch_axes(input)
-    input -= input.mean(axis=axes, keepdims=True)
-    std = np.sqrt((input**2).mean(axis=axes, keepdims=True) + eps)
-    x_hat = input / std
-    dx = through(g * weight.reshape(per_channel), x_hat, std, axes)
-    return dx, (g * x_hat).sum(axis=axes), g.sum(axis=axes)
-
-
-RUNNING = {"mean": 0.0}
-
-
-def _running(input, weight, bias, eps=1e-5):
-    """Normalises with a running mean, which each call moves."""
-    axes, per_channel = batch_axes(input)
-    RUNNING["mean"] = 0.9 * RUNNING["mean"] + 0.1 * float(input.real.mean())
-    _, std = statistics(input, axes, eps)
-    x_hat = (input - RUNNING["mean"]) / std
-    return weight.reshape(per_channel) * x_hat + bias.reshape(per_channel)
-
-
-@batch_norm.mutant("GB012", "the running mean moves at each call", forward=_running)
-def _(g, input, weight, bias, eps=1e-5):
-    return batch_backward(g, input, weight, bias, eps)
-
-
-def _unbiased(input, weight, bias, eps=1e-5):
-    axes, per_channel = batch_axes(input)
-    x_hat, _ = statistics(input, axes, eps, ddof=1)
-    return weight.reshape(per_channel) * x_hat + bias.reshape(per_channel)
-
-
-@batch_norm.mutant("GB014", "ddof=1 in both", forward=_unbiased)
-def _(g, input, weight, bias, eps=1e-5):
-    axes, per_channel = batch_axes(input)
-    x_hat, std = statistics(input, axes, eps, ddof=1)
-    n = input.size // len(weight)
-    h = g * weight.reshape(per_channel)
-    by_variance = x_hat * (h * x_hat).sum(axis=axes, keepdims=True) / (n - 1)
-    dx = (h - h.mean(axis=axes, keepdims=True) - by_variance) / std
-    return dx, (g * x_hat).sum(axis=axes), g.sum(axis=axes)
-
-
 # ---- layer norm ------------------------------------------------------------------------------
 
 
@@ -220,12 +104,6 @@ def layer_forward(input, weight, bias, eps=1e-5):
     mean = input.mean(axis=1, keepdims=True)
     variance = ((input - mean) ** 2).mean(axis=1, keepdims=True)
     return weight * (input - mean) / np.sqrt(variance + eps) + bias
-
-
-def layer_backward(g, input, weight, bias, eps=1e-5):
-    """With h = gamma g, along each row:  dx = (h - mean(h) - x_hat mean(h x_hat)) / std."""
-    x_hat, std = statistics(input, (1,), eps)
-    return through(g * weight, x_hat, std, (1,)), (g * x_hat).sum(axis=0), g.sum(axis=0)
 
 
 def layer_sample(rng):
@@ -239,55 +117,107 @@ def layer_examples():
     return [([x, np.array([2.0, -1, 1]), np.array([0.0, 1, 0])], {})]
 
 
-layer_norm = Operation(
-    "layer_norm", ("input", "weight", "bias"), layer_forward, layer_backward, layer_sample,
-    layer_examples,
-)  # fmt: skip
-
-
-@layer_norm.mutant("GB082", "statistics as constants")
-def _(g, input, weight, bias, eps=1e-5):
-    x_hat, std = statistics(input, (1,), eps)
-    return g * weight / std, (g * x_hat).sum(axis=0), g.sum(axis=0)
-
-
-@layer_norm.mutant("GB083", "mean term lost")
-def _(g, input, weight, bias, eps=1e-5):
-    x_hat, std = statistics(input, (1,), eps)
-    h = g * weight
-    dx = (h - x_hat * (h * x_hat).mean(axis=1, keepdims=True)) / std
-    return dx, (g * x_hat).sum(axis=0), g.sum(axis=0)
-
-
-@layer_norm.mutant("GB084", "variance term lost")
-def _(g, input, weight, bias, eps=1e-5):
-    x_hat, std = statistics(input, (1,), eps)
-    h = g * weight
-    return (h - h.mean(axis=1, keepdims=True)) / std, (g * x_hat).sum(axis=0), g.sum(axis=0)
-
-
-@layer_norm.mutant("GB085", "gamma lost")
-def _(g, input, weight, bias, eps=1e-5):
-    x_hat, std = statistics(input, (1,), eps)
-    return through(g, x_hat, std, (1,)), (g * x_hat).sum(axis=0), g.sum(axis=0)
-
-
-@layer_norm.mutant("GB087", "dgamma with x")
-def _(g, input, weight, bias, eps=1e-5):
-    x_hat, std = statistics(input, (1,), eps)
-    return through(g * weight, x_hat, std, (1,)), (g * input).sum(axis=0), g.sum(axis=0)
-
-
 def square_rows(rng):
     """As many rows as columns: a sum over the wrong ones runs."""
     d = int(rng.integers(3, 5))
     return [rng.standard_normal((d, d)), rng.uniform(1.2, 2, d), rng.standard_normal(d)], {}
 
 
-@layer_norm.mutant("GB078", "dgamma and dbeta summed over each row", sample=square_rows)
-def _(g, input, weight, bias, eps=1e-5):
-    x_hat, std = statistics(input, (1,), eps)
-    return through(g * weight, x_hat, std, (1,)), (g * x_hat).sum(axis=1), g.sum(axis=1)
+# ---- the gradients of both, with h = gamma g -------------------------------------------------
 
+
+def by_mean(h, s):
+    """What flows back through the mean, as each x changes it."""
+    return h.mean(axis=s.axes, keepdims=True)
+
+
+def by_variance(h, s):
+    """What flows back through the variance."""
+    return s.x_hat * (h * s.x_hat).mean(axis=s.axes, keepdims=True)
+
+
+def of_h(h, s):
+    """dx = (h - mean(h) - x_hat mean(h x_hat)) / std."""
+    return (h - by_mean(h, s) - by_variance(h, s)) / s.std
+
+
+GRADIENTS = {
+    "dx": lambda g, s: of_h(s.gamma * g, s),
+    "dgamma": lambda g, s: (g * s.x_hat).sum(axis=s.others),
+    "dbeta": lambda g, s: g.sum(axis=s.others),
+}
+NAMES = ("input", "weight", "bias")
+
+batch_norm = Operation(
+    "batch_norm", NAMES, batch_forward, GRADIENTS, batch_sample, batch_examples, batch_saved
+)
+layer_norm = Operation(
+    "layer_norm", NAMES, layer_forward, GRADIENTS, layer_sample, layer_examples,
+    lambda input, weight, bias, eps=1e-5: kept(input, weight, (1,), (0,), eps),
+)  # fmt: skip
 
 OPERATIONS = (batch_norm, layer_norm)
+for norm in OPERATIONS:
+    norm.wrong("GB082", "statistics as constants", dx=lambda g, s: s.gamma * g / s.std)
+    norm.wrong(
+        "GB083", "mean term lost",
+        dx=lambda g, s: (s.gamma * g - by_variance(s.gamma * g, s)) / s.std,
+    )  # fmt: skip
+    norm.wrong(
+        "GB084", "variance term lost",
+        dx=lambda g, s: (s.gamma * g - by_mean(s.gamma * g, s)) / s.std,
+    )  # fmt: skip
+    norm.wrong("GB085", "gamma lost", dx=of_h)
+    norm.wrong("GB087", "dgamma with x", dgamma=lambda g, s: (g * s.x).sum(axis=s.others))
+
+# ---- mistakes of batch norm alone, and of layer norm -----------------------------------------
+
+
+def centred_in_place(input, weight, bias, eps=1e-5):
+    (saved,) = batch_saved(input, weight, bias, eps)
+    input -= input.mean(axis=saved.axes, keepdims=True)
+    std = np.sqrt((input**2).mean(axis=saved.axes, keepdims=True) + eps)
+    return (saved._replace(x_hat=input / std, std=std),)
+
+
+RUNNING = {"mean": 0.0}
+
+
+def running(input, weight, bias, eps=1e-5):
+    """Normalises with a running mean, which each call moves."""
+    RUNNING["mean"] = 0.9 * RUNNING["mean"] + 0.1 * float(input.real.mean())
+    (s,) = batch_saved(input, weight, bias, eps)
+    return s.gamma * ((input - RUNNING["mean"]) / s.std) + bias.reshape(s.gamma.shape)
+
+
+def unbiased(input, weight, bias, eps=1e-5):
+    (s,) = batch_saved(input, weight, bias, eps, ddof=1)
+    return s.gamma * s.x_hat + bias.reshape(s.gamma.shape)
+
+
+def of_unbiased(g, s):
+    """The gradient of `unbiased`: n - 1 where dx has n."""
+    h, n = g * s.gamma, s.x.size // s.gamma.size
+    through_variance = s.x_hat * (h * s.x_hat).sum(axis=s.axes, keepdims=True) / (n - 1)
+    return (h - by_mean(h, s) - through_variance) / s.std
+
+
+wrong = batch_norm.wrong
+wrong(
+    "GB086", "ddof=1 in dx",
+    dx=lambda g, s: of_h(s.gamma * g, *batch_saved(s.x, s.gamma, None, s.eps, ddof=1)),
+)  # fmt: skip
+wrong(
+    "GB018", "dgamma and dbeta averaged",
+    dgamma=lambda g, s: GRADIENTS["dgamma"](g, s) / len(s.x),
+    dbeta=lambda g, s: GRADIENTS["dbeta"](g, s) / len(s.x),
+)  # fmt: skip
+wrong("GB009", "the input is centred in place", saved=centred_in_place)
+wrong("GB012", "the running mean moves at each call", forward=running)
+wrong(
+    "GB014", "ddof=1 in both", forward=unbiased, saved=partial(batch_saved, ddof=1), dx=of_unbiased
+)
+layer_norm.wrong(
+    "GB078", "dgamma and dbeta summed over each row", sample=square_rows,
+    dgamma=lambda g, s: (g * s.x_hat).sum(axis=1), dbeta=lambda g, s: g.sum(axis=1),
+)  # fmt: skip

@@ -5,7 +5,7 @@ import textwrap
 
 from ...errors import ArgumentError
 from . import CATALOGUE, Bug
-from .worked import side_by_side, worked_example
+from .worked_examples import side_by_side, worked_example
 
 WIDTH = 80
 

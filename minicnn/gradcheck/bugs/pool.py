@@ -1,94 +1,72 @@
 """Average and maximum pooling, and the mistakes in their backward passes."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from .kinds import Bug, Operation
-from .windows import crop, pad, windows
+from .operation import Bug, Operation, in_one_buffer, one_of
+from .windows import crop, image_size, pad, pair, windows
 
 BUGS = (
-    Bug(
-        "GB058", "average without 1/k^2",
+    Bug("GB058", "average without 1/k^2",
         "dx[:, :, rows, columns] += g[:, :, i, j]",
         "dx[:, :, rows, columns] += g[:, :, i, j] / (kh * kw)",
         "r = kh kw in every entry",
-        "Each of the kh kw pixels had the weight 1/(kh kw) in the mean: divide g by it.",
-    ),
-    Bug(
-        "GB059", "1/k",
+        "Each of the kh kw pixels had the weight 1/(kh kw) in the mean: divide g by it."),
+    Bug("GB059", "1/k",
         "dx[:, :, rows, columns] += g[:, :, i, j] / kh",
         "dx[:, :, rows, columns] += g[:, :, i, j] / (kh * kw)",
         "r = kw (or kh) in every entry",
-        "A window of k by k has k^2 pixels: divide by kh * kw.",
-    ),
-    Bug(
-        "GB060", "1/(OH OW)",
+        "A window of k by k has k^2 pixels: divide by kh * kw."),
+    Bug("GB060", "1/(OH OW)",
         "dx[:, :, rows, columns] += g[:, :, i, j] / (oh * ow)",
         "dx[:, :, rows, columns] += g[:, :, i, j] / (kh * kw)",
         "r = kh kw/(OH OW) in every entry",
-        "Divide by the pixels of a window, not by the number of windows.",
-    ),
-    Bug(
-        "GB061", "one corner gets it all",
+        "Divide by the pixels of a window, not by the number of windows."),
+    Bug("GB061", "one corner gets it all",
         "dx[:, :, i * sh, j * sw] += g[:, :, i, j]",
         "dx[:, :, rows, columns] += g[:, :, i, j] / (kh * kw)",
         "a = g in each window's first pixel, 0 in the others",
-        "Every pixel of the window contributed to the mean: spread g over all of them.",
-    ),
-    Bug(
-        "GB062", "tile for repeat",
+        "Every pixel of the window contributed to the mean: spread g over all of them."),
+    Bug("GB062", "tile for repeat",
         "np.tile(g, (1, 1, kh, kw))", "g.repeat(kh, axis=2).repeat(kw, axis=3)",
         "each plane of a is kh by kw small copies of g; the plane's sum is right",
         "repeat puts copies of each element side by side, as its window lies; tile repeats the "
-        "whole plane.",
-    ),
-    Bug(
-        "GB063", "overlap overwritten",
+        "whole plane."),
+    Bug("GB063", "overlap overwritten",
         "dx[:, :, rows, columns] = share", "dx[:, :, rows, columns] += share",
         "right where one window covers; elsewhere the last window's share only",
-        "With stride below the kernel's size windows share pixels: add their gradients.",
-    ),
-    Bug(
-        "GB064", "the floor's remainder gets a gradient",
+        "With stride below the kernel's size windows share pixels: add their gradients."),
+    Bug("GB064", "the floor's remainder gets a gradient",
         "dx = g[:, :, np.minimum(np.arange(H) // sh, oh - 1)] / (kh * kw)",
         "dx = np.zeros_like(x); dx[:, :, : oh * sh] = spread_of(g)",
         "a is not 0 in the last rows and columns, which no window covers and where n = 0",
-        "What the forward pass left out has no influence on the output, hence no gradient.",
-    ),
-    Bug(
-        "GB065", "padding counted wrongly",
+        "What the forward pass left out has no influence on the output, hence no gradient."),
+    Bug("GB065", "padding counted wrongly",
         "share = g[:, :, i, j] / pixels_inside", "share = g[:, :, i, j] / (kh * kw)",
         "right inside, r = kh kw/(pixels inside) or its inverse in windows that touch the padding",
         "Divide by the same count as the forward pass: with count_include_pad (the default) the "
-        "padding counts.",
-    ),
-    Bug(
-        "GB066", "max: the whole window paid",
+        "padding counts."),
+    Bug("GB066", "max: the whole window paid",
         "dx[:, :, rows, columns] += g[:, :, i, j]",
         "dx[:, :, rows, columns] += g[:, :, i, j] * first_maximum",
         "a = g in all pixels of a window; n is g in one of them and 0 in the others",
-        "Only the maximum determined the output: it alone receives g.",
-    ),
-    Bug(
-        "GB067", "max: every tie paid in full",
+        "Only the maximum determined the output: it alone receives g."),
+    Bug("GB067", "max: every tie paid in full",
         "share = g[:, :, i, j] * (patch == y[:, :, i, j])",
         "share = g[:, :, i, j] * first_maximum",
         "right without ties; with m ties a sums to m g in the window instead of g",
         "Give g to one of the equal pixels (PyTorch: the first), or g/m to each: together they "
-        "must receive g once.",
-    ),
-    Bug(
-        "GB068", "argmax unravelled with the wrong width",
+        "must receive g once."),
+    Bug("GB068", "argmax unravelled with the wrong width",
         "row, column = divmod(argmax, kh)", "row, column = divmod(argmax, kw)",
         "each window's g in the wrong pixel; seen only where height and width differ",
-        "Position p of an array with W columns lies in row p // W, column p % W.",
-    ),
-    Bug(
-        "GB069", "max: times the value",
+        "Position p of an array with W columns lies in row p // W, column p % W."),
+    Bug("GB069", "max: times the value",
         "dx[..., row, column] += g[:, :, i, j] * y[:, :, i, j]",
         "dx[..., row, column] += g[:, :, i, j]",
         "r = x at each maximum; zeros in the right places",
-        "The output is a copy of the pixel, whose derivative is 1: pass g on as it is.",
-    ),
+        "The output is a copy of the pixel, whose derivative is 1: pass g on as it is."),
 )  # fmt: skip
 
 
@@ -98,16 +76,9 @@ BUGS = (
 def draw(rng, kernel, stride, out, padding=(0, 0), more=(0, 0)):
     """A random image that holds `out` windows, and `more` rows and columns beyond them."""
     n, c = rng.permutation([2, 3, 4])[:2]
-    parts = zip(out, kernel, stride, padding, more, strict=True)
-    h, w = (int(s * (m - 1) + k - 2 * p + r) for m, k, s, p, r in parts)
+    h, w = np.add(image_size(out, kernel, stride, padding), more)
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": False}
     return [rng.standard_normal((n, c, h, w))], how
-
-
-def sample(rng):
-    """Any of the families below."""
-    families = (tiled, square, overlapping, with_remainder, padded, ceiled)
-    return families[rng.integers(len(families))](rng)
 
 
 def tiled(rng):
@@ -136,6 +107,9 @@ def ceiled(rng):
     """The last windows stick out."""
     inputs, how = draw(rng, (3, 2), (2, 2), (2, 3), more=(1, 1))
     return inputs, how | {"ceil_mode": True}
+
+
+sample = one_of(tiled, square, overlapping, with_remainder, padded, ceiled)
 
 
 def examples():
@@ -169,23 +143,21 @@ def sizes_of(shape, at, count_include_pad):
     return sizes
 
 
+def sums_of(input, at):
+    """The sum of every window: (N, C, oh, ow)."""
+    x, y = pad(input, at.padding), np.empty((*input.shape[:2], *at.out), input.dtype)
+    for i, j, rows, columns in at:
+        y[:, :, i, j] = x[:, :, rows, columns].sum(axis=(2, 3))
+    return y
+
+
 def avg_forward(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True
 ):
     """The mean of each window."""
     at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    x, y = pad(input, padding), np.empty((*input.shape[:2], *at.out), input.dtype)
-    for i, j, rows, columns in at:
-        y[:, :, i, j] = x[:, :, rows, columns].sum(axis=(2, 3))
+    y = sums_of(input, at)
     return y / sizes_of(input.shape, at, count_include_pad).astype(y.real.dtype)
-
-
-def avg_backward(
-    g, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True
-):
-    """Each pixel of a window receives g over the window's size."""
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    return (spread(g / sizes_of(input.shape, at, count_include_pad), input, at),)
 
 
 def spread(share, input, at):
@@ -196,7 +168,110 @@ def spread(share, input, at):
     return crop(dx, at.padding)
 
 
-avg_pool2d = Operation("avg_pool2d", ("input",), avg_forward, avg_backward, sample, examples)
+def assigned(share, x, at):
+    """As spread, but where windows overlap the last one's share stays."""
+    dx = np.zeros_like(pad(x, at.padding))
+    for i, j, rows, columns in at:
+        dx[:, :, rows, columns] = share[:, :, i : i + 1, j : j + 1]
+    return crop(dx, at.padding)
+
+
+def assigned_by_taps(share, x, at):
+    """The same, for the windows' first pixels, then for the second ones and so on."""
+    dx = np.zeros_like(pad(x, at.padding))
+    for _, _, rows, columns in at.taps():
+        dx[:, :, rows, columns] = share
+    return crop(dx, at.padding)
+
+
+def avg_dx(g, x, at, count_include_pad):
+    """Each pixel of a window receives g over the window's size."""
+    return spread(g / sizes_of(x.shape, at, count_include_pad), x, at)
+
+
+def avg_saved(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
+    return input, at, count_include_pad
+
+
+avg_pool2d = Operation(
+    "avg_pool2d", ("input",), avg_forward, {"dx": avg_dx}, sample, examples, avg_saved
+)
+
+
+def first_pixel(g, x, at, *_):
+    dx = np.zeros_like(pad(x, at.padding))
+    for i, j, rows, columns in at:
+        dx[:, :, rows.start, columns.start] += g[:, :, i, j]
+    return crop(dx, at.padding)
+
+
+def to_the_border(g, x, at, *_):
+    (kh, kw), (h, w), (oh, ow) = at.kernel, x.shape[2:], at.out
+    i = np.minimum(np.arange(h) // kh, oh - 1)
+    j = np.minimum(np.arange(w) // kw, ow - 1)
+    return g[:, :, i][:, :, :, j] / at.area
+
+
+def padding_left_out(rng):
+    """The forward pass does not count the padding."""
+    inputs, how = padded(rng)
+    return inputs, how | {"count_include_pad": False}
+
+
+def cropped_at_one_end(g, x, at, count_include_pad):
+    share, (h, w) = g / sizes_of(x.shape, at, count_include_pad), x.shape[2:]
+    return spread(share, pad(x, at.padding), replace(at, padding=(0, 0)))[:, :, :h, :w]
+
+
+def sums(input, kernel_size, **how):
+    kh, kw = pair(kernel_size)
+    return avg_forward(input, kernel_size, **how) * (kh * kw)
+
+
+wrong = avg_pool2d.wrong
+wrong("GB058", "not divided", dx=lambda g, x, at, _: spread(g, x, at))
+wrong(
+    "GB059", "divided by kh", sample=tiled, dx=lambda g, x, at, _: spread(g / at.kernel[0], x, at)
+)
+wrong(
+    "GB059", "divided by kw", sample=tiled, dx=lambda g, x, at, _: spread(g / at.kernel[1], x, at)
+)
+wrong(
+    "GB060", "divided by OH OW", sample=square,
+    dx=lambda g, x, at, _: spread(g / np.prod(at.out), x, at),
+)  # fmt: skip
+wrong("GB061", "the first pixel gets g", sample=tiled, dx=first_pixel)
+wrong(
+    "GB062", "np.tile for np.repeat", sample=tiled,
+    dx=lambda g, x, at, _: np.tile(g, (1, 1, *at.kernel)) / at.area,
+)  # fmt: skip
+wrong(
+    "GB063", "assigns where windows overlap", sample=overlapping,
+    dx=lambda g, x, at, _: assigned(g / at.area, x, at),
+)  # fmt: skip
+wrong(
+    "GB063", "assigns, one element after another", sample=overlapping,
+    dx=lambda g, x, at, _: assigned_by_taps(g / at.area, x, at),
+)  # fmt: skip
+wrong("GB064", "the last windows reach to the border", sample=with_remainder, dx=to_the_border)
+wrong(
+    "GB065", "divided by the pixels inside", sample=padded,
+    dx=lambda g, x, at, _: avg_dx(g, x, at, False),
+)  # fmt: skip
+wrong(
+    "GB065", "divided by kh kw though padding does not count", sample=padding_left_out,
+    dx=lambda g, x, at, _: spread(g / at.area, x, at),
+)  # fmt: skip
+wrong("GB048", "cropped at one end only", sample=padded, dx=cropped_at_one_end)
+wrong(
+    "GB050", "stride ignored", sample=tiled,
+    dx=lambda g, x, at, _: spread(g / at.area, x, replace(at, stride=(1, 1))),
+)  # fmt: skip
+wrong(
+    "GB014", "sums for means, in both", sample=tiled, forward=sums,
+    dx=lambda g, x, at, _: spread(g, x, at),
+)  # fmt: skip
 
 
 # ---- maximum pooling -------------------------------------------------------------------------
@@ -211,15 +286,14 @@ def max_forward(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mod
     return y
 
 
-def max_backward(g, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+def max_dx(g, x, at):
     """The first maximum of each window, row by row, receives the window's g."""
-    at = windows(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    x = pad(input, padding, -np.inf)
+    x = pad(x, at.padding, -np.inf)
     dx = np.zeros_like(x)
     for i, j, rows, columns in at:
         patch = x[:, :, rows, columns]
         dx[:, :, rows, columns] += g[:, :, i, j, None, None] * first_maximum(patch)
-    return (crop(dx, padding),)
+    return crop(dx, at.padding)
 
 
 def first_maximum(patch):
@@ -230,6 +304,96 @@ def first_maximum(patch):
     return mask.reshape(patch.shape)
 
 
-max_pool2d = Operation("max_pool2d", ("input",), max_forward, max_backward, sample, examples)
+def max_saved(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+    return input, windows(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+max_pool2d = Operation(
+    "max_pool2d", ("input",), max_forward, {"dx": max_dx}, sample, examples, max_saved
+)
+
+
+def tied(rng):
+    """Few different numbers: in some window the largest occurs twice."""
+    inputs, how = tiled(rng)
+    inputs[0] = rng.integers(0, 3, inputs[0].shape) * 1.0
+    inputs[0][0, 0, :2, :2] = 2.0
+    return inputs, how
+
+
+def to_every_tie(g, x, at):
+    x = pad(x, at.padding, -np.inf)
+    dx = np.zeros_like(x)
+    for i, j, rows, columns in at:
+        patch = x[:, :, rows, columns]
+        largest = patch == patch.max(axis=(2, 3), keepdims=True)
+        dx[:, :, rows, columns] += g[:, :, i, j, None, None] * largest
+    return crop(dx, at.padding)
+
+
+def maximum_assigned(g, x, at):
+    x = pad(x, at.padding, -np.inf)
+    dx = np.zeros_like(x)
+    for i, j, rows, columns in at:
+        patch = x[:, :, rows, columns]
+        dx[:, :, rows, columns] = g[:, :, i, j, None, None] * first_maximum(patch)
+    return crop(dx, at.padding)
+
+
+def oblong(rng):
+    """High windows on a wide image, so that a wrong width stays inside the image."""
+    inputs, how = tiled(rng)
+    kh, kw = sorted(how["kernel_size"], reverse=True)
+    inputs[0] = rng.standard_normal((*inputs[0].shape[:2], 2 * kh, 2 * kh + 3 * kw))
+    return inputs, how | {"kernel_size": (kh, kw), "stride": (kh, kw)}
+
+
+def argmaxima(g, x, at):
+    """(sample, channel, i, j), the window's first row and column, and the argmax inside it."""
+    (kh, kw), (sh, sw) = at.kernel, at.stride
+    for n, c, i, j in np.ndindex(*x.shape[:2], *g.shape[2:]):
+        top, left = i * sh, j * sw
+        argmax = x[n, c, top : top + kh, left : left + kw].argmax()
+        yield (n, c, i, j), top, left, argmax
+
+
+def argmax_over_kh(g, x, at):
+    n, c, h, w = x.shape
+    kh, _ = at.kernel
+    dx = np.zeros((n, c, h, w + kh))
+    for place, top, left, argmax in argmaxima(g, x, at):
+        row, column = divmod(argmax, kh)
+        dx[*place[:2], top + row, left + column] += g[place]
+    return dx[..., :w]
+
+
+def argmax_times_h(g, x, at):
+    n, c, h, w = x.shape
+    _, kw = at.kernel
+    dx = np.zeros((n, c, h * w))
+    for place, top, left, argmax in argmaxima(g, x, at):
+        row, column = divmod(argmax, kw)
+        dx[*place[:2], (top + row) * h + left + column] += g[place]
+    return dx.reshape(x.shape)
+
+
+def tiled_for_repeated(g, x, at):
+    mask = np.zeros_like(x)
+    for _, _, rows, columns in at:
+        mask[:, :, rows, columns] = first_maximum(x[:, :, rows, columns])
+    return np.tile(g, (1, 1, *at.kernel)) * mask
+
+
+wrong = max_pool2d.wrong
+wrong("GB066", "the whole window gets g", dx=spread)
+wrong("GB067", "every tie gets g", sample=tied, dx=to_every_tie)
+wrong("GB068", "the window's argmax over kh", sample=oblong, dx=argmax_over_kh)
+wrong("GB068", "the plane's argmax times H", sample=oblong, dx=argmax_times_h)
+wrong("GB069", "times the maximum", dx=lambda g, x, at: max_dx(g, x, at) * x)
+wrong("GB063", "assigns where windows overlap", sample=overlapping, dx=maximum_assigned)
+wrong("GB062", "np.tile for np.repeat", sample=tiled, dx=tiled_for_repeated)
+wrong("GB001", "ones at the maxima", dx=lambda g, x, at: max_dx(np.ones_like(g), x, at))
+wrong("GB008", "one buffer for all calls", dx=in_one_buffer(max_dx))
+wrong("GB013", "gathered in float32", dx=lambda g, x, at: max_dx(g, x, at).astype(np.float32))
 
 OPERATIONS = (avg_pool2d, max_pool2d)

@@ -3,62 +3,42 @@
 import numpy as np
 
 from . import pool
-from .kinds import Bug, Operation
-from .pool import spread
-from .windows import crop, pad, pair, windows
+from .operation import Bug, Operation
+from .pool import spread, sums_of
+from .windows import pair, windows
 
 BUGS = (
-    Bug(
-        "GB070", "dx without the coefficient",
+    Bug("GB070", "dx without the coefficient",
         "dx = spread(g)", "dx = spread(g * coefficient[:, None, None])",
         "one ratio per channel: r = 1/coefficient_c",
         "y = coefficient_c * sum + bias_c, so each pixel receives g times its channel's "
-        "coefficient.",
-    ),
-    Bug(
-        "GB071", "sum and mean mixed",
+        "coefficient."),
+    Bug("GB071", "sum and mean mixed",
         "dcoefficient = (g * means).sum(axis=(0, 2, 3))",
         "dcoefficient = (g * sums).sum(axis=(0, 2, 3))",
         "r = 1/(kh kw), or kh kw the other way round",
         "The window is summed here, not averaged: use in backward what forward multiplied with "
-        "the coefficient.",
-    ),
-    Bug(
-        "GB072", "coefficient gradient without the pooled input",
+        "the coefficient."),
+    Bug("GB072", "coefficient gradient without the pooled input",
         "dcoefficient = g.sum(axis=(0, 2, 3))", "dcoefficient = (g * sums).sum(axis=(0, 2, 3))",
         "dcoefficient equals dbias",
-        "The coefficient multiplies the window's sum: its gradient is g times that sum.",
-    ),
-    Bug(
-        "GB073", "coefficient gradient with the output",
+        "The coefficient multiplies the window's sum: its gradient is g times that sum."),
+    Bug("GB073", "coefficient gradient with the output",
         "dcoefficient = (g * y).sum(axis=(0, 2, 3))",
         "dcoefficient = (g * sums).sum(axis=(0, 2, 3))",
         "a = coefficient_c n + bias_c dbias_c",
-        "y has been multiplied and shifted already: use the sums from before.",
-    ),
-    Bug(
-        "GB074", "coefficient gradient averaged over the batch",
+        "y has been multiplied and shifted already: use the sums from before."),
+    Bug("GB074", "coefficient gradient averaged over the batch",
         "dcoefficient = (g * sums).sum(axis=(2, 3)).mean(axis=0)",
         "dcoefficient = (g * sums).sum(axis=(0, 2, 3))",
         "r = 1/N in every entry",
-        "All samples used the same coefficient: sum over the batch.",
-    ),
-    Bug(
-        "GB075", "coefficient gradient shared over channels",
+        "All samples used the same coefficient: sum over the batch."),
+    Bug("GB075", "coefficient gradient shared over channels",
         "dcoefficient = np.full(C, (g * sums).sum())",
         "dcoefficient = (g * sums).sum(axis=(0, 2, 3))",
         "all entries of a are equal, to the sum of all entries of n",
-        "Every map has a coefficient of its own: keep the channel axis out of the sum.",
-    ),
+        "Every map has a coefficient of its own: keep the channel axis out of the sum."),
 )  # fmt: skip
-
-
-def sums_of(input, at):
-    """The sum of every window: (N, C, oh, ow)."""
-    x, y = pad(input, at.padding), np.empty((*input.shape[:2], *at.out), input.dtype)
-    for i, j, rows, columns in at:
-        y[:, :, i, j] = x[:, :, rows, columns].sum(axis=(2, 3))
-    return y
 
 
 def forward(input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
@@ -67,11 +47,30 @@ def forward(input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_
     return sums_of(input, at) * coefficient[:, None, None] + bias[:, None, None]
 
 
-def backward(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    """dx spreads coefficient_c g over the window; dcoefficient = sum g sums, dbias = sum g."""
+# ---- the gradients, from what `saved` returns ------------------------------------------------
+
+
+def saved(input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
     at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dx = spread(g * coefficient[:, None, None], input, at)
-    return dx, (g * sums_of(input, at)).sum(axis=(0, 2, 3)), g.sum(axis=(0, 2, 3))
+    return input, coefficient[:, None, None], bias[:, None, None], at
+
+
+def dx_of(g, x, a, b, at):
+    """Each pixel of a window receives coefficient_c g."""
+    return spread(g * a, x, at)
+
+
+def da_of(g, x, a, b, at):
+    """Each coefficient receives g times the window's sum, over the batch and all windows."""
+    return (g * sums_of(x, at)).sum(axis=(0, 2, 3))
+
+
+def db_of(g, *_):
+    """The sum over the batch and all windows."""
+    return g.sum(axis=(0, 2, 3))
+
+
+# ---- samples ---------------------------------------------------------------------------------
 
 
 def _with_maps(family):
@@ -96,111 +95,57 @@ def examples():
 
 sample, tiled = _with_maps(pool.sample), _with_maps(pool.tiled)
 subsample2d = Operation(
-    "subsample2d", ("input", "coefficient", "bias"), forward, backward, sample, examples
-)
+    "subsample2d", ("input", "coefficient", "bias"), forward,
+    {"dx": dx_of, "da": da_of, "db": db_of}, sample, examples, saved,
+)  # fmt: skip
 
 
-@subsample2d.mutant("GB070", "dx without the coefficient")
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dcoefficient = (g * sums_of(input, at)).sum(axis=(0, 2, 3))
-    return spread(g, input, at), dcoefficient, g.sum(axis=(0, 2, 3))
+# ---- mistakes --------------------------------------------------------------------------------
 
 
-@subsample2d.mutant("GB071", "means for dcoefficient")
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    kh, kw = at.kernel
-    means = sums_of(input, at) / (kh * kw)
-    dx = spread(g * coefficient[:, None, None], input, at)
-    return dx, (g * means).sum(axis=(0, 2, 3)), g.sum(axis=(0, 2, 3))
-
-
-@subsample2d.mutant("GB071", "dx of a mean")
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    kh, kw = at.kernel
-    dx = spread(g * coefficient[:, None, None] / (kh * kw), input, at)
-    return dx, (g * sums_of(input, at)).sum(axis=(0, 2, 3)), g.sum(axis=(0, 2, 3))
-
-
-@subsample2d.mutant("GB072", "dcoefficient without the sums")
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dx = spread(g * coefficient[:, None, None], input, at)
-    return dx, g.sum(axis=(0, 2, 3)), g.sum(axis=(0, 2, 3))
-
-
-@subsample2d.mutant("GB073", "dcoefficient with the output")
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    y = forward(input, coefficient, bias, kernel_size, stride, padding, ceil_mode)
-    dx = spread(g * coefficient[:, None, None], input, at)
-    return dx, (g * y).sum(axis=(0, 2, 3)), g.sum(axis=(0, 2, 3))
-
-
-@subsample2d.mutant("GB074", "dcoefficient averaged over the batch")
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dx = spread(g * coefficient[:, None, None], input, at)
-    dcoefficient = (g * sums_of(input, at)).sum(axis=(2, 3)).mean(axis=0)
-    return dx, dcoefficient, g.sum(axis=(0, 2, 3))
-
-
-@subsample2d.mutant("GB075", "one dcoefficient for all maps")
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dx = spread(g * coefficient[:, None, None], input, at)
-    dcoefficient = np.full_like(coefficient, (g * sums_of(input, at)).sum())
-    return dx, dcoefficient, g.sum(axis=(0, 2, 3))
-
-
-@subsample2d.mutant("GB057", "dbias averaged over batch and positions")
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dx = spread(g * coefficient[:, None, None], input, at)
-    return dx, (g * sums_of(input, at)).sum(axis=(0, 2, 3)), g.mean(axis=(0, 2, 3))
-
-
-@subsample2d.mutant("GB063", "assigns where windows overlap", _with_maps(pool.overlapping))
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dx, share = np.zeros_like(pad(input, padding)), g * coefficient[:, None, None]
-    for i, j, rows, columns in at:
-        dx[:, :, rows, columns] = share[:, :, i : i + 1, j : j + 1]
-    dcoefficient = (g * sums_of(input, at)).sum(axis=(0, 2, 3))
-    return crop(dx, padding), dcoefficient, g.sum(axis=(0, 2, 3))
-
-
-@subsample2d.mutant("GB063", "assigns, one element after another", _with_maps(pool.overlapping))
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dx = np.zeros_like(pad(input, padding))
-    for _, _, rows, columns in at.taps():
-        dx[:, :, rows, columns] = g * coefficient[:, None, None]
-    dcoefficient = (g * sums_of(input, at)).sum(axis=(0, 2, 3))
-    return crop(dx, padding), dcoefficient, g.sum(axis=(0, 2, 3))
-
-
-@subsample2d.mutant("GB062", "np.tile for np.repeat", sample=tiled)
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    dx = np.tile(g * coefficient[:, None, None], (1, 1, *at.kernel))
-    return dx, (g * sums_of(input, at)).sum(axis=(0, 2, 3)), g.sum(axis=(0, 2, 3))
-
-
-def _averaged(input, coefficient, bias, kernel_size, **how):
+def averaged(input, coefficient, bias, kernel_size, **how):
     kh, kw = pair(kernel_size)
     return forward(input / (kh * kw), coefficient, bias, kernel_size, **how)
 
 
-@subsample2d.mutant("GB014", "means for sums, in both", forward=_averaged)
-def _(g, input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    kh, kw = at.kernel
-    dx = spread(g * coefficient[:, None, None] / (kh * kw), input, at)
-    means = sums_of(input, at) / (kh * kw)
-    return dx, (g * means).sum(axis=(0, 2, 3)), g.sum(axis=(0, 2, 3))
+def dx_of_mean(g, x, a, b, at):
+    return spread(g * a / at.area, x, at)
 
+
+def da_of_means(g, x, a, b, at):
+    return (g * (sums_of(x, at) / at.area)).sum(axis=(0, 2, 3))
+
+
+wrong = subsample2d.wrong
+wrong("GB070", "dx without the coefficient", dx=lambda g, x, a, b, at: spread(g, x, at))
+wrong("GB071", "means for dcoefficient", da=da_of_means)
+wrong("GB071", "dx of a mean", dx=dx_of_mean)
+wrong("GB072", "dcoefficient without the sums", da=db_of)
+wrong(
+    "GB073", "dcoefficient with the output",
+    da=lambda g, x, a, b, at: (g * (sums_of(x, at) * a + b)).sum(axis=(0, 2, 3)),
+)  # fmt: skip
+wrong(
+    "GB074", "dcoefficient averaged over the batch",
+    da=lambda g, x, a, b, at: (g * sums_of(x, at)).sum(axis=(2, 3)).mean(axis=0),
+)  # fmt: skip
+wrong(
+    "GB075", "one dcoefficient for all maps",
+    da=lambda g, x, a, b, at: np.full(len(a), (g * sums_of(x, at)).sum(), a.dtype),
+)  # fmt: skip
+wrong("GB057", "dbias averaged over batch and positions", db=lambda g, *_: g.mean(axis=(0, 2, 3)))
+wrong(
+    "GB063", "assigns where windows overlap", sample=_with_maps(pool.overlapping),
+    dx=lambda g, x, a, b, at: pool.assigned(g * a, x, at),
+)  # fmt: skip
+wrong(
+    "GB063", "assigns, one element after another", sample=_with_maps(pool.overlapping),
+    dx=lambda g, x, a, b, at: pool.assigned_by_taps(g * a, x, at),
+)  # fmt: skip
+wrong(
+    "GB062", "np.tile for np.repeat", sample=tiled,
+    dx=lambda g, x, a, b, at: np.tile(g * a, (1, 1, *at.kernel)),
+)  # fmt: skip
+wrong("GB014", "means for sums, in both", forward=averaged, dx=dx_of_mean, da=da_of_means)
 
 OPERATIONS = (subsample2d,)

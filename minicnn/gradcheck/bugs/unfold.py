@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .kinds import Operation
-from .windows import crop, pad, pair, windows
+from .operation import Operation, one_of
+from .windows import crop, image_size, pad, pair, windows
 
 
 def gather(x, at):
@@ -30,25 +30,16 @@ def im2col_forward(input, kernel_size, dilation=1, padding=0, stride=1):
     return gather(input, windows(input.shape, kernel_size, stride, padding, dilation))
 
 
-def im2col_backward(g, input, kernel_size, dilation=1, padding=0, stride=1):
-    """col2im: a pixel receives the gradients of all columns it was copied into."""
-    at = windows(input.shape, kernel_size, stride, padding, dilation)
-    return (scatter(g, input.shape, at),)
+def im2col_saved(input, kernel_size, dilation=1, padding=0, stride=1):
+    return input.shape, windows(input.shape, kernel_size, stride, padding, dilation)
 
 
 def draw(rng, kernel, stride=1, padding=0, dilation=1, out=(2, 3)):
     """A random image that holds `out` windows."""
     n, c = rng.permutation([2, 3, 4])[:2]
-    parts = zip(out, *map(pair, (kernel, stride, padding, dilation)), strict=True)
-    h, w = (s * (m - 1) + d * (k - 1) + 1 - 2 * p for m, k, s, p, d in parts)
+    size = image_size(out, kernel, stride, padding, dilation)
     how = {"kernel_size": kernel, "dilation": dilation, "padding": padding, "stride": stride}
-    return [rng.standard_normal((n, c, max(h, 1), max(w, 1)))], how
-
-
-def sample(rng):
-    """Any of the families below."""
-    families = (overlapping, square, strided, padded, dilated)
-    return families[rng.integers(len(families))](rng)
+    return [rng.standard_normal((n, c, *size))], how
 
 
 def overlapping(rng):
@@ -71,74 +62,74 @@ def dilated(rng):
     return draw(rng, (2, 3), dilation=(2, 2), out=(3, 2))
 
 
+sample = one_of(overlapping, square, strided, padded, dilated)
+
+
 def examples():
     x = np.array([[[[1.0, 2, 0], [0, 1, 3], [2, -1, 1]]]])
     return [([x], {"kernel_size": 2}), ([x], {"kernel_size": 2, "padding": 1, "stride": 2})]
 
 
-im2col = Operation("im2col", ("input",), im2col_forward, im2col_backward, sample, examples)
-
-
-@im2col.mutant("GB044", "col2im assigns", sample=overlapping)
-def _(g, input, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(input.shape, kernel_size, stride, padding, dilation)
-    dx = np.zeros_like(pad(input, padding))
+def assigned(g, shape, at):
+    dx = np.zeros_like(pad(np.empty(shape), at.padding))
     for number, (_, _, rows, columns) in enumerate(at):
-        dx[:, :, rows, columns] = g[:, :, number].reshape(*input.shape[:2], *at.kernel)
-    return (crop(dx, padding),)
+        dx[:, :, rows, columns] = g[:, :, number].reshape(*shape[:2], *at.kernel)
+    return crop(dx, at.padding)
 
 
-@im2col.mutant("GB044", "col2im assigns, one element after another", sample=overlapping)
-def _(g, input, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(input.shape, kernel_size, stride, padding, dilation)
-    dx = np.zeros_like(pad(input, padding))
-    g = g.reshape(*input.shape[:2], *at.kernel, *at.out)
+def assigned_by_taps(g, shape, at):
+    dx = np.zeros_like(pad(np.empty(shape), at.padding))
+    g = g.reshape(*shape[:2], *at.kernel, *at.out)
     for u, v, rows, columns in at.taps():
         dx[:, :, rows, columns] = g[:, :, u, v]
-    return (crop(dx, padding),)
+    return crop(dx, at.padding)
 
 
-@im2col.mutant("GB047", "kh and kw swapped", sample=square)
-def _(g, input, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(input.shape, kernel_size, stride, padding, dilation)
-    n, c, (kh, kw), count = len(input), input.shape[1], at.kernel, g.shape[2]
-    g = g.reshape(n, c, kw, kh, count).swapaxes(2, 3).reshape(g.shape)
-    return (scatter(g, input.shape, at),)
+def columns_first(g, shape, at):
+    """Rows (C, kw, kh) taken for rows (C, kh, kw)."""
+    kh, kw = at.kernel
+    return g.reshape(*shape[:2], kw, kh, -1).swapaxes(2, 3).reshape(g.shape)
 
 
-@im2col.mutant("GB048", "the image with its padding", sample=padded)
-def _(g, input, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(input.shape, kernel_size, stride, padding, dilation)
-    image = pad(input, padding)
-    return (scatter(g, image.shape, replace(at, padding=(0, 0))),)
+def channels_last(g, shape, at):
+    """Rows (kh, kw, C) taken for rows (C, kh, kw)."""
+    n, c = shape[:2]
+    return g.reshape(n, *at.kernel, c, -1).transpose(0, 3, 1, 2, 4).reshape(g.shape)
 
 
-@im2col.mutant("GB048", "cropped at one end only", sample=padded)
-def _(g, input, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(input.shape, kernel_size, stride, padding, dilation)
-    h, w = input.shape[2:]
-    dx = scatter(g, pad(input, padding).shape, replace(at, padding=(0, 0)))
-    return (dx[:, :, :h, :w],)
+def with_padding(g, shape, at):
+    n, c, h, w = shape
+    ph, pw = at.padding
+    return scatter(g, (n, c, h + 2 * ph, w + 2 * pw), replace(at, padding=(0, 0)))
 
 
-@im2col.mutant("GB050", "stride ignored", sample=strided)
-def _(g, input, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(input.shape, kernel_size, stride, padding, dilation)
-    return (scatter(g, input.shape, replace(at, stride=(1, 1))),)
-
-
-@im2col.mutant("GB052", "dilation ignored", sample=dilated)
-def _(g, input, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(input.shape, kernel_size, stride, padding, dilation)
-    return (scatter(g, input.shape, replace(at, dilation=(1, 1))),)
-
-
-@im2col.mutant("GB055", "columns read as (kh, kw, C)")
-def _(g, input, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(input.shape, kernel_size, stride, padding, dilation)
-    n, c, (kh, kw), count = len(input), input.shape[1], at.kernel, g.shape[2]
-    g = g.reshape(n, kh, kw, c, count).transpose(0, 3, 1, 2, 4).reshape(g.shape)
-    return (scatter(g, input.shape, at),)
+im2col = Operation(
+    "im2col", ("input",), im2col_forward, {"dx": scatter}, sample, examples, im2col_saved
+)
+wrong = im2col.wrong
+wrong("GB044", "col2im assigns", sample=overlapping, dx=assigned)
+wrong("GB044", "col2im assigns, one element after another", sample=overlapping, dx=assigned_by_taps)
+wrong(
+    "GB047", "kh and kw swapped", sample=square,
+    dx=lambda g, *at: scatter(columns_first(g, *at), *at),
+)  # fmt: skip
+wrong("GB048", "the image with its padding", sample=padded, dx=with_padding)
+wrong(
+    "GB048", "cropped at one end only", sample=padded,
+    dx=lambda g, shape, at: with_padding(g, shape, at)[:, :, : shape[2], : shape[3]],
+)  # fmt: skip
+wrong(
+    "GB050", "stride ignored", sample=strided,
+    dx=lambda g, shape, at: scatter(g, shape, replace(at, stride=(1, 1))),
+)  # fmt: skip
+wrong(
+    "GB052", "dilation ignored", sample=dilated,
+    dx=lambda g, shape, at: scatter(g, shape, replace(at, dilation=(1, 1))),
+)  # fmt: skip
+wrong(
+    "GB055", "columns read as (kh, kw, C)",
+    dx=lambda g, *at: scatter(channels_last(g, *at), *at),
+)  # fmt: skip
 
 
 # ---- col2im ----------------------------------------------------------------------------------
@@ -151,9 +142,9 @@ def col2im_forward(input, output_size, kernel_size, dilation=1, padding=0, strid
     return scatter(input, shape, windows(shape, kernel_size, stride, padding, dilation))
 
 
-def col2im_backward(g, input, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    """im2col: each column receives the gradient of the window it was added to."""
-    return (gather(g, windows(g.shape, kernel_size, stride, padding, dilation)),)
+def col2im_saved(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
+    shape = (len(input), input.shape[1] // np.prod(pair(kernel_size)), *output_size)
+    return (windows(shape, kernel_size, stride, padding, dilation),)
 
 
 def _as_columns(family):
@@ -168,53 +159,47 @@ def _as_columns(family):
 
 
 def col2im_examples():
-    found = []
+    cases = []
     for (x,), how in examples():
         y = im2col_forward(x, **how)
         columns = np.arange(1.0, 1 + y.size).reshape(y.shape)
-        found.append(([columns], {"output_size": x.shape[2:], **how}))
-    return found
+        cases.append(([columns], {"output_size": x.shape[2:], **how}))
+    return cases
+
+
+def in_windows(g, at):
+    """im2col's columns, with the axes (N, C, kh, kw, L)."""
+    return gather(g, at).reshape(*g.shape[:2], *at.kernel, -1)
+
+
+def as_columns(patches):
+    return patches.reshape(len(patches), -1, patches.shape[-1])
 
 
 col2im = Operation(
-    "col2im", ("input",), col2im_forward, col2im_backward, _as_columns(sample), col2im_examples
-)
-
-
-@col2im.mutant("GB045", "the window flipped")
-def _(g, input, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(g.shape, kernel_size, stride, padding, dilation)
-    c, (kh, kw) = g.shape[1], at.kernel
-    columns = gather(g, at).reshape(len(g), c, kh, kw, -1)
-    return (columns[:, :, ::-1, ::-1].reshape(input.shape),)
-
-
-@col2im.mutant("GB047", "kh and kw swapped", sample=_as_columns(square))
-def _(g, input, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(g.shape, kernel_size, stride, padding, dilation)
-    c, (kh, kw) = g.shape[1], at.kernel
-    columns = gather(g, at).reshape(len(g), c, kh, kw, -1)
-    return (columns.swapaxes(2, 3).reshape(input.shape),)
-
-
-@col2im.mutant("GB050", "stride ignored", sample=_as_columns(strided))
-def _(g, input, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(g.shape, kernel_size, stride, padding, dilation)
-    return (gather(g, replace(at, stride=(1, 1))),)
-
-
-@col2im.mutant("GB052", "dilation ignored", sample=_as_columns(dilated))
-def _(g, input, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(g.shape, kernel_size, stride, padding, dilation)
-    return (gather(g, replace(at, dilation=(1, 1))),)
-
-
-@col2im.mutant("GB055", "columns laid out as (kh, kw, C)")
-def _(g, input, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    at = windows(g.shape, kernel_size, stride, padding, dilation)
-    c, (kh, kw) = g.shape[1], at.kernel
-    columns = gather(g, at).reshape(len(g), c, kh, kw, -1)
-    return (columns.transpose(0, 2, 3, 1, 4).reshape(input.shape),)
-
+    "col2im", ("input",), col2im_forward, {"dx": gather}, _as_columns(sample), col2im_examples,
+    col2im_saved,
+)  # fmt: skip
+wrong = col2im.wrong
+wrong(
+    "GB045", "the window flipped",
+    dx=lambda g, at: as_columns(in_windows(g, at)[:, :, ::-1, ::-1]),
+)  # fmt: skip
+wrong(
+    "GB047", "kh and kw swapped", sample=_as_columns(square),
+    dx=lambda g, at: as_columns(in_windows(g, at).swapaxes(2, 3)),
+)  # fmt: skip
+wrong(
+    "GB050", "stride ignored", sample=_as_columns(strided),
+    dx=lambda g, at: gather(g, replace(at, stride=(1, 1))),
+)  # fmt: skip
+wrong(
+    "GB052", "dilation ignored", sample=_as_columns(dilated),
+    dx=lambda g, at: gather(g, replace(at, dilation=(1, 1))),
+)  # fmt: skip
+wrong(
+    "GB055", "columns laid out as (kh, kw, C)",
+    dx=lambda g, at: as_columns(in_windows(g, at).transpose(0, 2, 3, 1, 4)),
+)  # fmt: skip
 
 OPERATIONS = (im2col, col2im)

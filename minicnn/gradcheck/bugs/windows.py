@@ -23,6 +23,11 @@ class Windows:
     out: tuple[int, int]
     start: int = 0  # row and column of the first window; only a mistake has another
 
+    @property
+    def area(self) -> int:
+        """The number of pixels of a window."""
+        return self.kernel[0] * self.kernel[1]
+
     def __iter__(self) -> Iterator[tuple[int, int, slice, slice]]:
         """(i, j, rows, columns) of each window, row by row."""
         (kh, kw), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
@@ -52,6 +57,12 @@ def windows(shape, kernel_size, stride=1, padding=0, dilation=1, ceil_mode=False
         # A window that would start beyond the image and its padding in front is left out.
         out.append(size - 1 if ceil_mode and (size - 1) * s >= n + p else size)
     return Windows(kernel, stride, padding, dilation, (out[0], out[1]))
+
+
+def image_size(out, kernel, stride=1, padding=0, dilation=1) -> list[int]:
+    """The rows and columns of an image that holds `out` windows, at least one of each."""
+    parts = zip(out, *map(pair, (kernel, stride, padding, dilation)), strict=True)
+    return [max(1, s * (m - 1) + d * (k - 1) + 1 - 2 * p) for m, k, s, p, d in parts]
 
 
 def pad(x, padding, value=0.0):

@@ -1,6 +1,6 @@
 """From numbers to the name of a mistake.
 
-The order: side effects and linearity (environment.py has asked), the forward pass, then each wrong
+The order: side effects and linearity (properties.py has asked), the forward pass, then each wrong
 gradient on its own: one constant ratio, a ratio per axis, a/g against local derivatives, layouts,
 support, residual; last the known wrong backward passes of the operation, which is named by the user
 or recognised by its outputs.  What several of them say about one code is said once.
@@ -11,52 +11,50 @@ from typing import Any
 
 import numpy as np
 
-from ..environment import Check
+from ..properties import Check
 from ..report import Diagnosis, Report
-from . import layouts, mutants, operations, ratios, support
-from .case import CLOSE, Case, agree, found
+from . import layouts, mutants, patterns, ratios, recognition
+from .case import CLOSE, Case, agree, diagnosis_of
 
 MOST = 4  # diagnoses in a report
 
 
 @np.errstate(all="ignore")
-def diagnose(examination: Any, report: Report, op: str | None, params: dict[str, Any]) -> None:
+def diagnose(measurement: Any, report: Report, op: str | None, params: dict[str, Any]) -> None:
     """Fills in the report's diagnosis and clues."""
-    s = examination.subject
+    s = measurement.pair
     single = not s.several and len(s.y) == 1
     y = s.y[0] if single else None
-    close = min(max(CLOSE, 1e4 * examination.unit), 1e-3)
+    close = min(max(CLOSE, 1e4 * measurement.unit), 1e-3)
     if op is not None:
-        known: Any = operations.named(op, params, s.inputs, y, close)
+        known: Any = recognition.named(op, params, s.inputs, y, close)
         _check_forward(known, y, report)
     if report.ok:
         return
     if op is None or not known.agrees:
-        candidates = list(operations.inferred(s.inputs, y, close))
+        candidates = list(recognition.inferred(s.inputs, y, close))
         known = candidates[0] if candidates else None
     else:
         candidates = [known]
-    cases = _cases(examination, report, known, close)
+    cases = _cases(measurement, report, known, close)
     said = from_checks(report)
     for candidate in candidates:
-        said += mutants.diagnoses(candidate, cases, examination.upstream[0])
+        said += mutants.diagnoses(candidate, cases, measurement.upstream[0])
     for case in cases:
-        said += _by_rules(case, examination)
-    said += _unrepeatable(examination, report)
+        said += _by_rules(case, measurement)
+    said += _unrepeatable(measurement, report)
     report.diagnosis = _ranked(said)
     report.clues += _clues(cases, report)
 
 
 def _check_forward(known: Any, y: Any, report: Report) -> None:
     """The forward pass beside the operation it is meant to be; differences cannot see that."""
-    text = ""
-    if not known.agrees:
+    name = "forward is the operation named"
+    if known.agrees:
+        report.checks.append(Check(name, True))
+    else:
         text = f"forward does not compute {known.operation.name}: {_forward_differs(known, y)}"
-    report.checks.append(
-        Check(
-            "forward is the operation named", known.agrees, text, None if known.agrees else "GB014"
-        )
-    )
+        report.checks.append(Check(name, False, text, "GB014"))
 
 
 def _forward_differs(known: Any, y: Any) -> str:
@@ -71,82 +69,65 @@ def _forward_differs(known: Any, y: Any) -> str:
     return f"at {where} it gives {y[worst]:.8g}, not {right[worst]:.8g}"
 
 
-def _cases(examination: Any, report: Report, known: Any, close: float) -> list[Case]:
+def _cases(measurement: Any, report: Report, known: Any, close: float) -> list[Case]:
     """The wrong gradients, each with the truth: the operation's where it is known, else numeric."""
-    s = examination.subject
-    single = not s.several
-    truth: dict[int, Any] = {}
-    if known is not None and single:
-        try:
-            truth = known.gradients(known.operation.backward, examination.upstream[0])
-        except Exception:
-            truth = {}
+    s = measurement.pair
+    y, g = (None, None) if s.several else (s.y[0], measurement.upstream[0])
+    truth = known.true_gradients(g) if known is not None and not s.several else {}
     cases = []
     ignores = any(c.code == "GB001" and not c.ok and c.sure > 0.9 for c in report.checks)
-    hidden = all(
-        r.ok for r in report.inputs
-    )  # wrong at a kink, where each entry by itself may pass
+    # Wrong at a kink, where each entry by itself may pass:
+    hidden = all(r.ok for r in report.inputs)
     for r in report.inputs:
         n = truth.get(r.place)
         if r.ok and not (hidden and n is not None and not agree(r.analytic, n, close)):
             continue
         if n is None:
             n = np.where(r.kinks, np.nan, r.numeric)
+        n = np.asarray(n, float)
         cases.append(
-            Case(
-                r.name, r.place, r.analytic, np.asarray(n, float), r, s.inputs, s.names,
-                s.y[0] if single else None, examination.upstream[0] if single else None,
-                close, ignores,
-            )
-        )  # fmt: skip
+            Case(r.name, r.place, r.analytic, n, r, s.inputs, s.names, y, g, close, ignores)
+        )
     return cases
 
 
 def from_checks(report: Report) -> list[Diagnosis]:
     """Checks that name a mistake by themselves."""
-    from ..bugs import CATALOGUE
-
-    said = []
-    for c in report.checks:
-        bug = CATALOGUE.get(c.code or "") if not c.ok else None
-        if bug is not None:
-            said.append(Diagnosis(bug.code, bug.title, c.text, c.sure, bug.remedy))
-    return said
+    return [diagnosis_of(c.code, c.text, c.sure) for c in report.checks if c.code and not c.ok]
 
 
 RULES: tuple[Callable[[Case], Iterable[Diagnosis]], ...] = (
     ratios.constant, ratios.along_axes, layouts.moved, layouts.of_another_shape,
-    support.imprecise, support.one_sum_for_all, support.decay, support.straight_path,
+    patterns.imprecise, patterns.one_sum_for_all, patterns.decay, patterns.straight_path,
 )  # fmt: skip
 
 
-def _by_rules(case: Case, examination: Any) -> list[Diagnosis]:
+def _by_rules(case: Case, measurement: Any) -> list[Diagnosis]:
     """What the numbers of one gradient say by themselves."""
     if case.a is not None and not np.isfinite(case.a).all():
         return []
     said = [d for rule in RULES for d in rule(case)]
-    if not said and examination.backward.repeats:
-        said += support.one_sample(case, examination)
+    if not said and measurement.backward.repeats:
+        said += patterns.one_sample(case, measurement)
     if case.a is None:
-        said.append(found(case, "GB003", f"there is no d{case.name}, and it should not be 0", 0.95))
+        said.append(
+            case.diagnosis("GB003", f"there is no d{case.name}, and it should not be 0", 0.95)
+        )
     return said
 
 
-def _unrepeatable(examination: Any, report: Report) -> list[Diagnosis]:
+def _unrepeatable(measurement: Any, report: Report) -> list[Diagnosis]:
     """A gradient that is another at each call: of 0s and one factor times g, it is a mask."""
-    from ..bugs import CATALOGUE
-
-    s, said = examination.subject, []
-    if examination.backward.repeats or len(s.y) != 1:
+    s, said = measurement.pair, []
+    if measurement.backward.repeats or len(s.y) != 1:
         return []
     for r in report.inputs:
         if not r.comparable or r.shape != s.y[0].shape:
             continue
-        ratio = np.round(r.analytic / examination.upstream[0], 9)
+        ratio = np.round(r.analytic / measurement.upstream[0], 9)
         if len(np.unique(ratio)) == 2 and 0 in ratio:
             text = f"d{r.name} is g times 0 or {ratio.max():.4g}, and the zeros move at each call"
-            bug = CATALOGUE["GB090"]
-            said.append(Diagnosis("GB090", bug.title, text, 0.98, bug.remedy, (r.name,)))
+            said.append(diagnosis_of("GB090", text, 0.98, (r.name,)))
     return said
 
 
@@ -157,10 +138,9 @@ def _clues(cases: list[Case], report: Report) -> list[str]:
     for case in cases:
         if case.name not in explained:
             factor = [text for text in (ratios.clue(case), ratios.axis_clue(case)) if text]
-            lines += factor or support.clues(case)
-            lines += [
-                f"d{case.name} is what d{other} should be" for other in _mixed_up(case, report)
-            ]
+            lines += factor or patterns.clues(case)
+            others = _mixed_up(case, report)
+            lines += [f"d{case.name} is what d{other} should be" for other in others]
     right = [f"d{r.name}" for r in report.inputs if r.ok]
     if right and len(explained) < len(report.inputs) - len(right):
         lines.append(f"right: {', '.join(right)}; look at what only the others go through")

@@ -41,6 +41,10 @@ class Case:
         """Where n is known."""
         return ~np.isnan(self.n)
 
+    def diagnosis(self, code: str, evidence: str, confidence: float, title: str = "") -> Diagnosis:
+        """A diagnosis of this gradient."""
+        return diagnosis_of(code, evidence, confidence, (self.name,), title)
+
     def agrees(self, candidate: Any) -> bool:
         """Whether a is the candidate, wherever that has a number."""
         return self.a is not None and agree(self.a, candidate, self.close)
@@ -66,12 +70,11 @@ def agree(a: Any, b: Any, close: float = CLOSE) -> bool:
     return bool((np.abs(a[known] - b[known]) <= limit).all())
 
 
-def found(case: Case, code: str, evidence: str, confidence: float, title: str = "") -> Diagnosis:
-    """A diagnosis of this case, with title and remedy from the catalogue."""
+def diagnosis_of(
+    code: str, evidence: str, confidence: float, about: tuple[str, ...] = (), title: str = ""
+) -> Diagnosis:
+    """A diagnosis with title and remedy from the catalogue."""
     from ..bugs import CATALOGUE
 
-    bug = CATALOGUE.get(code)
-    return Diagnosis(
-        code, title or (bug.title if bug else code), evidence, confidence,
-        bug.remedy if bug else "", (case.name,),
-    )  # fmt: skip
+    bug = CATALOGUE[code]
+    return Diagnosis(code, title or bug.title, evidence, confidence, bug.remedy, about)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..report import Diagnosis
-from .case import Case, agree, found
+from .case import Case, agree
 
 Array = Any  # numpy.ndarray
 
@@ -21,23 +21,24 @@ def moved(case: Case) -> Iterator[Diagnosis]:
     for axes in itertools.permutations(range(n.ndim)):
         if n.transpose(axes).shape == n.shape and case.is_new(n.transpose(axes)):
             code, what = _permuted(case, axes)
-            yield found(case, code, f"{name} is what it should be with {what}", 0.9)
+            yield case.diagnosis(code, f"{name} is what it should be with {what}", 0.9)
     for axes in _subsets(n.ndim):
         if case.is_new(np.flip(n, axes)):
             code = "GB045" if case.place > 0 or n.ndim == 4 else "GB081"
             text = f"{name} is what it should be, flipped along axis {_listed(axes)}"
-            yield found(case, code, text, 0.9)
+            yield case.diagnosis(code, text, 0.9)
         for step in (-2, -1, 1, 2):
             if case.is_new(np.roll(n, (step,) * len(axes), axes)):
                 text = f"{name} is what it should be, rolled by {step} along axis {_listed(axes)}"
-                yield found(case, "GB051", text, 0.85)
-    for shape, order in _reorders(n):
+                yield case.diagnosis("GB051", text, 0.85)
+    for order in list(itertools.permutations(range(n.ndim)))[1:] if n.ndim <= 4 else ():
+        code = "GB056" if n.ndim == 4 and order[0] == 0 else "GB081"
         if case.is_new(n.transpose(order).reshape(n.shape)):
             text = f"{name} is what it should be, its axes {order} reshaped to {n.shape}"
-            yield found(case, "GB056" if n.ndim == 4 and shape[0] == 0 else "GB081", text, 0.85)
+            yield case.diagnosis(code, text, 0.85)
         if case.is_new(n.reshape([n.shape[k] for k in order]).transpose(np.argsort(order))):
             text = f"{name} is what it should be, reshaped where axes {order} belong transposed"
-            yield found(case, "GB056" if n.ndim == 4 and shape[0] == 0 else "GB081", text, 0.85)
+            yield case.diagnosis(code, text, 0.85)
 
 
 def _permuted(case: Case, axes: tuple[int, ...]) -> tuple[str, str]:
@@ -52,12 +53,6 @@ def _permuted(case: Case, axes: tuple[int, ...]) -> tuple[str, str]:
     if case.n.ndim == 2 and case.place > 0:
         return "GB017", "its axes exchanged"
     return "GB080", what
-
-
-def _reorders(n: Array) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    for order in itertools.permutations(range(n.ndim)) if n.ndim <= 4 else ():
-        if order != tuple(range(n.ndim)):
-            yield order, order
 
 
 def _subsets(ndim: int) -> Iterator[tuple[int, ...]]:
@@ -77,22 +72,22 @@ def of_another_shape(case: Case) -> Iterator[Diagnosis]:
     name, shapes = f"d{case.name}", f"{a.shape} instead of {n.shape}"
     if a.ndim >= n.ndim and a.size > n.size and agree(_summed(a, n.shape), n, case.close):
         text = f"{name} has shape {shapes}; summed over the axes that were broadcast it is right"
-        yield found(case, "GB076", text, 0.95)
+        yield case.diagnosis("GB076", text, 0.95)
     if sorted(a.shape) == sorted(n.shape):
         for axes in itertools.permutations(range(n.ndim)):
             if n.transpose(axes).shape == a.shape and agree(a, n.transpose(axes), case.close):
                 code = "GB017" if n.ndim == 2 else "GB080"
-                yield found(case, code, f"{name} has shape {shapes}: it is transposed", 0.95)
+                yield case.diagnosis(code, f"{name} has shape {shapes}: it is transposed", 0.95)
                 break
     elif a.size == n.size and agree(a.reshape(n.shape), n, case.close):
         text = f"{name} has shape {shapes}; its numbers are right and in the right order"
-        yield found(case, "GB081", text, 0.8, "not reshaped back")
+        yield case.diagnosis("GB081", text, 0.8, title="not reshaped back")
     if a.ndim == n.ndim and all(p >= q for p, q in zip(a.shape, n.shape, strict=True)):
         margins = [p - q for p, q in zip(a.shape, n.shape, strict=True)]
         inner = tuple(slice(m // 2, m // 2 + q) for m, q in zip(margins, n.shape, strict=True))
         if any(margins) and agree(a[inner], n, case.close):
             text = f"{name} has shape {shapes}; without {margins[-1] // 2} at each side it is right"
-            yield found(case, "GB048", text, 0.95)
+            yield case.diagnosis("GB048", text, 0.95)
 
 
 def _summed(a: Array, shape: tuple[int, ...]) -> Array:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from ..report import Diagnosis
-from .case import Case, agree, found
-from .operations import Known
+from .case import Case, agree, diagnosis_of
+from .recognition import Known
 
 Array = Any  # numpy.ndarray
 
@@ -28,11 +28,7 @@ class Match:
 
 def matches(known: Known, cases: list[Case], g: Array) -> list[Match]:
     """The mutants of an operation that give the wrong gradients at hand, the best first."""
-    try:
-        truth = known.gradients(known.operation.backward, g)
-    except Exception:
-        truth = {}
-    result = []
+    truth, result = known.true_gradients(g), []
     for mutant in known.operation.mutants:
         if mutant.forward is not None or mutant.code in SIDE_EFFECTS:
             continue
@@ -77,11 +73,8 @@ def _factor(case: Case, theirs: Any) -> float | None:
         return None
     factor = float(case.a.flat[top] / theirs.flat[top])
     n = np.nan_to_num(case.n)
-    if (
-        n.shape == theirs.shape
-        and n.flat[top]
-        and agree(theirs, n * (theirs.flat[top] / n.flat[top]))
-    ):
+    comparable = n.shape == theirs.shape and n.flat[top]
+    if comparable and agree(theirs, n * (theirs.flat[top] / n.flat[top])):
         return None
     return factor if factor and np.isfinite(factor) and case.agrees(factor * theirs) else None
 
@@ -92,8 +85,9 @@ def diagnoses(known: Known, cases: list[Case], g: Array) -> list[Diagnosis]:
     explained: dict[str, tuple[float, int]] = {}  # by input: how surely, together with how many
     for match in matches(known, cases, g):
         names, count = tuple(c.name for c in match.cases), len(match.cases)
-        whole = match.exactly and match.factor == 1
-        strength = 0.99 if whole else 0.96 if match.factor == 1 else 0.8
+        strength = 0.99 if match.exactly else 0.96
+        if match.factor != 1:
+            strength = 0.8
         strength -= 0.0 if known.named else 0.01
         before = [explained.get(name, (0.0, 0)) for name in names]
         said = match.code in {d.code for d in result}
@@ -117,6 +111,4 @@ def _worded(known: Known, match: Match, names: tuple[str, ...], strength: float)
     )
     if match.factor != 1:
         evidence += "; the factor is a second mistake"
-    diagnosis = found(match.cases[0], match.code, evidence, strength)
-    diagnosis.about = names
-    return diagnosis
+    return diagnosis_of(match.code, evidence, strength, names)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..report import Diagnosis
-from .case import Case, found
+from .case import Case
 
 Array = Any  # numpy.ndarray
 Meaning = tuple[float, str, float, str]  # ratio, code, confidence, what the number is
@@ -19,7 +19,7 @@ def constant(case: Case) -> Iterator[Diagnosis]:
         return
     name = f"d{case.name}"
     if c == 0:
-        yield found(case, "GB003", f"{name} is 0 everywhere, and should not be", 0.6)
+        yield case.diagnosis("GB003", f"{name} is 0 everywhere, and should not be", 0.6)
         return
     fitting = [m for m in _meanings(case) if abs(m[0] / c - 1) < 1e-6]
     for _, code, confidence, meaning in fitting:
@@ -28,7 +28,7 @@ def constant(case: Case) -> Iterator[Diagnosis]:
         text = f"{name} is exactly {shown} what it should be, in every entry: {meaning}"
         if c == -1:
             text = f"{name} is minus what it should be, in every entry"
-        yield found(case, code, text, confidence - others)
+        yield case.diagnosis(code, text, confidence - others)
 
 
 def clue(case: Case) -> str:
@@ -151,7 +151,7 @@ def along_axes(case: Case) -> Iterator[Diagnosis]:
                     f"d{case.name} is off by 1/{case.names[k]} along axis {axis}: it is not "
                     f"multiplied by {case.names[k]}"
                 )
-                yield found(case, "GB085" if centred else "GB070", text, 0.9)
+                yield case.diagnosis("GB085" if centred else "GB070", text, 0.9)
 
 
 def axis_clue(case: Case) -> str:

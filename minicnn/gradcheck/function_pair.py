@@ -1,10 +1,11 @@
-"""Subject: the forward and backward under test, called on copies of their arrays.
+"""FunctionPair: the forward and backward under test, called on copies of their inputs.
 
 The arrays are float64 copies where the functions take them, whatever type the user gave; a function
 that insists on its own type is called with that.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ class Broken(Exception):
     """The functions under test raised, or returned what no gradient can be; str() is a sentence."""
 
 
-class Subject:
+class FunctionPair:
     """A pair of functions, its inputs, and what calling it means.
 
     Parameters
@@ -43,9 +44,11 @@ class Subject:
     ) -> None:  # fmt: skip
         self.forward, self.backward, self.wrt, self.names = forward, backward, wrt, names
         self.given = list(inputs)
-        self.calls = 0  # of forward
         self.several = False  # whether forward returns several outputs
-        self.inputs = [_float64(x) if i in wrt else _copied(x) for i, x in enumerate(inputs)]
+        self.inputs = [
+            np.array(x, np.float64, order="C") if i in wrt else copied(x)
+            for i, x in enumerate(inputs)
+        ]
         self.y = self._first_outputs()
 
     def _first_outputs(self) -> list[Array]:
@@ -54,24 +57,28 @@ class Subject:
         Copies, of copies: forward may change what it was given, or return it.
         """
         try:
-            return [_copied(y) for y in self.outputs(self.fresh())]
+            return [copied(y) for y in self.outputs(self.fresh())]
         except Broken:
-            own = [_copied(x) for x in self.given]
+            own = [copied(x) for x in self.given]
             if all(
                 getattr(a, "dtype", 0) == getattr(b, "dtype", 0)
                 for a, b in zip(own, self.inputs, strict=True)
             ):
                 raise
             self.inputs = own
-            return [_copied(y) for y in self.outputs(self.fresh())]
+            return [copied(y) for y in self.outputs(self.fresh())]
+
+    @property
+    def checked(self) -> list[Array]:
+        """The inputs whose gradients are checked."""
+        return [self.inputs[i] for i in self.wrt]
 
     def fresh(self) -> list[Any]:
         """Copies of the inputs, for one call to do with as it likes."""
-        return [_copied(x) for x in self.inputs]
+        return [copied(x) for x in self.inputs]
 
     def outputs(self, inputs: list[Any]) -> list[Array]:
         """What forward returns, as a list of arrays, not copied."""
-        self.calls += 1
         try:
             with np.errstate(all="ignore"):
                 result = self.forward(*inputs)
@@ -83,7 +90,7 @@ class Subject:
         listed = [np.asarray(y) for y in (result if self.several else [result])]
         for y in listed:
             if y.dtype.kind not in "fiubc" or (
-                y.dtype.kind == "c" and not any(map(_complex, inputs))
+                y.dtype.kind == "c" and not any(map(np.iscomplexobj, inputs))
             ):
                 kind = type(result).__name__ if y.dtype == object else str(y.dtype)
                 raise Broken(f"forward returned {_an(kind)}; it must return an array of floats")
@@ -100,8 +107,7 @@ class Subject:
 
     def join(self, arrays: Sequence[Array]) -> Array:
         """One vector of float64 from one array for each floating output."""
-        pairs = zip(arrays, self.floating, strict=True)
-        parts = [np.array(a, np.float64).ravel() for a, floats in pairs if floats]
+        parts = [np.array(a, np.float64).ravel() for a in compress(arrays, self.floating)]
         return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0)])
 
     def gradients(self, g: list[Array], inputs: list[Any]) -> list[Any]:
@@ -109,7 +115,7 @@ class Subject:
 
         forward is called first: backward may be a method that reads what forward left behind.
         """
-        self.outputs([_copied(x) for x in inputs])
+        self.outputs([copied(x) for x in inputs])
         argument = tuple(g) if self.several else g[0]
         try:
             with np.errstate(all="ignore"):
@@ -149,15 +155,8 @@ class Subject:
         return array
 
 
-def _complex(x: Any) -> bool:
-    return np.iscomplexobj(x)
-
-
-def _float64(x: Any) -> Array:
-    return np.array(x, np.float64, order="C")
-
-
-def _copied(x: Any) -> Any:
+def copied(x: Any) -> Any:
+    """A copy of an array; anything else as it is."""
     return x.copy() if isinstance(x, np.ndarray) else x
 
 

@@ -114,13 +114,8 @@ def heat_map(r: InputReport) -> list[str]:
 
 def _drawn(off: Any, seen: Any, largest: float) -> list[str]:
     shade = np.minimum((off / largest * len(SHADES)).astype(int), len(SHADES) - 1)
-    return [
-        "".join(
-            SHADES[shade[i, j]] if off[i, j] else "." if seen[i, j] else " "
-            for j in range(off.shape[1])
-        )
-        for i in range(off.shape[0])
-    ]
+    cells = np.where(off != 0, np.array(list(SHADES))[shade], np.where(seen, ".", " "))
+    return ["".join(row) for row in cells]
 
 
 def as_html(report: Report) -> str:

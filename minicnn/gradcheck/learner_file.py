@@ -1,4 +1,4 @@
-"""What `minicnn gradcheck` does: it checks a learner's file, or one of the engine's own ops.
+"""`minicnn gradcheck FILE.py:NAME`: the functions in a learner's file, checked.
 
 A target `FILE.py:NAME` is one of
 
@@ -16,7 +16,6 @@ takes arguments is made by NAME_new(rng).
 """
 
 import inspect
-import re
 import traceback
 import types
 from collections.abc import Callable
@@ -25,18 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Function, Tensor
+from ..autograd import Function
 from ..errors import ArgumentError, DataError
 from . import bugs
 from .check import check_backward
 from .report import Report
-from .tensors import gradcheck
-
-# The engine's ops that a known operation has under another name.
-OTHER_NAMES = {
-    "softmaxcrossentropy": "crossentropy", "im2col": "unfold", "col2im": "fold",
-    "transpose": "permute", "batchnorm2d": "batchnorm",
-}  # fmt: skip
+from .tensors import gradcheck, leaf
 
 
 def check_file(target: str, op: str | None = None, seed: int = 0) -> Report:
@@ -45,16 +38,15 @@ def check_file(target: str, op: str | None = None, seed: int = 0) -> Report:
     if not colon or not name.isidentifier():
         raise ArgumentError(f"{target!r} is not FILE.py:NAME, as in homework.py:conv2d")
     module = _loaded(Path(path))
-    found = module.get(name)
-    if not callable(found):
+    learner = module.get(name)
+    if not callable(learner):
         known = [n for n, f in module.items() if _own(f) and not n.startswith("_")]
         raise ArgumentError(f"{path} has no function or class {name!r}; it has {_some(known)}")
     rng, base = np.random.default_rng(seed), name.removesuffix("_forward")
     op = op or (base if bugs.ALIASES.get(base, base) in bugs.OPERATIONS else None)
     inputs, params = _inputs(module, path, name, op, rng)
-    if isinstance(found, type) and issubclass(found, Function):
-        tensors = [_leaf(x) for x in inputs]
-        return gradcheck(found.apply, tensors, raise_exception=False, seed=seed)
+    if isinstance(learner, type) and issubclass(learner, Function):
+        return gradcheck(learner.apply, [leaf(x) for x in inputs], raise_exception=False, seed=seed)
     forward, backward, inputs = _pair(module, path, name, inputs, params, rng)
     how: dict[str, Any] = {"op": op, "params": params} if op else {}
     return check_backward(forward, backward, inputs, seed=seed, **how)
@@ -115,20 +107,19 @@ def _pair(
     rng: np.random.Generator,
 ) -> tuple[Callable, Callable, list[Any]]:  # fmt: skip
     """Forward and backward as check_backward takes them, and the inputs, parameters included."""
-    found = module[name]
-    if isinstance(found, type):
-        forward = getattr(found, "forward", None)
-        if forward is None or getattr(found, "backward", None) is None:
+    learner = module[name]
+    if isinstance(learner, type):
+        forward = getattr(learner, "forward", None)
+        if forward is None or getattr(learner, "backward", None) is None:
             raise ArgumentError(f"{path}: class {name} needs a forward and a backward")
         if next(iter(inspect.signature(forward).parameters), "") == "ctx":
-            return (*_with_context(found), inputs)
-        return _of_object(
-            module[f"{name}_new"](rng) if f"{name}_new" in module else found(), inputs
-        )
+            return (*_with_context(learner), inputs)
+        new = module.get(f"{name}_new")
+        return _of_object(new(rng) if new else learner(), inputs)
     other = f"{name.removesuffix('_forward')}_backward"
     if other not in module:
         raise ArgumentError(f"{path}: {name} has no gradient beside it; define {other}(g, *inputs)")
-    return _taking(found, params), _taking(module[other], params), inputs
+    return _taking(learner, params), _taking(module[other], params), inputs
 
 
 def _taking(f: Callable, params: dict[str, Any]) -> Callable:
@@ -188,10 +179,8 @@ def _of_object(layer: Any, inputs: list[Any]) -> tuple[Callable, Callable, list[
         if hasattr(layer, "zero_grad"):
             layer.zero_grad()
         dx = layer.backward(g)
-        return (
-            *(dx if isinstance(dx, tuple) else (dx,)),
-            *(getattr(layer, f"d{n}") for n in names),
-        )
+        listed = dx if isinstance(dx, tuple) else (dx,)
+        return (*listed, *(getattr(layer, f"d{n}") for n in names))
 
     parameters = [*list(inspect.signature(layer.forward).parameters)[:count], *names]
     kind = inspect.Parameter.POSITIONAL_ONLY
@@ -199,61 +188,3 @@ def _of_object(layer: Any, inputs: list[Any]) -> tuple[Callable, Callable, list[
         [inspect.Parameter(n, kind) for n in parameters]
     )
     return forward, backward, [*inputs, *(getattr(layer, n).astype(float) for n in names)]
-
-
-def _leaf(x: Any) -> Any:
-    if not isinstance(x, np.ndarray):
-        return x
-    return Tensor(x, requires_grad=x.dtype.kind == "f")
-
-
-# ---- the engine's own -------------------------------------------------------------------------
-
-
-def check_engine(op: str, seed: int = 0) -> tuple[bool, str]:
-    """Checks one of the engine's ops on all its samples; whether all are right, and a table."""
-    from ..ops import OPS
-
-    plain = re.sub("_", "", op).lower()
-    wanted = OTHER_NAMES.get(plain, plain)
-    found = next((f for name, f in OPS.items() if name.lower() == wanted), None)
-    if found is None:
-        known = ", ".join(OPS)
-        raise ArgumentError(f"--op {op} is none of the engine's ops: {known}")
-    lines, ok, count = [], True, 0
-    for sample in found.samples(np.random.default_rng(seed)):  # type: ignore[attr-defined]
-        if sample.raises is None:
-            report = _of_sample(found, sample, seed)
-            if report is not None:
-                count, ok = count + 1, ok and report.ok
-                lines += _line(count, report)
-    head = f"{found.__name__}: {count} samples, {'all right' if ok else 'WRONG'}"
-    return ok, "\n".join([head, *lines])
-
-
-def _of_sample(op: type[Function], sample: Any, seed: int) -> Report | None:
-    """None for a sample that has no gradient."""
-    tensors = [_leaf(np.array(a, float)) if _floats(a) else a for a in sample.args]
-    inputs = [Tensor(a) if isinstance(a, np.ndarray) else a for a in tensors]
-    if not any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
-        return None
-    y = op.apply(*inputs, **sample.kwargs)
-    if not any(t.requires_grad for t in (y if isinstance(y, tuple) else (y,))):
-        return None
-    return gradcheck(
-        lambda *x: op.apply(*x, **sample.kwargs), inputs, raise_exception=False, seed=seed
-    )
-
-
-def _floats(a: Any) -> bool:
-    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
-
-
-def _line(number: int, report: Report) -> list[str]:
-    shapes = " ".join(str(r.shape) for r in report.inputs)
-    if not report.ok:
-        return [f"  {number:2}  {shapes}", str(report)]
-    error = max((r.error for r in report.inputs), default=0.0)
-    kinks = sum(int(r.kinks.sum()) for r in report.inputs)
-    on_kinks = f", {kinks} entries on kinks" if kinks else ""
-    return [f"  {number:2}  {shapes}  right, error {error:.0e}{on_kinks}"]

@@ -1,7 +1,8 @@
-"""Examination: everything that is measured about a backward pass, before anything is named."""
+"""Measurement: everything that is measured about a backward pass, before anything is named."""
 
 import time
 from collections.abc import Callable
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from .differences import (
     step_size,
     tied_direction,
 )  # fmt: skip
-from .directions import measured_along
-from .environment import Backward, Check, of_forward
+from .directions import measured_along, random_direction
+from .function_pair import Broken, FunctionPair, copied
+from .properties import Backward, Check, of_forward
 from .report import Direction, InputReport
-from .subject import Broken, Subject
 
 Array = Any  # numpy.ndarray
 
@@ -29,59 +30,56 @@ FIXED = 0.03  # seconds for measuring again where one measurement told too littl
 SMALLEST = 1e-12  # of the largest gradient: what is less may come from rounding elsewhere
 
 
-class Examination:
-    """A subject, an upstream gradient, and all that was found out; diagnosis reads it."""
+class Measurement:
+    """Two functions, an upstream gradient, and all that was measured; diagnosis reads it."""
 
     def __init__(
-        self, subject: Subject, upstream: Any, seed: int, *, entries: int = ENTRIES,
+        self, pair: FunctionPair, upstream: Any, seed: int, *, entries: int = ENTRIES,
         eps: float | None = None, atol: float | None = None, rtol: float | None = None,
     ) -> None:  # fmt: skip
-        self.subject, self.entries, self.eps = subject, entries, eps
+        self.pair = pair
+        self.entries, self.eps = entries, eps
         self.atol, self.rtol = atol or 0.0, rtol or 0.0
         self.rng = np.random.default_rng(seed)
-        self.y0 = subject.join(subject.y)
-        self.upstream, self.ones = self._drawn(upstream), isinstance(upstream, str)
+        self.y0 = pair.join(pair.y)
+        self.upstream = self._drawn(upstream)
+        self.ones = isinstance(upstream, str)
         self.unit = self._unit()
-        parts = [g for g, floats in zip(self.upstream, subject.floating, strict=True) if floats]
-        finite = np.isfinite(self.y0)
-        self.g = np.where(finite, np.concatenate([np.ravel(p) for p in parts]).astype(float), 0)
+        parts = [np.ravel(g) for g in compress(self.upstream, pair.floating)]
+        self.g = np.where(np.isfinite(self.y0), np.concatenate(parts).astype(float), 0)
         self.checks: list[Check] = []
         self.reports: list[InputReport] = []
         self.directions: list[Direction] = []
 
     def _unit(self) -> float:
         """The relative rounding error of the outputs, from their type and as measured."""
-        s = self.subject
-        types = [y.dtype for y, f in zip(s.y, s.floating, strict=True) if f]
-        types += [s.inputs[i].dtype for i in s.wrt]
-        coarse = max(float(np.finfo(t).eps) for t in types)
-        wrt = [s.inputs[i] for i in s.wrt]
-        direction = tied_direction(wrt, self.rng, move_zeros=False)
+        arrays = [*compress(self.pair.y, self.pair.floating), *self.pair.checked]
+        coarse = max(float(np.finfo(a.dtype).eps) for a in arrays)
+        direction = tied_direction(self.pair.checked, self.rng, move_zeros=False)
         return max(coarse, FLOAT64, measured_unit(lambda t: self.moved(direction, t), self.y0))
 
     def moved(self, direction: list[Array], t: Any) -> Array:
         """The outputs with the inputs moved by t along a direction."""
-        inputs = self.subject.fresh()
-        for i, d in zip(self.subject.wrt, direction, strict=True):
+        inputs = self.pair.fresh()
+        for i, d in zip(self.pair.wrt, direction, strict=True):
             moved = np.asarray(inputs[i] + t * d)
             inputs[i] = moved if np.iscomplexobj(moved) else np.asarray(moved, inputs[i].dtype)
         if isinstance(t, complex):
-            outputs = self.subject.outputs(inputs)
-            pairs = zip(outputs, self.subject.floating, strict=True)
-            return np.concatenate([y.ravel() for y, floats in pairs if floats])
+            outputs = compress(self.pair.outputs(inputs), self.pair.floating)
+            return np.concatenate([y.ravel() for y in outputs])
         return self.outputs(inputs)
 
     def outputs(self, inputs: list[Any]) -> Array:
         """All outputs in one vector; NaN where forward cannot be called, as beside its domain."""
         try:
-            y = self.subject.flat(inputs)
+            y = self.pair.flat(inputs)
         except Broken:
             return np.full(self.y0.shape, np.nan)
         return y if y.shape == self.y0.shape else np.full(self.y0.shape, np.nan)
 
     def _drawn(self, upstream: Any) -> list[Any]:
         """One upstream gradient for each output, None for an integer one."""
-        s = self.subject
+        s = self.pair
         if upstream is None:
             draw: Callable = self.rng.standard_normal
         elif isinstance(upstream, str):
@@ -106,7 +104,7 @@ class Examination:
     @np.errstate(all="ignore")
     def run(self) -> None:
         """Everything but the diagnosis."""
-        s = self.subject
+        s = self.pair
         start = time.perf_counter()
         self.checks += of_forward(s)
         self.seconds_a_call = (time.perf_counter() - start) / 3
@@ -124,20 +122,19 @@ class Examination:
 
     def _live(self) -> Array:
         """Which outputs the inputs move at all; what the others are rounded by does not matter."""
-        wrt = [self.subject.inputs[i] for i in self.subject.wrt]
-        direction = [self.rng.standard_normal(x.shape) * np.maximum(1, np.abs(x)) for x in wrt]
+        direction = [random_direction(x, self.rng) for x in self.pair.checked]
         return np.any([self.moved(direction, t) != self.y0 for t in (-0.3, 0.3)], axis=0)
 
     def _one_input(self, k: int) -> InputReport:
         """Compares one gradient with differences, entry by entry."""
-        s, i = self.subject, self.subject.wrt[k]
+        s, i = self.pair, self.pair.wrt[k]
         x, a = s.inputs[i], self.backward.gradients[k]
         where = self._sample(x.size)
-        found = self._slopes(i, where)
+        slopes = self._slopes(i, where)
         if a is not None and a.shape == x.shape and not np.isfinite(self.y0).all():
-            found.bar[~np.isfinite(a.reshape(-1)[where])] = np.inf  # 0 inf is not a number
-        tolerance = self._tolerance(k, found, where)
-        report = InputReport(s.names[i], i, x.shape, a, where, found, tolerance)
+            slopes.bar[~np.isfinite(a.reshape(-1)[where])] = np.inf  # 0 inf is not a number
+        tolerance = self._tolerance(k, slopes, where)
+        report = InputReport(s.names[i], i, x.shape, a, where, slopes, tolerance)
         ties.reconsider(self, report)
         return report
 
@@ -151,7 +148,7 @@ class Examination:
 
     def _slopes(self, i: int, where: Array) -> Slopes:
         """The derivatives with respect to some entries of input i."""
-        inputs = self.subject.fresh()
+        inputs = self.pair.fresh()
         x = inputs[i] = np.ascontiguousarray(inputs[i]).reshape(inputs[i].shape)
         flat, careful = x.reshape(-1), self._changes_inputs()
         steps = step_size(flat[where].astype(float), self.unit)
@@ -169,40 +166,44 @@ class Examination:
                 flat[at] = before
 
         spare = int(FIXED / self.seconds_a_call)
-        found = derivatives(line, steps, self.y0, self.g, self.rounding, spare)
-        lost = self.unit * np.abs(flat[where]) / found.step  # x + h is rounded
-        found.bar += np.nan_to_num(lost, posinf=0) * found.size
-        found.bar[~np.isfinite(flat[where].astype(float))] = np.inf
-        return found
+        slopes = derivatives(line, steps, self.y0, self.g, self.rounding, spare)
+        lost = self.unit * np.abs(flat[where]) / slopes.step  # x + h is rounded
+        slopes.bar += np.nan_to_num(lost, posinf=0) * slopes.size
+        slopes.bar[~np.isfinite(flat[where].astype(float))] = np.inf
+        return slopes
 
     @np.errstate(all="ignore")
     def over_steps(self, r: InputReport) -> list[tuple[float, float, float]]:
         """The central difference at the worst entry for steps from 0.1 to 1e-9."""
         worst, result = r.worst(1)[0], []
-        for h in 10.0 ** np.arange(-1, -10, -2):
-            ends = []
-            for t in (h, -h):
-                inputs = self.subject.fresh()
-                inputs[r.place][worst.index] += t
-                ends.append(self.outputs(inputs))
-            n = float((self.g * (ends[0] - ends[1])).sum() / (2 * h))
-            result.append((float(h), n, abs(worst.analytic - n)))
+        for h in map(float, 10.0 ** np.arange(-1, -10, -2)):
+            n = self.central_difference(self.pair.inputs, r.place, worst.index, h)
+            result.append((h, n, abs(worst.analytic - n)))
         return result
+
+    def central_difference(self, inputs: list[Any], place: int, index: Any, h: float) -> float:
+        """That of <g, y> in one entry, at these inputs."""
+        ends = []
+        for t in (h, -h):
+            moved = [copied(x) for x in inputs]
+            moved[place][index] += t
+            ends.append(self.outputs(moved))
+        return float((self.g * (ends[0] - ends[1])).sum() / (2 * h))
 
     def _changes_inputs(self) -> bool:
         return any(c.code == "GB009" for c in self.checks)
 
-    def _tolerance(self, k: int, found: Slopes, where: Array) -> Array:
+    def _tolerance(self, k: int, slopes: Slopes, where: Array) -> Array:
         """How far an entry may be off: the numeric error, and the rounding of the analytic one."""
         wobble = self.backward.wobble[k]
         shaky = 0.0
-        if wobble is not None and wobble.size == self.subject.inputs[self.subject.wrt[k]].size:
+        if wobble is not None and wobble.size == self.pair.inputs[self.pair.wrt[k]].size:
             shaky = wobble.reshape(-1)[where]
-        largest = np.nanmax(np.where(found.judged, found.size, 0), initial=0.0)
+        largest = np.nanmax(np.where(slopes.judged, slopes.size, 0), initial=0.0)
         relative = max(1e-8, 100 * self.unit)
         smallest = max(SMALLEST, 10 * self.unit) * largest
         # A slope so small that y would not move by its rounding if x doubled is as good as zero.
-        x = np.abs(self.subject.inputs[self.subject.wrt[k]].astype(float).reshape(-1)[where])
+        x = np.abs(self.pair.inputs[self.pair.wrt[k]].astype(float).reshape(-1)[where])
         smallest += self.natural / np.maximum(1, np.nan_to_num(x))
-        granted = self.atol + self.rtol * np.abs(found.value)
-        return 3 * found.bar + 3 * shaky + relative * found.size + smallest + granted
+        granted = self.atol + self.rtol * np.abs(slopes.value)
+        return 3 * slopes.bar + 3 * shaky + relative * slopes.size + smallest + granted

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..report import Diagnosis
-from .case import Case, agree, found
+from .case import Case, agree
 
 Array = Any  # numpy.ndarray
 
@@ -20,9 +20,9 @@ def imprecise(case: Case) -> Iterator[Diagnosis]:
         text = f"d{case.name} is right to {digits} digits only"
         if np.array_equal(case.a, np.float32(case.a)):
             text += ", and each of its numbers is one of float32"
-            yield found(case, "GB013", text, 0.9)
+            yield case.diagnosis("GB013", text, 0.9)
         else:
-            yield found(case, "GB013", f"{text}, as if float32 were used on the way", 0.5)
+            yield case.diagnosis("GB013", f"{text}, as if float32 were used on the way", 0.5)
 
 
 def one_sum_for_all(case: Case) -> Iterator[Diagnosis]:
@@ -32,7 +32,7 @@ def one_sum_for_all(case: Case) -> Iterator[Diagnosis]:
     total = case.n.sum()
     if np.ptp(case.a) <= 1e-9 * abs(total) and agree(case.a.flat[0], total, case.close):
         text = f"all {case.a.size} entries of d{case.name} are the sum of what they should be"
-        yield found(case, "GB020", text, 0.9)
+        yield case.diagnosis("GB020", text, 0.9)
 
 
 def decay(case: Case) -> Iterator[Diagnosis]:
@@ -50,7 +50,7 @@ def decay(case: Case) -> Iterator[Diagnosis]:
             f"d{case.name} is off by {sign}{abs(c):.6g} times {case.name} itself, in every entry: "
             f"a weight decay that is {what}"
         )
-        yield found(case, "GB015", text, 0.9)
+        yield case.diagnosis("GB015", text, 0.9)
 
 
 def straight_path(case: Case) -> Iterator[Diagnosis]:
@@ -62,16 +62,16 @@ def straight_path(case: Case) -> Iterator[Diagnosis]:
         text = (
             f"{name} is g itself, as if y were {case.name}: what other paths send back is missing"
         )
-        yield found(case, "GB006", text, 0.6)
+        yield case.diagnosis("GB006", text, 0.6)
     elif case.agrees(case.n - g):
         text = f"{name} is too small by exactly g: the straight path's term of x + f(x) is missing"
-        yield found(case, "GB004", text, 0.75)
+        yield case.diagnosis("GB004", text, 0.75)
     elif case.agrees(case.n + g):
         text = f"{name} is too large by exactly g: a straight path's term is counted twice"
-        yield found(case, "GB005", text, 0.75)
+        yield case.diagnosis("GB005", text, 0.75)
 
 
-def one_sample(case: Case, examination: Any) -> Iterator[Diagnosis]:
+def one_sample(case: Case, measurement: Any) -> Iterator[Diagnosis]:
     """a listens to g of one sample only, though all samples meet this input."""
     g = case.g
     if g is None or g.ndim < 2 or len(g) < 2 or case.a is None or case.x.shape[:1] == g.shape[:1]:
@@ -80,16 +80,16 @@ def one_sample(case: Case, examination: Any) -> Iterator[Diagnosis]:
     for sample in range(len(g)):
         part = np.zeros_like(g)
         part[sample] = g[sample]
-        if np.abs(_again(examination, case, part)).max(initial=0.0) > 0:
+        if np.abs(_again(measurement, case, part)).max(initial=0.0) > 0:
             heard.append(sample)
     if len(heard) == 1:
         which = "the last" if heard[0] == len(g) - 1 else f"sample {heard[0]}"
         text = f"d{case.name} depends on g of one sample only, {which} of {len(g)}"
-        yield found(case, "GB054" if g.ndim == 4 else "GB019", text, 0.85)
+        yield case.diagnosis("GB054" if g.ndim == 4 else "GB019", text, 0.85)
 
 
-def _again(examination: Any, case: Case, g: Array) -> Array:
-    s = examination.subject
+def _again(measurement: Any, case: Case, g: Array) -> Array:
+    s = measurement.pair
     found_ = s.gradients([g], s.fresh())
     return np.nan_to_num(np.asarray(found_[s.wrt.index(case.place)], float))
 

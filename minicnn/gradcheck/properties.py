@@ -1,7 +1,6 @@
-"""What is asked of any backward pass before its numbers: repeatable, linear in g, no side effects.
+"""The properties that any backward pass must have: repeatable, linear in g, no side effects.
 
-Each function returns Checks; one that is not ok is a mistake even where the gradient at hand comes
-out right.
+Each is a Check; one that is not ok is a mistake even where the gradient at hand comes out right.
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .differences import tied_direction
-from .subject import Broken, Subject
+from .function_pair import Broken, FunctionPair, copied
 
 Array = Any  # numpy.ndarray
 SAME = 1e-9  # results that should be the same may differ by this, relative to the largest
@@ -48,84 +47,80 @@ def _bits(arrays: list[Any]) -> list[Any]:
     return [x.tobytes() if isinstance(x, np.ndarray) else None for x in arrays]
 
 
-def of_forward(subject: Subject) -> list[Check]:
+def _check(name: str, ok: bool, text: str, code: str | None = None, sure: float = 0.97) -> Check:
+    """A Check whose text and code say what is wrong if it is not ok."""
+    return Check(name, ok, "", None, sure) if ok else Check(name, ok, text, code, sure)
+
+
+def _changed(pair: FunctionPair, before: list[Any], inputs: list[Any]) -> list[str]:
+    """The names of the inputs that are no longer as they were."""
+    return [pair.names[i] for i, b in enumerate(_bits(inputs)) if b != before[i]]
+
+
+def of_forward(pair: FunctionPair) -> list[Check]:
     """Whether forward leaves its inputs alone, repeats itself, and returns memory of its own."""
-    inputs = subject.fresh()
+    inputs = pair.fresh()
     before = _bits(inputs)
-    first = subject.outputs(inputs)
+    first = pair.outputs(inputs)
     kept = [y.copy() for y in first]
-    changed = [subject.names[i] for i, b in enumerate(_bits(inputs)) if b != before[i]]
-    checks = [
-        Check(
-            "forward leaves its inputs alone", not changed,
-            f"forward changed {' and '.join(changed)} in place" if changed else "",
-            "GB009" if changed else None,
-        )
-    ]  # fmt: skip
-    again = subject.outputs(subject.fresh())
+    changed = _changed(pair, before, inputs)
+    text = f"forward changed {' and '.join(changed)} in place"
+    checks = [_check("forward leaves its inputs alone", not changed, text, "GB009")]
+    again = pair.outputs(pair.fresh())
     apart = max((distance(a, b) for a, b in zip(kept, again, strict=True)), default=0)
     repeats = apart <= SAME
     text = f"two calls on the same inputs differ by {apart:.2g} of the largest output"
-    checks.append(
-        Check("forward repeats itself", repeats, "" if repeats else text, _if(repeats, "GB012"))
-    )
+    checks.append(_check("forward repeats itself", repeats, text, "GB012"))
     if repeats:
-        checks.append(_own_outputs(subject, first, kept))
+        own = _returns_its_own(pair, first, kept)
+        text = "an output changed when forward was called again: it is a buffer that is used twice"
+        checks.append(_check("forward returns memory of its own", own, text, "GB008"))
     return checks
 
 
-def _if(ok: bool, code: str | None) -> str | None:
-    return None if ok else code
-
-
-def _own_outputs(subject: Subject, first: list[Array], kept: list[Array]) -> Check:
-    moved = subject.fresh()
-    for i in subject.wrt:
+def _returns_its_own(pair: FunctionPair, first: list[Array], kept: list[Array]) -> bool:
+    """Whether the first outputs stay when forward is called with other inputs."""
+    moved = pair.fresh()
+    for i in pair.wrt:
         moved[i] = np.asarray(moved[i] * 0.5 + 0.125, moved[i].dtype)
     try:
-        subject.outputs(moved)
+        pair.outputs(moved)
     except Broken:  # the inputs' values were essential
-        return Check("forward returns memory of its own", True)
-    same = all(distance(a, b) == 0 for a, b in zip(first, kept, strict=True))
-    text = "an output changed when forward was called again: it is a buffer that is used twice"
-    return Check(
-        "forward returns memory of its own", same, "" if same else text, _if(same, "GB008")
-    )
+        return True
+    return all(distance(a, b) == 0 for a, b in zip(first, kept, strict=True))
 
 
 class Backward:
     """Questions about backward; `gradients` is its answer at g."""
 
     def __init__(
-        self, subject: Subject, g: list[Array], rng: np.random.Generator, unit: float
+        self, pair: FunctionPair, g: list[Array], rng: np.random.Generator, unit: float
     ) -> None:
-        self.subject, self.g, self.rng = subject, g, rng
+        self.pair, self.g, self.rng = pair, g, rng
         self.checks: list[Check] = []
         self.natural = self._natural()
-        self.same = [max(SAME, 1e3 * unit)] * len(subject.wrt)
+        self.same = [max(SAME, 1e3 * unit)] * len(pair.wrt)
         self._first()
         self.repeats = all(c.ok for c in self.checks if c.name == "backward repeats itself")
         self.wobble = self._wobble(unit)
 
     def _natural(self) -> float:
         """|<g, y>| over |x|: a gradient far below that is zero but for rounding."""
-        pairs = zip(self.g, self.subject.y, strict=True)
+        pairs = zip(self.g, self.pair.y, strict=True)
         total = sum(float(np.abs(g * y)[np.isfinite(y)].sum()) for g, y in pairs if g is not None)
-        return total / max(1.0, *(_largest(self.subject.inputs[i]) for i in self.subject.wrt))
+        return total / max(1.0, *map(_largest, self.pair.checked))
 
     def _call(self, g: list[Array], inputs: list[Any] | None = None) -> list[Any]:
-        inputs = self.subject.fresh() if inputs is None else inputs
-        found = self.subject.gradients([_copy(a) for a in g], inputs)
-        return [_copy(a) for a in found]
+        inputs = self.pair.fresh() if inputs is None else inputs
+        return [_copy(a) for a in self.pair.gradients([_copy(a) for a in g], inputs)]
 
-    def _say(
-        self, name: str, ok: bool, text: str, code: str | None = None, sure: float = 0.97
-    ) -> None:
-        self.checks.append(Check(name, ok, "" if ok else text, _if(ok, code), sure))
+    def _say(self, *check: Any) -> None:
+        self.checks.append(_check(*check))
 
     def _named(self, where: list[int]) -> str:
-        names = ["d" + self.subject.names[self.subject.wrt[k]] for k in where]
-        return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
+        """dx, dw and db."""
+        names = ["d" + self.pair.names[self.pair.wrt[k]] for k in where]
+        return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
     def _is(self, where: list[int]) -> str:
         return f"{self._named(where)} {'are' if len(where) > 1 else 'is'}"
@@ -146,11 +141,11 @@ class Backward:
         An ill-conditioned gradient is right with an error as large as this.  Equal numbers are
         moved alike, so that ties stay ties; and more than a thousandth is no rounding.
         """
-        s, gradients = self.subject, self.gradients
+        s, gradients = self.pair, self.gradients
         result: list[Any] = [None if a is None else np.zeros(a.shape) for a in gradients]
         for _ in range(2 if self.repeats else 0):
             inputs = s.fresh()
-            moves = tied_direction([inputs[i] for i in s.wrt], self.rng, move_zeros=False)
+            moves = tied_direction(s.checked, self.rng, move_zeros=False)
             for i, move in zip(s.wrt, moves, strict=True):
                 relative = move / np.maximum(1, np.abs(inputs[i]))
                 inputs[i] = np.asarray(inputs[i] * (1 + 4 * unit * relative), inputs[i].dtype)
@@ -163,16 +158,13 @@ class Backward:
 
     def _first(self) -> None:
         """Calls it twice: does it change its arguments, repeat itself, keep what it returned?"""
-        s, g, inputs = self.subject, [_copy(a) for a in self.g], self.subject.fresh()
+        s, g, inputs = self.pair, [_copy(a) for a in self.g], self.pair.fresh()
         before, g_before = _bits(inputs), _bits(g)
-        found = s.gradients(g, inputs)
-        changed = [s.names[i] for i, b in enumerate(_bits(inputs)) if b != before[i]]
-        changed += ["g"] if _bits(g) != g_before else []
-        self._say(
-            "backward leaves its arguments alone", not changed,
-            f"backward changed {' and '.join(changed)} in place", "GB009",
-        )  # fmt: skip
-        kept = self.gradients = [_copy(a) for a in found]
+        returned = s.gradients(g, inputs)
+        changed = _changed(s, before, inputs) + (["g"] if _bits(g) != g_before else [])
+        text = f"backward changed {' and '.join(changed)} in place"
+        self._say("backward leaves its arguments alone", not changed, text, "GB009")
+        kept = self.gradients = [_copy(a) for a in returned]
         again = self._call(self.g)
         apart = self._apart(kept, again)
         text = f"a second call with the same arguments gives another {self._named(apart)}"
@@ -182,12 +174,12 @@ class Backward:
         self._say("backward repeats itself", not apart, text, "GB007" if grown else None)
         if not apart and not changed:
             self._call([_scaled(a, 3.0) for a in self.g])
-            lost = self._apart(kept, found)
-            self._say(
-                "returned gradients stay as they are", not lost,
+            lost = self._apart(kept, returned)
+            text = (
                 f"{self._named(lost)} changed after it was returned, when backward was called with "
-                "another g: both calls fill the same memory", "GB008",
-            )  # fmt: skip
+                "another g: both calls fill the same memory"
+            )
+            self._say("returned gradients stay as they are", not lost, text, "GB008")
 
     def _grows(self, first: list[Any], second: list[Any]) -> bool:
         """Whether a third call adds what the second added."""
@@ -229,61 +221,52 @@ class Backward:
         both = self._call([_sum(x, y) for x, y in zip(self.g, other, strict=True)])
         added = [_sum(x, y) for x, y in zip(a, self._call(other), strict=True)]
         apart = [k for k in self._apart(added, both) if k not in at_zero]
-        self._say(
-            "bwd(g) + bwd(k) = bwd(g + k)", not apart,
-            f"{self._is(apart)} not additive in g: it looks at g's values or its sign",
-        )  # fmt: skip
+        text = f"{self._is(apart)} not additive in g: it looks at g's values or its sign"
+        self._say("bwd(g) + bwd(k) = bwd(g + k)", not apart, text)
 
     def _memory_order(self) -> None:
         """The same numbers in another order in memory are the same g and the same inputs."""
         apart = self._apart(self.gradients, self._in_order(lambda x: x, _strided))
-        self._say(
-            "a non-contiguous g is the same g", not apart,
+        text = (
             f"{self._is(apart)} different when g lies otherwise in memory: something reads the "
-            "memory, not the array (order='K', as_strided, view)",
-        )  # fmt: skip
+            "memory, not the array (order='K', as_strided, view)"
+        )
+        self._say("a non-contiguous g is the same g", not apart, text)
         apart = self._apart(self.gradients, self._in_order(_strided, lambda x: x))
-        self._say(
-            "non-contiguous inputs are the same inputs", not apart,
-            f"{self._is(apart)} different when the inputs lie otherwise in memory",
-        )  # fmt: skip
+        text = f"{self._is(apart)} different when the inputs lie otherwise in memory"
+        self._say("non-contiguous inputs are the same inputs", not apart, text)
 
     def _in_order(self, of_inputs: Any, of_g: Any) -> list[Any]:
-        inputs = [of_inputs(x) if isinstance(x, np.ndarray) else x for x in self.subject.fresh()]
-        return self.subject.gradients(
-            [None if g is None else of_g(g.copy()) for g in self.g], inputs
-        )
+        inputs = [of_inputs(x) if isinstance(x, np.ndarray) else x for x in self.pair.fresh()]
+        return self.pair.gradients([None if g is None else of_g(g.copy()) for g in self.g], inputs)
 
     def _types(self) -> None:
         """A gradient has its input's type."""
-        wrong = []
-        for k, i in enumerate(self.subject.wrt):
-            a, x = self.gradients[k], self.subject.inputs[i]
+        s, wrong = self.pair, []
+        for a, x, i in zip(self.gradients, s.checked, s.wrt, strict=True):
             if a is not None and a.dtype.kind == "f" and a.dtype != x.dtype:
-                wrong.append(f"d{self.subject.names[i]} is {a.dtype} and its input {x.dtype}")
-        self._say(
-            "gradients have their input's type", not wrong and not self._widened(wrong),
-            "; ".join(wrong), "GB013",
-        )  # fmt: skip
+                wrong.append(f"d{s.names[i]} is {a.dtype} and its input {x.dtype}")
+        wrong = wrong or self._widened()
+        self._say("gradients have their input's type", not wrong, "; ".join(wrong), "GB013")
 
-    def _widened(self, wrong: list[str]) -> list[str]:
+    def _widened(self) -> list[str]:
         """Which gradients are wider than the inputs that the user gave, though y is not."""
-        s = self.subject
+        s = self.pair
         if all(s.given[i] is s.inputs[i] or _dtype(s.given[i]) == s.inputs[i].dtype for i in s.wrt):
-            return wrong
-        given = [x.copy() if isinstance(x, np.ndarray) else x for x in s.given]
+            return []
+        given = [copied(x) for x in s.given]
         try:
             y = s.outputs(given)
             g = [None if a is None else a.astype(b.dtype) for a, b in zip(self.g, y, strict=True)]
             gradients = s.gradients(g, given)
         except Broken:
-            return wrong  # it was not made for this type
-        widest = max(b.dtype.itemsize for b in y)
-        for k, i in enumerate(s.wrt):
-            a, type_ = gradients[k], _dtype(s.given[i])
-            floats = a is not None and type_ is not None and type_.kind == "f"
-            if floats and a.dtype.itemsize > max(widest, type_.itemsize):
-                wrong.append(f"d{s.names[i]} is {a.dtype} where its input is {type_}")
+            return []  # it was not made for this type
+        wrong, widest = [], max(b.dtype.itemsize for b in y)
+        for a, i in zip(gradients, s.wrt, strict=True):
+            own = _dtype(s.given[i])
+            floats = a is not None and own is not None and own.kind == "f"
+            if floats and a.dtype.itemsize > max(widest, own.itemsize):
+                wrong.append(f"d{s.names[i]} is {a.dtype} where its input is {own}")
         return wrong
 
 
@@ -296,7 +279,9 @@ def _copy(a: Any) -> Any:
 
 
 def _scaled(a: Any, c: float) -> Any:
-    return None if a is None else np.asarray(a * a.dtype.type(c) if a.dtype.kind == "f" else a * c)
+    if a is None:
+        return None
+    return np.asarray(a * a.dtype.type(c) if a.dtype.kind == "f" else a * c)
 
 
 def _sum(a: Any, b: Any) -> Any:

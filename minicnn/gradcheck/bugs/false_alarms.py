@@ -2,14 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .activation import leaky_relu, relu
 from .conv import conv2d
-from .kinds import Operation
 from .linear import linear
-from .pool import max_pool2d
-from .pool_mutants import tied
+from .operation import Operation, in_float32
+from .pool import max_pool2d, tied
 
 
 class Rightful(NamedTuple):
@@ -18,14 +15,6 @@ class Rightful(NamedTuple):
     code: str
     operation: Operation
     sample: Any
-
-
-def _in_float32(operation: Operation) -> Any:
-    def drawn(rng):
-        inputs, params = operation.sample(rng)
-        return [x.astype(np.float32) for x in inputs], params
-
-    return drawn
 
 
 def _on_the_kink(operation: Operation) -> Any:
@@ -39,7 +28,7 @@ def _on_the_kink(operation: Operation) -> Any:
 
 
 CASES = (
-    *(Rightful("GB010", op, _in_float32(op)) for op in (linear, conv2d, relu, max_pool2d)),
+    *(Rightful("GB010", op, in_float32(op.sample)) for op in (linear, conv2d, relu, max_pool2d)),
     *(Rightful("GB031", op, _on_the_kink(op)) for op in (relu, leaky_relu)),
     Rightful("GB031", max_pool2d, tied),
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import OPERATIONS
 from .graph import CASES, Node, gradients, walk
-from .kinds import Mutant, Operation
+from .operation import Mutant, Operation
 
 # A row of an example: arrays with a label, side by side; or a line of text.
 Row = list[tuple[str, Any]] | str

@@ -1,0 +1,191 @@
+"""Broadcasting arithmetic, and the mistakes in its backward passes; those of reshape, sum and pad.
+
+The operations that only move or add up elements are in layout.py.
+"""
+
+import numpy as np
+
+from .operation import Bug, Mutant, Operation, one_of
+
+BUGS = (
+    Bug("GB076", "not summed over the broadcast axes",
+        "return g, g", "return g, g.sum(axis=0)      # other was (C,)",
+        "a has the output's shape, not the input's",
+        "One number was used many times: its gradient is the sum over all uses. Sum over every "
+        "axis along which the input was stretched."),
+    Bug("GB077", "mean instead of sum",
+        "db = g.mean(axis=0)", "db = g.sum(axis=0)",
+        "r = 1/(length of the broadcast axes) in every entry",
+        "Broadcasting uses a number several times, and gradients of several uses add up."),
+    Bug("GB078", "summed over the wrong axes",
+        "db = g.sum(axis=1)", "db = g.sum(axis=0)",
+        "needs N = C to run: a has the sums of the rows, n those of the columns",
+        "Broadcasting aligns shapes at the right end: (C,) with (N, C) is stretched along axis 0."),
+    Bug("GB079", "product uses its own operand",
+        "return g * x, g * y", "return g * y, g * x      # z = x * y",
+        "a/g is the input itself instead of the other operand",
+        "The derivative of x y with respect to x is y: swap them."),
+    Bug("GB080", "permutation not inverted",
+        "dx = g.transpose(axes)", "dx = g.transpose(np.argsort(axes))",
+        "the right numbers at the wrong places; a shape error unless sizes agree",
+        "To undo a permutation of axes use the inverse one, argsort(axes); they are the same only "
+        "where two axes changed places."),
+    Bug("GB081", "reshape order, or .T for reshape",
+        "dx = g.T", "dx = g.reshape(x.shape)",
+        "the right numbers at the wrong places: sorted(a) = sorted(n)",
+        "reshape keeps the order in memory and transpose changes it: undo each with its own kind."),
+)  # fmt: skip
+
+
+def unbroadcast(g, shape):
+    """The sum over all axes along which an array of this shape was stretched."""
+    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
+
+
+# ---- samples ---------------------------------------------------------------------------------
+
+
+def draw(rng, first, second):
+    """Two arrays; the second has no values near 0, so that it can divide."""
+    signs = rng.choice([-1, 1], second)
+    return [rng.standard_normal(first), signs * rng.uniform(0.5, 1.5, second)], {}
+
+
+def alike(rng):
+    shape = rng.permutation([2, 3, 4, 5])[:2]
+    return draw(rng, shape, shape)
+
+
+def row(rng):
+    """(N, C) and (C,): a bias."""
+    n, c = rng.permutation([2, 3, 4, 5])[:2]
+    return draw(rng, (n, c), (c,))
+
+
+def square_row(rng):
+    """(C, C) and (C,)."""
+    c = int(rng.integers(3, 5))
+    return draw(rng, (c, c), (c,))
+
+
+def column(rng):
+    """(N, C) and (N, 1)."""
+    n, c = rng.permutation([2, 3, 4, 5])[:2]
+    return draw(rng, (n, c), (n, 1))
+
+
+sample = one_of(alike, row, row, column)
+
+
+def examples():
+    x, b = np.array([[1.0, 2, 0], [3, -1, 2], [1, 1, 4]]), np.array([2.0, -1, 4])
+    return [([x, b], {}), ([x, x.T + 2], {})]
+
+
+# ---- add, sub, mul, div ----------------------------------------------------------------------
+
+
+def operation(name, forward, dx, dy):
+    """An operation of two operands; dx and dy say what each position sends back to them."""
+    gradients = {
+        "dx": lambda g, x, y: unbroadcast(dx(g, x, y), x.shape),
+        "dy": lambda g, x, y: unbroadcast(dy(g, x, y), y.shape),
+    }
+    return Operation(name, ("input", "other"), forward, gradients, sample, examples)
+
+
+def wrong_sums(op, dx, dy, unsummed="not summed"):
+    """Adds what goes wrong where `other` was stretched."""
+    op.wrong("GB076", unsummed, sample=row, dx=dx, dy=dy)
+    op.wrong(
+        "GB077", "the mean over the batch", sample=row,
+        dx=dx, dy=lambda g, x, y: dy(g, x, y).mean(axis=0),
+    )  # fmt: skip
+    op.wrong(
+        "GB078", "summed over axis 1", sample=square_row,
+        dx=dx, dy=lambda g, x, y: dy(g, x, y).sum(axis=1),
+    )  # fmt: skip
+
+
+def add_forward(input, other):
+    """x + y."""
+    return input + other
+
+
+def g_itself(g, x, y):
+    return g
+
+
+add = operation("add", add_forward, g_itself, g_itself)
+wrong_sums(add, g_itself, g_itself, "g as it is")
+
+
+def sub_forward(input, other):
+    """x - y."""
+    return input - other
+
+
+def minus_g(g, x, y):
+    return -g
+
+
+sub = operation("sub", sub_forward, g_itself, minus_g)
+sub.wrong("GB002", "no minus for the second", dy=add.gradients["dy"])
+wrong_sums(sub, g_itself, minus_g, "g as it is")
+
+
+def mul_forward(input, other):
+    """x y."""
+    return input * other
+
+
+def times_x(g, x, y):
+    return g * x
+
+
+def times_y(g, x, y):
+    return g * y
+
+
+def in_place(g, x, y):
+    """A whole backward pass."""
+    dy = g * x
+    g *= y
+    return g, dy
+
+
+mul = operation("mul", mul_forward, times_y, times_x)
+mul.wrong("GB079", "operands not swapped", sample=alike, dx=times_x, dy=times_y)
+mul.wrong(
+    "GB079", "operands not swapped, broadcast", sample=row,
+    dx=times_x, dy=lambda g, x, y: (g * y).sum(axis=0),
+)  # fmt: skip
+mul.wrong(
+    "GB001", "ignores g", sample=alike,
+    dx=lambda g, x, y: y.copy(), dy=lambda g, x, y: x.copy(),
+)  # fmt: skip
+mul.mutants += (Mutant("GB009", "multiplies g in place", in_place, sample=alike),)
+wrong_sums(mul, times_y, times_x)
+
+
+def div_forward(input, other):
+    """x / y."""
+    return input / other
+
+
+def over_y(g, x, y):
+    return g / y
+
+
+def to_divisor(g, x, y):
+    return -g * x / y**2
+
+
+div = operation("div", div_forward, over_y, to_divisor)
+div.wrong(
+    "GB002", "no minus for the divisor", dy=lambda g, x, y: unbroadcast(g * x / y**2, y.shape)
+)
+wrong_sums(div, over_y, to_divisor)
+
+OPERATIONS = (add, sub, mul, div)
