@@ -16,10 +16,10 @@ from ..errors import AnomalyError, ArgumentError
 from ..models import prepare
 from ..nn import Module
 from ..nn import functional as F
-from ..optim import SGD, Adam, AdamW, Optimizer
-from ..optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+from ..optim import Optimizer
 from ..random import Generator, default_generator
 from .checked import check_state
+from .choices import OPTIMIZERS, SCHEDULES, by_name
 from .graph import Captured, all_finite
 from .interrupts import Interrupts, Stopped
 from .tally import Tally, evaluate
@@ -30,24 +30,6 @@ HISTORY = (
     "seconds",
 )  # fmt: skip
 """The columns of a history: one row per epoch.  The learning rate is that of the last step."""
-
-OPTIMIZERS: dict[str, Callable[[Any, float], Optimizer]] = {
-    "adam": lambda parameters, lr: Adam(parameters, lr=lr),
-    "adamw": lambda parameters, lr: AdamW(parameters, lr=lr),
-    "sgd": lambda parameters, lr: SGD(parameters, lr=lr),
-    "momentum": lambda parameters, lr: SGD(parameters, lr=lr, momentum=0.9),
-}
-"""What makes an optimiser of a model's parameters and a learning rate, by name."""
-
-SCHEDULES: dict[str, Callable[[Optimizer, float, int], LRScheduler | None]] = {
-    "onecycle": lambda optimizer, lr, steps: OneCycleLR(optimizer, max_lr=lr, total_steps=steps),
-    "cosine": lambda optimizer, lr, steps: CosineAnnealingLR(optimizer, T_max=steps),
-    "step": lambda optimizer, lr, steps: MultiStepLR(optimizer, [steps // 2, steps * 3 // 4]),
-    "constant": lambda optimizer, lr, steps: None,
-}
-"""What makes a schedule, by name, of an optimiser, the highest learning rate and the number of
-steps: one cycle (up for 30 % of all steps, then down to nearly 0), half a cosine, a tenth after
-half and again after three quarters of all steps, or no change."""
 
 
 class Checkpoints(Protocol):
@@ -123,8 +105,8 @@ class Trainer:
         self.epochs, self.batch_size, self.graph = epochs, batch_size, graph
         self.batches = -(-len(train) // batch_size)
         self.parameters = dict(model.named_parameters())
-        self.optimizer = _named("optimizer", OPTIMIZERS, optimizer)(model.parameters(), lr)
-        make_schedule = _named("schedule", SCHEDULES, schedule)
+        self.optimizer = by_name("optimizer", OPTIMIZERS, optimizer)(model.parameters(), lr)
+        make_schedule = by_name("schedule", SCHEDULES, schedule)
         self.schedule = make_schedule(self.optimizer, lr, max(1, epochs * self.batches))
         self.seed = int((generator or default_generator).numpy.integers(2**63))
         self.epoch, self.batch = 1, 0
@@ -336,13 +318,6 @@ class Trainer:
         self.tally, self.val_tally = Tally(**state["tally"]), Tally(**state["val_tally"])
         self.history, self.best = list(state["history"]), state["best"]
         self.best_state = dict(state["best_state"])
-
-
-def _named(what: str, table: dict[str, Callable[..., Any]], choice: Any) -> Callable[..., Any]:
-    """The entry of a table by its name; a function is taken as it is."""
-    if not callable(choice) and choice not in table:
-        raise ArgumentError(f"Trainer: {what} {choice!r} is not one of {', '.join(table)}")
-    return choice if callable(choice) else table[choice]
 
 
 def _rank(row: dict[str, Any]) -> tuple[float, float]:
