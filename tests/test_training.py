@@ -17,7 +17,7 @@ from crash import crash, final_state
 
 import minicnn as mc
 from minicnn import nn
-from minicnn.data import Subset, TensorDataset
+from minicnn.data import DataLoader, Subset, TensorDataset
 from minicnn.data.dataset import fetch
 from minicnn.datasets import MNIST
 from minicnn.errors import AnomalyError, ArgumentError, DataError, ShapeError, StateDictError
@@ -144,6 +144,18 @@ def test_training_learns_and_keeps_the_best_epoch(digits):
     best = max(rows, key=lambda row: (row["val_acc_all"], -row["val_loss_all"]))
     assert trainer.best == best
     assert evaluate(model, trainer.val) == (best["val_loss_all"], best["val_acc_all"])
+
+
+def test_all_batches_come_from_data_loaders(digits, monkeypatch):
+    sizes, batch = [], DataLoader._batch
+    monkeypatch.setattr(
+        DataLoader, "_batch", lambda self, i: (sizes.append(len(i)), batch(self, i))[1]
+    )
+    model, trainer = small_run(digits, epochs=1, batch_size=250)
+    trainer.fit()
+    assert sizes == [250, 250, 100, 200]  # of three steps and the validation
+    score(model, trainer.val)
+    assert sizes[4:] == [200]
 
 
 def test_every_epoch_sees_every_sample_once_in_another_order(digits):

@@ -9,7 +9,7 @@ from ..devices import device as as_device
 from ..errors import ArgumentError
 from ..random import Generator, default_generator
 from .dataset import TensorDataset, fetch
-from .resident import gather, resident
+from .device_cache import copy_to_device, gather
 
 
 class DataLoader:
@@ -55,7 +55,7 @@ class DataLoader:
         batch_size: int = 1,
         shuffle: bool = False,
         sampler: Iterable[Any] | None = None,
-        batch_sampler: Iterable[Sequence[Any]] | None = None,
+        batch_sampler: Iterable[Any] | None = None,
         num_workers: int = 0,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         pin_memory: bool = False,
@@ -101,8 +101,8 @@ class DataLoader:
         self.drop_last = drop_last
         self.generator = generator
         self.device = None if device is None else as_device(device)
-        self._kept: Any = None  # the data set there or why it is not, once it was asked for
-        self._kept_of: Any = None  # the data set that this is about
+        self._kept: TensorDataset | str = "nothing was asked for"
+        self._kept_of: Any = None  # the data set that is on the device, or cannot be
 
     def __len__(self) -> int:
         if self.batch_sampler is not None:
@@ -139,13 +139,20 @@ class DataLoader:
         """On the device."""
         if self.collate_fn is not None:
             return _moved(self.collate_fn([self.dataset[i] for i in indices]), self.device)
-        if self._kept_of is not self.dataset:
-            known = hasattr(self.dataset, "__len__")
-            self._kept = resident(self.dataset, self.device) if known else None
-            self._kept_of = self.dataset
-        if isinstance(self._kept, TensorDataset):
-            return gather(self._kept, indices)
+        kept = self.keep()
+        if isinstance(kept, TensorDataset):
+            return gather(kept, indices)
         return _moved(fetch(self.dataset, indices), self.device)
+
+    def keep(self, after_part: Callable[[], Any] = lambda: None) -> TensorDataset | str:
+        """The data set as it is kept on the device, a GPU; or why it is not kept there.
+
+        after_part is called after each thousand samples that are moved.
+        """
+        if self._kept_of is not self.dataset:
+            self._kept = copy_to_device(self.dataset, self.device, after_part)
+            self._kept_of = self.dataset
+        return self._kept
 
 
 def _moved(batch: Any, device: Any) -> Any:

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import no_grad
+from ..autograd import Tensor
 from ..data.dataset import fetch
 from ..errors import ArgumentError, DataError, StateDictError
-from ..models import make, prepare
+from ..models import make
 from ..nn import Conv2d, Module
 from ..nn import functional as F
 from ..serialization import load, load_file
 from ..untrusted import reason
+from .evaluation import Scores, answers, score
 from .interrupts import Interrupts
 from .photographs import digit, picture, read_image
 from .recipe import Recipe, Training, chosen, default_folder
 from .run import Run, read_config, versions
-from .scores import Scores, score
 from .trainer import Trainer
 from .views import TensorBoard, Together, View, pick
 
@@ -231,19 +231,19 @@ def predict(
         If the device is not there.
     """
     model, config = load_model(folder, device)
-    probabilities = []
-    for path in images:
-        image = read_image(path)
+    pictures = [(_pixels(path, config), 0) for path in images]  # the labels are not known
+    parts = [F.softmax(logits, dim=1).cpu().numpy() for logits, _ in answers(model, pictures)]
+    return np.concatenate([np.empty((0, len(config["classes"])), np.float32), *parts])
+
+
+def _pixels(path: "str | Path", config: dict[str, Any]) -> Tensor:
+    """A picture file as the data set of a run has its images."""
+    image = read_image(path)
+    try:
         digits = config["recipe"]["data"] == "mnist"
-        try:
-            pixels = digit(image) if digits else picture(image, tuple(config["shape"]))
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        with no_grad():
-            pixels = pixels.unsqueeze(0).to(next(model.parameters()).device)
-            logits = model(prepare(model, pixels))
-        probabilities.append(F.softmax(logits, dim=1).cpu().numpy()[0])
-    return np.array(probabilities)
+        return digit(image) if digits else picture(image, tuple(config["shape"]))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def load_model(folder: "str | Path", device: str = "cpu") -> tuple[Module, dict[str, Any]]:

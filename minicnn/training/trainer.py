@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -10,19 +10,18 @@ import numpy as np
 
 from ..arrays import module_of
 from ..autograd import Tensor, set_detect_anomaly
-from ..data.dataset import fetch
-from ..data.resident import gather, resident
+from ..data import DataLoader, Sampler
 from ..errors import AnomalyError, ArgumentError
-from ..models import prepare
+from ..models import Prepared
 from ..nn import Module
 from ..nn import functional as F
 from ..optim import Optimizer
 from ..random import Generator, default_generator
 from .checked import check_state
 from .choices import OPTIMIZERS, SCHEDULES, by_name
+from .evaluation import Tally, evaluate
 from .graph import Captured, all_finite
 from .interrupts import Interrupts, Stopped
-from .tally import Tally, evaluate
 from .views import View
 
 HISTORY = (
@@ -43,6 +42,22 @@ class Checkpoints(Protocol):
 
     def save(self, trainer: "Trainer") -> None:
         """Called when the training stops early: after a signal."""
+
+
+class BatchesLeft(Sampler):
+    """The numbers of the samples in each batch that is left of a trainer's epoch.
+
+    Asked for one, it looks where the training stands: captured steps take batches for themselves.
+    """
+
+    def __init__(self, trainer: "Trainer") -> None:
+        self.trainer = trainer
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        trainer = self.trainer
+        while trainer.batch < trainer.batches:
+            first = trainer.batch * trainer.batch_size
+            yield trainer.order[first : first + trainer.batch_size]
 
 
 class Trainer:
@@ -113,7 +128,9 @@ class Trainer:
         self.tally, self.val_tally, self.seconds = Tally(), Tally(), 0.0
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
-        self._resident: Any = None  # the training set on a GPU
+        self.order = np.empty(0, np.int64)  # of the samples in this epoch
+        self._loader: DataLoader | None = None  # while it trains, as what follows
+        self._batches: Iterator[Any] = iter(())
         self._captured: Captured | None = None
         self.best_state: dict[str, Tensor] = {}
 
@@ -150,7 +167,7 @@ class Trainer:
         finally:
             if self._captured is not None:
                 self._captured.close()
-            self._resident = self._captured = None
+            self._loader = self._captured = None
             view.stop()
         if self.best_state:
             self.model.load_state_dict(self.best_state)
@@ -165,7 +182,8 @@ class Trainer:
         self, view: View, checkpoints: Checkpoints | None, interrupts: Interrupts
     ) -> None:
         """What is left of the present epoch: steps, validation, its row of the history."""
-        order = self._order()
+        assert self._loader is not None
+        self.order, self._batches = self._order(), iter(self._loader)
         start = time.perf_counter() - self.seconds
 
         def between() -> None:  # two steps: where a training can be saved and stopped
@@ -176,8 +194,8 @@ class Trainer:
 
         self.model.train()
         while self.batch < self.batches:
-            if self._captured is None or not self._captured.advance(order):
-                self._step(*self.take(order))
+            if self._captured is None or not self._captured.advance():
+                self._step(*self.take())
             view.batch(
                 self._position() | {"loss": self.tally.loss, "accuracy": self.tally.accuracy}
             )
@@ -195,25 +213,18 @@ class Trainer:
         return source.permutation(len(self.train))
 
     def _settle_in(self, view: View, interrupts: Interrupts) -> None:
-        """On a GPU: keeps the training set there if it has room, and captures steps if it can."""
+        """Makes the loader; on a GPU, it keeps the training set there, and steps are captured."""
         device = next(iter(self.parameters.values())).device
-        if device.type == "cpu":
-            return
-        found = resident(self.train, device, lambda x: prepare(self.model, x), interrupts.check)
-        self._resident = None if isinstance(found, str) else found
-        if self.graph:
-            self._captured = Captured(self, found, view.note)
+        data = Prepared(self.train, self.model)
+        self._loader = DataLoader(data, batch_sampler=BatchesLeft(self), device=device)
+        if device.type != "cpu":
+            kept = self._loader.keep(interrupts.check)
+            if self.graph:
+                self._captured = Captured(self, kept, view.note)
 
-    def take(self, order: np.ndarray) -> tuple[Tensor, Tensor]:
+    def take(self) -> Sequence[Tensor]:
         """The present batch on the model's device: images as the model expects them, labels."""
-        first = self.batch * self.batch_size
-        where = order[first : first + self.batch_size]
-        if self._resident is not None:
-            images, labels = gather(self._resident, where)
-            return images, labels
-        device = next(iter(self.parameters.values())).device
-        images, labels = (t.to(device) for t in fetch(self.train, where))
-        return prepare(self.model, images), labels
+        return next(self._batches)
 
     def _step(self, images: Tensor, labels: Tensor) -> None:
         """One step: forward, backward, update."""
