@@ -30,10 +30,10 @@ from minicnn.training import (
     Stopped,
     Trainer,
     evaluate,
-    program,
     resume,
     score,
     train,
+    workflow,
 )
 from minicnn.training import run as run_module
 from minicnn.training.recipe import default_folder
@@ -521,8 +521,8 @@ class View(__import__("minicnn.training.views").training.views.View):
         if now["batch"] == 3:  # from here on no file may be longer than 10,000 bytes
             resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 from minicnn.cli import main
-import minicnn.training.program as program
-program.pick = View
+import minicnn.training.workflow as workflow
+workflow.pick = View
 sys.argv = ["minicnn", "train", "--limit", "200", "--batch-size", "20", "--out", sys.argv[1]]
 main()
 """
@@ -615,14 +615,14 @@ def test_data_that_changed_is_noticed(stopped, tmp_path):
 
 @pytest.mark.parametrize("phase", ["score", "draw_scores"])
 def test_a_signal_after_the_last_epoch_is_obeyed_too(tmp_path, monkeypatch, phase):
-    real, notes, view = getattr(program, phase), [], Recorder()
+    real, notes, view = getattr(workflow, phase), [], Recorder()
     view.note = notes.append
 
     def interrupted(*args):
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*args)
 
-    monkeypatch.setattr(program, phase, interrupted)
+    monkeypatch.setattr(workflow, phase, interrupted)
     with pytest.raises(Stopped):
         train(Recipe(limit=100, epochs=1), tmp_path / "run", view)
     assert notes[-1] == (

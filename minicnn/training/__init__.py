@@ -3,7 +3,7 @@
 from .choices import OPTIMIZERS, SCHEDULES
 from .evaluation import Scores, evaluate, score
 from .interrupts import Stopped
-from .program import Outcome, load_model, predict, resume, test, train
 from .recipe import Recipe
 from .run import Run, read_config
 from .trainer import HISTORY, Trainer
+from .workflow import Outcome, load_model, predict, resume, test, train

@@ -17,11 +17,11 @@ from ..nn import Module
 from ..nn import functional as F
 from ..optim import Optimizer
 from ..random import Generator, default_generator
-from .checked import check_state
 from .choices import OPTIMIZERS, SCHEDULES, by_name
 from .evaluation import Tally, evaluate
 from .graph import Captured, all_finite
 from .interrupts import Interrupts, Stopped
+from .state_check import check_state
 from .views import View
 
 HISTORY = (
