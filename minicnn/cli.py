@@ -1,14 +1,17 @@
 """The command line, `minicnn` or `python -m minicnn`; what the commands do is elsewhere."""
 
+import inspect
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from .errors import ArgumentError, MinicnnError
 from .exercises.program import app as exercises
+from .training.recipe import Recipe
 from .training.views import say
 
 app = typer.Typer(
@@ -20,6 +23,7 @@ app.add_typer(exercises, name="exercises")
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
+_ON_RESUME = [f.name for f in fields(Recipe) if f.metadata["on_resume"]]
 
 
 def _version(wanted: bool) -> None:
@@ -43,83 +47,61 @@ def _options(
         raise typer.Exit(2)
 
 
+def _with_recipe(command: Any) -> Any:
+    """Has an option for each field of Recipe where a command takes `**recipe`."""
+    signature = inspect.signature(command)
+    first, *own, _ = signature.parameters.values()
+    types = get_type_hints(Recipe)
+    options = [
+        inspect.Parameter(
+            f.name, first.kind, default=f.default,
+            annotation=Annotated[types[f.name], typer.Option(**f.metadata["option"])],
+        )
+        for f in fields(Recipe)
+    ]  # fmt: skip
+    command.__signature__ = signature.replace(parameters=[first, *options, *own])
+    return command
+
+
 @app.command()
+@_with_recipe
 def train(
     context: typer.Context,
-    model: Annotated[str, typer.Option(help="One that `minicnn models` lists.")] = "lenet",
-    data: Annotated[
-        str,
-        typer.Option(
-            help="One that `minicnn datasets` lists, a folder with train/ and test/ of class "
-            "folders, or an .npz file."
-        ),
-    ] = "mnist",
-    data_root: Annotated[
-        str | None, typer.Option(help="Where the data set's files are.", show_default=False)
-    ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 10,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 64,
-    optimizer: Annotated[str, typer.Option(help="adam, adamw, sgd or momentum.")] = "adam",
-    schedule: Annotated[str, typer.Option(help="onecycle, cosine, step or constant.")] = "onecycle",
-    lr: Annotated[
-        float | None,
-        typer.Option(min=0, help="The highest learning rate.  [default: the optimiser's]"),
-    ] = None,
-    val_share: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of the training set for validation.")
-    ] = 0.1,
-    device: DeviceOption = "cpu",
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
-    limit: Annotated[
-        int, typer.Option(min=0, help="Use only so many images of each set; 0 for all.")
-    ] = 0,
-    graph: Annotated[
-        bool, typer.Option("--graph/--no-graph", help="Capture steps in CUDA graphs on a GPU.")
-    ] = True,
     out: Annotated[
         Path | None,
-        typer.Option(help="A new folder for the run.  [default: runs/MODEL-DATA-NUMBER]"),
+        typer.Option(help="A new folder for the run.", show_default="runs/MODEL-DATA-NUMBER"),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Go on with the run in this folder, with the recipe it was begun with; on "
-            "another --device if one is given."
+            help="Go on with the run in this folder, with the recipe it was begun with; only "
+            f"{', '.join('--' + name for name in _ON_RESUME)} may be given anew."
         ),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write event files into the run folder too.")
     ] = False,
+    **recipe: Any,
 ) -> None:
     """Train a model, test its best weights, and keep everything in a run folder."""
     from . import training
 
-    recipe = {name: value for name, value in context.params.items() if name in _RECIPE}
     try:
         if resume is not None:
-            _refuse_beside_resume(context)
-            changes = {name: recipe[name] for name in ("device", "graph") if _given(context, name)}
+            given = [name for name in ("out", *recipe) if _given(context, name)]
+            for name in given:
+                if name not in _ON_RESUME:
+                    option = "--" + name.replace("_", "-")
+                    raise typer.BadParameter(
+                        f"takes the recipe from the run folder; leave out {option}",
+                        param_hint="--resume",
+                    )
+            changes = {name: recipe[name] for name in given}
             training.resume(resume, tensorboard=tensorboard, **changes)
         else:
-            training.train(training.Recipe(**recipe), out, tensorboard=tensorboard)
+            training.train(Recipe(**recipe), out, tensorboard=tensorboard)
     except KeyboardInterrupt as stop:  # said and saved already; the shell's code for a signal
         raise SystemExit(128 + getattr(stop, "signal", signal.SIGINT)) from None
-
-
-_RECIPE = (
-    "model", "data", "data_root", "epochs", "batch_size", "optimizer", "schedule", "lr",
-    "val_share", "device", "seed", "limit", "graph",
-)  # fmt: skip
-
-
-def _refuse_beside_resume(context: typer.Context) -> None:
-    """A resumed run has its recipe already; only where and how it runs may be another."""
-    for name in (*_RECIPE, "out"):
-        if name not in ("device", "graph") and _given(context, name):
-            option = "--" + name.replace("_", "-")
-            raise typer.BadParameter(
-                "takes the recipe from the run folder; leave out " + option, param_hint="--resume"
-            )
 
 
 def _given(context: typer.Context, name: str) -> bool:
@@ -169,7 +151,7 @@ def summary(
     num_classes: Annotated[int, typer.Option(min=1, help="Of the last layer.")] = 10,
     size: Annotated[
         str | None,
-        typer.Option(metavar="CxHxW", help="Of the images.  [default: what the model expects]"),
+        typer.Option(metavar="CxHxW", help="Of the images.", show_default="what the model expects"),
     ] = None,
 ) -> None:
     """Show a model's layers: output shape, parameters, connections, multiply-adds, memory."""

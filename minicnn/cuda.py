@@ -140,11 +140,11 @@ def _index(which: Any) -> int:
     from .kernels.cuda.driver import numbered
 
     _gpus()
-    found = None if which is None else _device(which)
-    if found == "cpu":
+    gpu = None if which is None else _device(which)
+    if gpu == "cpu":
         raise DeviceError("minicnn.cuda: device 'cpu' is no GPU")
-    if found is None or found.index is None:
+    if gpu is None or gpu.index is None:
         return current_device()
-    if found.index >= (count := device_count()):
-        raise DeviceError(f"device '{found}' cannot be used: {numbered(count)}")
-    return found.index
+    if gpu.index >= (count := device_count()):
+        raise DeviceError(f"device '{gpu}' cannot be used: {numbered(count)}")
+    return gpu.index

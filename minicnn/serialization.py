@@ -160,8 +160,8 @@ def _opened(path: Path, label: Any = None) -> Iterator[Any]:
 
     label = path if label is None else label
     if not os.path.isfile(path):
-        found = "no regular file" if os.path.exists(path) else "nothing"
-        raise DataError(f"{label}: expected a safetensors file, found {found}")
+        what = "no regular file" if os.path.exists(path) else "nothing"
+        raise DataError(f"{label}: expected a safetensors file, found {what}")
     try:
         with open(path, "rb") as start:
             length = int.from_bytes(start.read(8), "little")
@@ -382,10 +382,10 @@ def _decode(node: Any, make: Callable[[str, str], Any], depth: int = 0) -> Any:
 def _dict_of(kind: str, items: list[Any]) -> dict[Any, Any]:
     if not all(type(item) is list and len(item) == 2 and _is_key(item[0]) for item in items):
         raise ValueError(f"a tree with a {kind} that is not made of pairs of a key and a value")
-    found = dict(items) if kind == "dict" else OrderedDict(items)
-    if len(found) != len(items):
+    mapping = dict(items) if kind == "dict" else OrderedDict(items)
+    if len(mapping) != len(items):
         raise ValueError(f"a tree with a {kind} that has a key twice")
-    return found
+    return mapping
 
 
 def _made(kind: str, array: np.ndarray, where: device) -> Any:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_train_says_what_it_does_and_fills_the_folder(trained):
     assert config["recipe"] == {
         "model": "lenet5", "data": "mnist", "data_root": None, "epochs": 3, "batch_size": 20,
         "optimizer": "adam", "schedule": "onecycle", "lr": None, "val_share": 0.1,
-        "device": "cpu", "seed": 3, "limit": 600, "graph": True,
+        "device": "cpu", "kernels": "numba", "seed": 3, "limit": 600, "graph": True,
     }  # fmt: skip
     assert config["versions"]["numpy"] == np.__version__
     assert len(config["classes"]) == 10
@@ -146,6 +147,7 @@ def test_summary_shows_the_table_up_to_what_does_not_fit():
         (["--data", "nowhere.npz"], 1, "nowhere.npz"),
         (["--optimizer", "lion"], 2, "minicnn: Trainer: optimizer 'lion' is not one of adam, "),
         (["--device", "cuda"], 1, "minicnn: "),
+        (["--kernels", "fast"], 2, "kernels 'fast' is not one of reference, numba, crosscheck"),
         (["--limit", "7"], 2, "minicnn: limit must be 0 or at least 20, not 7"),
         (["--data", ""], 2, "minicnn: data must be a name or a path, not empty"),
         (["--data-root", "nowhere"], 1, "nowhere: expected MNIST's files there, found none"),
@@ -153,6 +155,8 @@ def test_summary_shows_the_table_up_to_what_does_not_fit():
         (["--lr", "nan"], 2, "--lr"),
         (["--resume", "nowhere"], 1, "nowhere/config.json: expected the description of a run"),
         (["--resume", "nowhere", "--epochs", "3"], 2, "leave out --epochs"),
+        (["--resume", "nowhere", "--batch-size", "3"], 2, "leave out --batch-size"),
+        (["--resume", "nowhere", "--kernels", "fast"], 2, "kernels 'fast' is not one of"),
         (["--epochs", "0"], 2, "--epochs"),
         (["--val-share", "1"], 2, "--val-share"),
         (["--speed", "9"], 2, "--speed"),
@@ -266,6 +270,10 @@ def test_help_and_version():
     out = runner.invoke(app, ["train", "--help"], env={"COLUMNS": "200"})
     assert out.exit_code == 0
     assert "--resume" in out.output
+    for field in fields(training.Recipe):
+        assert f"--{field.name.replace('_', '-')} " in out.output
+    for table in (training.OPTIMIZERS, training.SCHEDULES):
+        assert ", ".join([*table][:-1]) + f" or {[*table][-1]}." in out.output
     assert command("--version").stdout == f"minicnn {mc.__version__}\n"
     out = command()
     assert out.returncode == 2

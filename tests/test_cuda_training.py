@@ -11,9 +11,8 @@ from PIL import Image
 
 import minicnn as mc
 from minicnn import nn
-from minicnn.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
-from minicnn.data import resident as resident_module
-from minicnn.data.resident import resident
+from minicnn.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset, device_cache
+from minicnn.data.device_cache import copy_to_device
 from minicnn.datasets import MNIST
 from minicnn.errors import AnomalyError
 from minicnn.kernels.cuda import gemm
@@ -190,8 +189,7 @@ def test_what_is_not_finite_stops_at_its_step(gpu, monkeypatch, value, group, ep
             seen.append(1)
             if len(seen) == epoch:  # in the second, steps are captured from the first on
                 t.train.images[37] = value
-                if t._resident is not None:
-                    t._resident.tensors[0][37] = value
+                t._loader.keep().tensors[0][37] = value
             return order()
 
         t._order = spoil
@@ -492,9 +490,9 @@ def test_what_changes_or_is_no_tensor_is_moved_batch_by_batch(gpu):
 
 def test_what_is_too_large_stays_on_the_host(gpu, monkeypatch):
     data = TensorDataset(mc.ones(100, 50), mc.zeros(100).long())
-    assert len(resident(data, "cuda")) == 100
-    monkeypatch.setattr(resident_module, "SHARE", 1e-12)
-    assert resident(data, "cuda") == "it is too large for the GPU's memory"
+    assert len(copy_to_device(data, "cuda")) == 100
+    monkeypatch.setattr(device_cache, "SHARE", 1e-12)
+    assert copy_to_device(data, "cuda") == "it is too large for the GPU's memory"
     (x, _), *_ = DataLoader(data, 10, device="cuda")
     assert x.shape == (10, 50)
 
@@ -505,7 +503,7 @@ def test_a_part_that_is_drawn_at_random(gpu):
     seldom = digits(300, 0, Compose([ToTensor(), RandomHorizontalFlip(0.001)]))
     before = mc.default_generator.get_state(), random.getstate()
     for data in (both, seldom, Jittered(), Resizing()):
-        assert resident(data, "cuda") == "its samples are drawn at random"
+        assert copy_to_device(data, "cuda") == "its samples are drawn at random"
     assert (mc.default_generator.get_state(), random.getstate()) == before
 
 

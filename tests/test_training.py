@@ -17,7 +17,7 @@ from crash import crash, final_state
 
 import minicnn as mc
 from minicnn import nn
-from minicnn.data import Subset, TensorDataset
+from minicnn.data import DataLoader, Subset, TensorDataset
 from minicnn.data.dataset import fetch
 from minicnn.datasets import MNIST
 from minicnn.errors import AnomalyError, ArgumentError, DataError, ShapeError, StateDictError
@@ -30,10 +30,10 @@ from minicnn.training import (
     Stopped,
     Trainer,
     evaluate,
-    program,
     resume,
     score,
     train,
+    workflow,
 )
 from minicnn.training import run as run_module
 from minicnn.training.recipe import default_folder
@@ -144,6 +144,18 @@ def test_training_learns_and_keeps_the_best_epoch(digits):
     best = max(rows, key=lambda row: (row["val_acc_all"], -row["val_loss_all"]))
     assert trainer.best == best
     assert evaluate(model, trainer.val) == (best["val_loss_all"], best["val_acc_all"])
+
+
+def test_all_batches_come_from_data_loaders(digits, monkeypatch):
+    sizes, batch = [], DataLoader._batch
+    monkeypatch.setattr(
+        DataLoader, "_batch", lambda self, i: (sizes.append(len(i)), batch(self, i))[1]
+    )
+    model, trainer = small_run(digits, epochs=1, batch_size=250)
+    trainer.fit()
+    assert sizes == [250, 250, 100, 200]  # of three steps and the validation
+    score(model, trainer.val)
+    assert sizes[4:] == [200]
 
 
 def test_every_epoch_sees_every_sample_once_in_another_order(digits):
@@ -509,8 +521,8 @@ class View(__import__("minicnn.training.views").training.views.View):
         if now["batch"] == 3:  # from here on no file may be longer than 10,000 bytes
             resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 from minicnn.cli import main
-import minicnn.training.program as program
-program.pick = View
+import minicnn.training.workflow as workflow
+workflow.pick = View
 sys.argv = ["minicnn", "train", "--limit", "200", "--batch-size", "20", "--out", sys.argv[1]]
 main()
 """
@@ -603,14 +615,14 @@ def test_data_that_changed_is_noticed(stopped, tmp_path):
 
 @pytest.mark.parametrize("phase", ["score", "draw_scores"])
 def test_a_signal_after_the_last_epoch_is_obeyed_too(tmp_path, monkeypatch, phase):
-    real, notes, view = getattr(program, phase), [], Recorder()
+    real, notes, view = getattr(workflow, phase), [], Recorder()
     view.note = notes.append
 
     def interrupted(*args):
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*args)
 
-    monkeypatch.setattr(program, phase, interrupted)
+    monkeypatch.setattr(workflow, phase, interrupted)
     with pytest.raises(Stopped):
         train(Recipe(limit=100, epochs=1), tmp_path / "run", view)
     assert notes[-1] == (
@@ -662,7 +674,17 @@ def test_a_recipe_that_cannot_be_built_says_why(values, error, message):
 
 
 @pytest.mark.parametrize(
-    "values", [{"depth": 3}, {"epochs": "10"}, {"epochs": True}, {"lr": "fast"}, {"model": None}]
+    "values",
+    [
+        {"depth": 3},
+        {"epochs": "10"},
+        {"epochs": True},
+        {"lr": "fast"},
+        {"model": None},
+        {"graph": 1},
+        {"val_share": None},
+        {"kernels": 1},
+    ],
 )
 def test_a_recipe_from_a_file_is_checked(values):
     with pytest.raises(DataError, match=r"recipe: \w+="):
@@ -672,6 +694,59 @@ def test_a_recipe_from_a_file_is_checked(values):
 def test_a_recipe_survives_its_file():
     recipe = Recipe(model="lenet5", lr=0.1, val_share=0)
     assert Recipe.from_dict(json.loads(json.dumps(recipe.__dict__))) == recipe
+
+
+def test_a_run_of_version_0_1_goes_on(stopped):
+    """Its recipe says nothing of kernels."""
+    state = mc.load(stopped[0] / "checkpoint.safetensors")
+    config = json.loads((stopped[0] / "config.json").read_text())
+    for recipe in (state["recipe"], config["recipe"]):
+        del recipe["kernels"]
+    mc.save(state, stopped[0] / "checkpoint.safetensors")
+    (stopped[0] / "config.json").write_text(json.dumps(config))
+    assert resume(stopped[0], Recorder()).trainer.finished
+
+
+# ---- which kernels ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def which_kernels(monkeypatch):
+    """A view, and the kernels that served while it looked on."""
+    monkeypatch.setattr(mc.kernels, "_chosen", mc.kernels._chosen)
+    seen = []
+    return Recorder(lambda row: seen.append(mc.kernels.which("conv2d"))), seen
+
+
+@pytest.mark.parametrize("name", ["reference", "crosscheck", "numba"])
+def test_a_run_names_its_kernels(which_kernels, tmp_path, name):
+    view, seen = which_kernels
+    train(Recipe(kernels=name, limit=40, epochs=1), tmp_path / "run", view)
+    assert seen == [name]
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]["kernels"] == name
+
+
+def test_a_run_goes_on_with_its_kernels_or_those_named(which_kernels, tmp_path):
+    view, seen = which_kernels
+    recipe = Recipe(kernels="reference", limit=40, epochs=3, batch_size=20)
+    with pytest.raises(Stopped):
+        train(recipe, tmp_path / "run", StopAt(1, 1))
+    mc.kernels.use("numba")
+    view.batch = StopAt(2, 1).batch
+    with pytest.raises(Stopped):
+        resume(tmp_path / "run", view)
+    notes = []
+    view.note = notes.append
+    resume(tmp_path / "run", view, kernels="crosscheck")
+    assert seen == ["reference", "crosscheck", "crosscheck"]
+    assert "begun on another machine, device or versions, or with other kernels" in notes[1]
+
+
+def test_only_where_and_how_it_runs_may_be_another(stopped):
+    with pytest.raises(ArgumentError, match="takes the recipe from the run folder; leave out lr"):
+        resume(stopped[0], Recorder(), lr=0.1)
+    with pytest.raises(ArgumentError, match="kernels 'fast' is not one of reference, numba, cro"):
+        resume(stopped[0], Recorder(), kernels="fast")
 
 
 def test_new_runs_get_new_folders(tmp_path):

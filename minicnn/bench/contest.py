@@ -68,7 +68,7 @@ class Turn(NamedTuple):
 
 
 Results = dict[tuple[int, str, Cell, str], list[Any]]
-"""What was found, one value a round, by threads, model, cell and name of the side."""
+"""What was measured, one value a round, by threads, model, cell and name of the side."""
 
 
 def measure(
@@ -166,12 +166,16 @@ def plan(
     for n in threads:
         for i in range(rounds):
             yield Turn(NUMPY, n, "", (("sgemm", 0),))
-            in_turn = sides if i % 2 == 0 else sides[::-1]
             for job in jobs:
-                yield from (Turn(side, n, job.model, job.timed()) for side in in_turn)
+                yield from (Turn(side, n, job.model, job.timed()) for side in in_turn(sides, i))
                 for batch in job.memory if i == 0 else ():
                     cells = (("memory", batch),)
-                    yield from (Turn(side, n, job.model, cells) for side in in_turn)
+                    yield from (Turn(side, n, job.model, cells) for side in in_turn(sides, i))
+
+
+def in_turn(sides: tuple[Side, ...], i: int) -> tuple[Side, ...]:
+    """The processes of round i, whose order turns from round to round."""
+    return sides if i % 2 == 0 else sides[::-1]
 
 
 def minutes(turns: list[Turn], seconds: float) -> float:
@@ -200,8 +204,7 @@ def ask(task: dict[str, Any], turn: str, environment: dict[str, str] | None = No
         if out.returncode < 0:
             ended = f"ended by {signal.Signals(-out.returncode).name}"
         raise MinicnnError(f"bench: the worker failed ({turn}): {lines[-1] if lines else ended}")
-    found: list[Any] = json.loads(out.stdout.splitlines()[-1])
-    return found
+    return json.loads(out.stdout.splitlines()[-1])
 
 
 def environment(side: Side, threads: int) -> dict[str, str]:
@@ -235,7 +238,7 @@ def report(
     peaks = {n: max(results[n, "", ("sgemm", 0), NUMPY.name]) for n in threads}
     rows, memory = [], []
 
-    def found(n: int, model: str, cell: Cell) -> dict[str, list[Any]]:
+    def of_sides(n: int, model: str, cell: Cell) -> dict[str, list[Any]]:
         return {side.name: results[n, model, cell, side.name] for side in sides}
 
     for n in threads:
@@ -244,22 +247,22 @@ def report(
             flop = flop_per_example(job.model)
             for work, batch in job.timed():
                 row = {**about, "work": work, "batch": batch}
-                speed = _speed(found(n, job.model, (work, batch)), batch, flop[work], peaks[n])
+                speed = _speed(of_sides(n, job.model, (work, batch)), batch, flop[work], peaks[n])
                 rows.append(row | speed)
             for batch in job.memory:
-                sides_of = _memory(found(n, job.model, ("memory", batch)))
+                sides_of = _memory(of_sides(n, job.model, ("memory", batch)))
                 memory.append({**about, "batch": batch, "sides": sides_of})
     return {"sgemm_flops": {str(n): peaks[n] for n in threads}, "rows": rows, "memory": memory}
 
 
-def _speed(found: dict[str, list[float]], batch: int, flop: float, peak: float) -> dict[str, Any]:
+def _speed(rounds: dict[str, list[float]], batch: int, flop: float, peak: float) -> dict[str, Any]:
     """A row's figures from the medians of each side."""
     sides: dict[str, Any] = {}
-    for name, medians in found.items():
+    for name, medians in rounds.items():
         best = min(medians)
         sides[name] = {"medians": medians, "seconds": best, "examples_per_second": batch / best}
         if name != OURS.name:
-            sides[name] |= compare(found[OURS.name], medians)
+            sides[name] |= compare(rounds[OURS.name], medians)
     share = sides[OURS.name]["examples_per_second"] * flop / peak
     return {"flop_per_example": flop, "share_of_sgemm": share, "sides": sides}
 
@@ -274,9 +277,9 @@ def compare(ours: list[float], theirs: list[float]) -> dict[str, float]:
     }
 
 
-def _memory(found: dict[str, list[dict[str, int]]]) -> dict[str, Any]:
+def _memory(rounds: dict[str, list[dict[str, int]]]) -> dict[str, Any]:
     """Each side's bytes, and how many times ours a rival's peak is."""
-    sides: dict[str, Any] = {name: dict(values[0]) for name, values in found.items()}
+    sides: dict[str, Any] = {name: dict(values[0]) for name, values in rounds.items()}
     for name, side in sides.items():
         if name != OURS.name:
             side["ratio"] = side["peak_bytes"] / sides[OURS.name]["peak_bytes"]

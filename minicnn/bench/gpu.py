@@ -16,7 +16,7 @@ from typing import Any
 from .. import cuda
 from ..arrays import import_cupy
 from ..errors import ArgumentError, MinicnnError
-from .contest import Side, ask, compare, tell, versions
+from .contest import Side, ask, compare, in_turn, tell, versions
 from .jobs import GPU_JOBS, chosen, write_data
 
 ROUNDS, SECONDS = 3, 0.3  # processes of each side, and the time for each cell
@@ -92,15 +92,10 @@ def rounds_on_gpu(
             tell(f"round {i + 1} of {rounds}, about {_minutes(sides, cells, seconds):.1f} min")
             for side in in_turn(sides, i):
                 tell(side.name)
-                for cell, found in zip(cells, _run(side, task), strict=True):
-                    results.setdefault((cell, side.name), []).append(found)
+                for cell, one in zip(cells, _run(side, task), strict=True):
+                    results.setdefault((cell, side.name), []).append(one)
             about = {"rounds": i + 1, "seconds_per_cell": seconds}
             yield machine | about | report(cells, sides, results)
-
-
-def in_turn(sides: Sequence[Side], i: int) -> Sequence[Side]:
-    """The processes of round i, whose order turns from round to round."""
-    return sides if i % 2 == 0 else sides[::-1]
 
 
 def _minutes(sides: Sequence[Side], cells: Sequence[GPUCell], seconds: float) -> float:
@@ -139,18 +134,18 @@ def report(cells: Sequence[GPUCell], sides: Sequence[Side], results: GPUResults)
     rows: list[dict[str, Any]] = []
     for cell in cells:
         model, work, batch = cell
-        found = {side.name: results[cell, side.name] for side in sides}
-        rows.append({"model": model, "work": work, "batch": batch, **_row(batch, found)})
+        of_sides = {side.name: results[cell, side.name] for side in sides}
+        rows.append({"model": model, "work": work, "batch": batch, **_row(batch, of_sides)})
     ours = [row["sides"][side.name] for row in rows for side in OURS]
     if all("why" in side for side in ours):
         raise MinicnnError(f"bench: no step could be measured: {ours[0]['why']}")
     return {"rows": rows}
 
 
-def _row(batch: int, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def _row(batch: int, of_sides: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """A cell's figures from the rounds of each side."""
     sides: dict[str, Any] = {}
-    for name, rounds in found.items():
+    for name, rounds in of_sides.items():
         reasons = [one["why"] for one in rounds if "why" in one]
         if reasons:
             sides[name] = {"why": reasons[0]}
@@ -176,13 +171,13 @@ def _machine(against: str | None) -> dict[str, Any]:
     name = cuda.get_device_name()  # first: says what is missing
     cupy = import_cupy()
     runtime = cupy.cuda.runtime
-    found = versions() | {
+    about = versions() | {
         "cupy": cupy.__version__, "cuda": _dotted(runtime.runtimeGetVersion()),
         "driver": driver_version() or f"for CUDA {_dotted(runtime.driverGetVersion())}",
     }  # fmt: skip
     if against is not None:
-        found |= _torch_versions()
-    return {"gpu": name, "versions": found}
+        about |= _torch_versions()
+    return {"gpu": name, "versions": about}
 
 
 def _dotted(version: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .table import Figures, markdown, number
+from .table import Figures, markdown, number, spread
 
 SIDES = {
     "minicnn": "minicnn", "minicnn-graph": "minicnn, graph",
@@ -63,14 +63,12 @@ def _heading(figures: Figures) -> str:
 
 
 def _pairs(row: Figures) -> list[tuple[str, str]]:
-    return [(ours, theirs) for ours, found in row["ratios"].items() for theirs in found]
+    return [(ours, theirs) for ours, rivals in row["ratios"].items() for theirs in rivals]
 
 
 def _ratio(row: Figures, pair: tuple[str, str]) -> str:
-    found = row["ratios"].get(pair[0], {}).get(pair[1])
-    if found is None:
-        return "-"
-    return f"{found['ratio']:.2f} ({found['lowest_ratio']:.2f} - {found['highest_ratio']:.2f})"
+    figures = row["ratios"].get(pair[0], {}).get(pair[1])
+    return "-" if figures is None else spread(figures)
 
 
 def _grid(

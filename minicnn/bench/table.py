@@ -57,8 +57,7 @@ def _speed_cells(row: Figures) -> tuple[str, ...]:
     ]  # fmt: skip
     for name, side in row["sides"].items():
         if name in TITLES:
-            spread = f"{side['lowest_ratio']:.2f} - {side['highest_ratio']:.2f}"
-            cells += [number(side["examples_per_second"]), f"{side['ratio']:.2f} ({spread})"]
+            cells += [number(side["examples_per_second"]), spread(side)]
     return tuple(cells)
 
 
@@ -70,6 +69,12 @@ def _memory_cells(row: Figures) -> tuple[str, ...]:
         if name in TITLES:
             cells.append(f"{side['ratio']:.2f}")
     return tuple(cells)
+
+
+def spread(figures: Figures) -> str:
+    """A ratio, with the lowest and the highest of the rounds."""
+    lowest, highest = figures["lowest_ratio"], figures["highest_ratio"]
+    return f"{figures['ratio']:.2f} ({lowest:.2f} - {highest:.2f})"
 
 
 def number(x: float) -> str:

@@ -1,15 +1,15 @@
 """DataLoader: in which order the samples of a data set come, and in batches of what size."""
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..autograd import Tensor
 from ..devices import device as as_device
 from ..errors import ArgumentError
-from ..random import Generator, default_generator
+from ..random import Generator
 from .dataset import TensorDataset, fetch
-from .resident import gather, resident
+from .device_cache import copy_to_device, gather
+from .sampler import BatchSampler, RandomSampler, check_count
 
 
 class DataLoader:
@@ -55,7 +55,7 @@ class DataLoader:
         batch_size: int = 1,
         shuffle: bool = False,
         sampler: Iterable[Any] | None = None,
-        batch_sampler: Iterable[Sequence[Any]] | None = None,
+        batch_sampler: Iterable[Any] | None = None,
         num_workers: int = 0,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         pin_memory: bool = False,
@@ -70,10 +70,7 @@ class DataLoader:
         pin_memory_device: str = "",
         device: Any = None,
     ) -> None:
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ArgumentError(
-                f"DataLoader: batch_size must be a whole number from 1 up, not {batch_size!r}"
-            )
+        check_count("DataLoader: batch_size", batch_size)
         if num_workers < 0:
             raise ArgumentError(f"DataLoader: num_workers must be 0 or more, not {num_workers}")
         if shuffle and sampler is not None:
@@ -90,9 +87,12 @@ class DataLoader:
                 "DataLoader: generator must be a minicnn.Generator, not a "
                 f"{type(generator).__module__}.{type(generator).__qualname__}"
             )
+        if batch_sampler is None:
+            if sampler is None:
+                sampler = RandomSampler(dataset, generator) if shuffle else range(len(dataset))
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.dataset = dataset
         self.batch_size = batch_size
-        self.shuffle = bool(shuffle)
         self.sampler = sampler
         self.batch_sampler = batch_sampler
         self.num_workers = num_workers
@@ -101,29 +101,14 @@ class DataLoader:
         self.drop_last = drop_last
         self.generator = generator
         self.device = None if device is None else as_device(device)
-        self._kept: Any = None  # the data set there or why it is not, once it was asked for
-        self._kept_of: Any = None  # the data set that this is about
+        self._kept: TensorDataset | str = "nothing was asked for"
+        self._kept_of: Any = None  # the data set that is on the device, or cannot be
 
     def __len__(self) -> int:
-        if self.batch_sampler is not None:
-            return len(self.batch_sampler)  # type: ignore[arg-type]
-        n = len(self.dataset if self.sampler is None else self.sampler)  # type: ignore[arg-type]
-        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+        return len(self.batch_sampler)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Any]:
-        if self.batch_sampler is not None:
-            return (self._batch(indices) for indices in self.batch_sampler)
-        order: Iterable[Any] = range(len(self.dataset)) if self.sampler is None else self.sampler
-        if self.shuffle:  # drawn now, not at the first batch: two epochs at once stay reproducible
-            source = self.generator or default_generator
-            order = source.numpy.permutation(len(self.dataset)).tolist()
-        return self._batches(iter(order))
-
-    def _batches(self, order: Iterator[Any]) -> Iterator[Any]:
-        while indices := list(itertools.islice(order, self.batch_size)):
-            if self.drop_last and len(indices) < self.batch_size:
-                return
-            yield self._batch(indices)
+        return (self._batch(indices) for indices in self.batch_sampler)
 
     def _batch(self, indices: Sequence[Any]) -> Any:
         if self.device is not None and self.device.type != "cpu":
@@ -139,13 +124,20 @@ class DataLoader:
         """On the device."""
         if self.collate_fn is not None:
             return _moved(self.collate_fn([self.dataset[i] for i in indices]), self.device)
-        if self._kept_of is not self.dataset:
-            known = hasattr(self.dataset, "__len__")
-            self._kept = resident(self.dataset, self.device) if known else None
-            self._kept_of = self.dataset
-        if isinstance(self._kept, TensorDataset):
-            return gather(self._kept, indices)
+        kept = self.keep()
+        if isinstance(kept, TensorDataset):
+            return gather(kept, indices)
         return _moved(fetch(self.dataset, indices), self.device)
+
+    def keep(self, after_part: Callable[[], Any] = lambda: None) -> TensorDataset | str:
+        """The data set as it is kept on the device, a GPU; or why it is not kept there.
+
+        after_part is called after each thousand samples that are moved.
+        """
+        if self._kept_of is not self.dataset:
+            self._kept = copy_to_device(self.dataset, self.device, after_part)
+            self._kept_of = self.dataset
+        return self._kept
 
 
 def _moved(batch: Any, device: Any) -> Any:

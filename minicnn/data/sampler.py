@@ -1,5 +1,6 @@
 """Samplers: in which order a DataLoader asks for samples, or which of them make up a batch."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,12 @@ from ..autograd import Tensor
 from ..creation import tensor
 from ..errors import ArgumentError
 from ..random import Generator, default_generator
+
+
+def check_count(what: str, value: Any) -> None:
+    """Raises ArgumentError where a whole number from 1 up is wanted."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ArgumentError(f"{what} must be a whole number from 1 up, not {value!r}")
 
 
 class Sampler:
@@ -85,11 +92,7 @@ class WeightedRandomSampler(Sampler):
         replacement: bool = True,
         generator: Generator | None = None,
     ) -> None:
-        if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples < 1:
-            raise ArgumentError(
-                "WeightedRandomSampler: num_samples must be a whole number from 1 up, "
-                f"not {num_samples!r}"
-            )
+        check_count("WeightedRandomSampler: num_samples", num_samples)
         self.weights = tensor(weights, dtype=np.float64)
         self.num_samples, self.replacement, self.generator = num_samples, replacement, generator
         w = self.weights.numpy()
@@ -122,20 +125,16 @@ class BatchSampler(Sampler):
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ArgumentError(
-                f"BatchSampler: batch_size must be a whole number from 1 up, not {batch_size!r}"
-            )
+        check_count("BatchSampler: batch_size", batch_size)
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
 
     def __iter__(self) -> Iterator[list[int]]:
-        batch: list[int] = []
-        for index in self.sampler:
-            batch.append(index)
-            if len(batch) == self.batch_size:
-                yield batch
-                batch = []
-        if batch and not self.drop_last:
+        return self._batches(iter(self.sampler))  # drawn now: two epochs at once stay reproducible
+
+    def _batches(self, order: Iterator[int]) -> Iterator[list[int]]:
+        while batch := list(itertools.islice(order, self.batch_size)):
+            if self.drop_last and len(batch) < self.batch_size:
+                return
             yield batch
 
     def __len__(self) -> int:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from ..autograd import Tensor
+from ..data.dataset import Dataset, fetch
 from ..errors import ArgumentError, ShapeError
 from ..nn import functional as F
 from ..transforms.resample import bilinear
@@ -27,6 +28,20 @@ def make(name: str, num_classes: int = 10) -> Any:
     if name not in MODELS:
         raise ArgumentError(f"model {name!r} is not one of {', '.join(MODELS)}")
     return MODELS[name](num_classes=num_classes)
+
+
+class Prepared(Dataset):
+    """A data set of (image, ...) with the images as a model expects them."""
+
+    def __init__(self, dataset: Any, model: Any) -> None:
+        self.dataset, self.model = dataset, model
+
+    def __getitems__(self, indices: Any) -> list[Any]:
+        images, *others = fetch(self.dataset, indices)
+        return [prepare(self.model, images), *others]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
 
 
 def prepare(model: Any, images: Tensor) -> Tensor:

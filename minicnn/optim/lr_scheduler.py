@@ -76,11 +76,20 @@ class LRScheduler:
         self.__dict__.update(state_dict)
 
 
-class StepLR(LRScheduler):
-    """lr *= gamma every step_size epochs.
+class _Multiplying(LRScheduler):
+    """Multiplies the present lr, so that one set by hand or by another schedule is respected."""
 
-    Multiplies the present lr, so an lr set by hand or by another schedule is respected.
-    """
+    def _factor(self) -> float:
+        raise NotImplementedError
+
+    def get_lr(self) -> list[float]:
+        """The present lr, times this epoch's factor."""
+        factor = self._factor()
+        return [lr * factor for lr in self._present_lr()]
+
+
+class StepLR(_Multiplying):
+    """lr *= gamma every step_size epochs."""
 
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
@@ -90,17 +99,13 @@ class StepLR(LRScheduler):
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
-        """The present lr, times gamma if a period is over."""
+    def _factor(self) -> float:
         over = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
-        return [lr * self.gamma if over else lr for lr in self._present_lr()]
+        return self.gamma if over else 1.0
 
 
-class MultiStepLR(LRScheduler):
-    """lr *= gamma when an epoch of `milestones` is reached; twice where it is there twice.
-
-    Multiplies the present lr, so an lr set by hand or by another schedule is respected.
-    """
+class MultiStepLR(_Multiplying):
+    """lr *= gamma when an epoch of `milestones` is reached; twice where it is there twice."""
 
     def __init__(
         self, optimizer: Optimizer, milestones: list[int], gamma: float = 0.1, last_epoch: int = -1
@@ -108,32 +113,23 @@ class MultiStepLR(LRScheduler):
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
-        """The present lr, times gamma if a milestone is reached."""
-        times = self.milestones.count(self.last_epoch)
-        return [lr * self.gamma**times for lr in self._present_lr()]
+    def _factor(self) -> float:
+        return self.gamma ** self.milestones.count(self.last_epoch)
 
 
-class ExponentialLR(LRScheduler):
-    """lr *= gamma every epoch.
-
-    Multiplies the present lr, so an lr set by hand or by another schedule is respected.
-    """
+class ExponentialLR(_Multiplying):
+    """lr *= gamma every epoch."""
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
-        """The present lr, times gamma but for the first epoch."""
-        return [lr * self.gamma if self.last_epoch > 0 else lr for lr in self._present_lr()]
+    def _factor(self) -> float:
+        return self.gamma if self.last_epoch > 0 else 1.0
 
 
-class LinearLR(LRScheduler):
-    """lr goes evenly from start_factor to end_factor times its start in total_iters epochs.
-
-    Multiplies the present lr, so an lr set by hand or by another schedule is respected.
-    """
+class LinearLR(_Multiplying):
+    """lr goes evenly from start_factor to end_factor times its start in total_iters epochs."""
 
     def __init__(
         self,
@@ -153,15 +149,14 @@ class LinearLR(LRScheduler):
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
-        """The present lr, times the quotient of this epoch's factor and the last one's."""
+    def _factor(self) -> float:
         if self.last_epoch == 0:
-            return [lr * self.start_factor for lr in self._present_lr()]
+            return self.start_factor
         if self.last_epoch > self.total_iters:
-            return self._present_lr()
+            return 1.0
         rise = self.end_factor - self.start_factor
         last = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
-        return [lr * (1 + rise / last) for lr in self._present_lr()]
+        return 1 + rise / last  # the quotient of this epoch's part and the last one's
 
 
 class LambdaLR(LRScheduler):

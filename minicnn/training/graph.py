@@ -51,7 +51,7 @@ class Captured:
     ----------
     trainer
     data
-        The training set on the GPU, as data.resident gives it; or why it is not there.
+        The training set on the GPU, as a DataLoader keeps it; or why it is not there.
     note
         Tells the user a line.
     """
@@ -94,24 +94,24 @@ class Captured:
                 graph.reset()
         self._graph = self._new = None
 
-    def advance(self, order: np.ndarray) -> bool:
-        """Does steps of the epoch with this order; False if the next one is not for a graph."""
+    def advance(self) -> bool:
+        """Does steps of the present epoch; False if the next one is not for a graph."""
         trainer = self.trainer
         left = self._whole - trainer.batch
         if not self.possible or left < 1:
             return False
         if self._epoch != trainer.epoch:
-            self._order.set(order)
+            self._order.set(trainer.order)
             self._epoch = trainer.epoch
         stale = self._graph is not None and self._assumed != Assumptions(trainer)
         if stale and not self._begin_anew():
             return False
         if self._warm < WARM_UP:
-            self._step_by_itself(order)
+            self._step_by_itself()
             return True
         if left < self._group or (self._graph is None and not self._captured()):
             return False
-        self._replay(order)
+        self._replay()
         return True
 
     # -- steps
@@ -140,7 +140,7 @@ class Captured:
 
         record(logits, self._now, loss, self._halt, step, self._records)
 
-    def _step_by_itself(self, order: np.ndarray) -> None:
+    def _step_by_itself(self) -> None:
         """A step with the launches of a captured one, each run at once."""
         from ..kernels.cuda.graphs import CUDAGraph
 
@@ -158,7 +158,7 @@ class Captured:
         self._warm += 1
         if fine and trainer.schedule is not None:
             trainer.schedule.step()
-        self._read(order, trainer.batch + 1)
+        self._read(trainer.batch + 1)
 
     def _captured(self) -> bool:
         from ..kernels.cuda.graphs import graph
@@ -201,7 +201,7 @@ class Captured:
         self._next += 1
         return np.array([self._next - 1, self._next], np.int64)
 
-    def _replay(self, order: np.ndarray) -> None:
+    def _replay(self) -> None:
         """As many replays as fit into the time, and what came of them.
 
         The host is at most two replays ahead, so that the time is the GPU's too.
@@ -213,9 +213,9 @@ class Captured:
             marks.append(import_cupy().cuda.get_current_stream().record())
             if len(marks) > 2:
                 marks.popleft().synchronize()
-        self._read(order, self._next)
+        self._read(self._next)
 
-    def _read(self, order: np.ndarray, last: int) -> None:
+    def _read(self, last: int) -> None:
         """Waits for the steps before `last`, and counts them; raises for one that is not finite."""
         trainer, rates = self.trainer, self._rates
         self._rates = []
@@ -223,7 +223,7 @@ class Captured:
         for i, (loss, right) in enumerate(records.tolist()):
             if right < 0:  # the schedule has gone on since
                 trainer.optimizer.param_groups[0]["lr"] = rates[i]
-                raise AnomalyError(trainer.blame(loss, *trainer.take(order)))
+                raise AnomalyError(trainer.blame(loss, *trainer.take()))
             trainer.tally.learning_rate = rates[i]
             trainer.tally.add_counted(loss, int(right), trainer.batch_size)
             trainer.batch += 1

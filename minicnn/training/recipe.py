@@ -1,84 +1,101 @@
 """Recipe: what to train on what and how, in plain values that a run folder can keep."""
 
 import zlib
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
-from .. import cuda, datasets
+from .. import cuda, datasets, kernels
 from ..creation import zeros
 from ..data import Subset, random_split
 from ..data.dataset import fetch
 from ..datasets.registry import DEFAULT_ROOT
-from ..devices import device
+from ..devices import device as as_device
 from ..errors import ArgumentError, DataError
 from ..models import make, prepare
 from ..random import manual_seed
+from .choices import OPTIMIZERS, SCHEDULES, by_name
 from .trainer import Trainer
 
-LEARNING_RATES = {"adam": 4e-3, "adamw": 4e-3, "sgd": 0.3, "momentum": 0.05}
-"""The highest learning rate where none is given, by optimiser: for LeNet with batches of 64."""
+KERNELS = [name for name in kernels.IMPLEMENTATIONS if name != "cuda"]  # which serves GPUs anyway
+
+
+def _option(default: Any, help: str, on_resume: bool = False, **more: Any) -> Any:
+    """A field, with its option of `minicnn train`; on_resume if a resumed run may have another."""
+    option = {"help": help, **more}
+    return field(default=default, metadata={"option": option, "on_resume": on_resume})
+
+
+def _one_of(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}."
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What to train on what and how.
 
-    Attributes
-    ----------
-    model
-        A name in models.MODELS.
-    data, data_root
-        What `datasets.load` takes; a data set with a name is downloaded if it is not there.
-    epochs, batch_size, lr, optimizer, schedule
-        As in Trainer; the learning rate is the optimiser's in LEARNING_RATES if None.
-    val_share
-        The share of the training set that validates, drawn at random; 0 for none.
-    device
-        "cpu", "cuda" or "cuda:N".
-    seed
-        Of weights, split, order, augmentation and dropout.
-    limit
-        Use only so many images of each set; 0 for all.
-    graph
-        On a GPU, capture the steps in CUDA graphs where that is possible.
+    The command line, the checks of a run folder's recipe and what `resume` may change derive from
+    these fields.
     """
 
-    model: str = "lenet"
-    data: str = "mnist"
-    data_root: str | None = None
-    epochs: int = 10
-    batch_size: int = 64
-    optimizer: str = "adam"
-    schedule: str = "onecycle"
-    lr: float | None = None
-    val_share: float = 0.1
-    device: str = "cpu"
-    seed: int = 0
-    limit: int = 0
-    graph: bool = True
+    model: str = _option("lenet", "One that `minicnn models` lists.")
+    data: str = _option(
+        "mnist",
+        "One that `minicnn datasets` lists, a folder with train/ and test/ of class folders, or "
+        "an .npz file.",
+    )
+    data_root: str | None = _option(None, "Where the data set's files are.")
+    epochs: int = _option(10, "Passes over the training set.", min=1)
+    batch_size: int = _option(64, "Images per step.", min=1)
+    optimizer: str = _option("adam", _one_of(OPTIMIZERS))
+    schedule: str = _option("onecycle", _one_of(SCHEDULES))
+    lr: float | None = _option(
+        None, "The highest learning rate.", min=0, show_default="the optimiser's"
+    )
+    val_share: float = _option(
+        0.1, "Share of the training set for validation, drawn at random.", min=0, max=0.9
+    )
+    device: str = _option("cpu", "cpu, cuda or cuda:N.", on_resume=True)
+    kernels: str = _option("numba", f"On the CPU: {_one_of(KERNELS)}", on_resume=True)
+    seed: int = _option(0, "Of weights, split, order, augmentation and dropout.", min=0)
+    limit: int = _option(0, "Use only so many images of each set; 0 for all.", min=0)
+    graph: bool = _option(True, "Capture steps in CUDA graphs on a GPU.", on_resume=True)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Recipe":
         """A recipe from what `asdict` made of one; DataError for unknown names or other types."""
-        defaults = asdict(cls())
+        types = get_type_hints(cls)
         for name, value in values.items():
-            kinds = {"data_root": (str, type(None)), "lr": (float, int, type(None)),
-                     "val_share": (float, int)}  # fmt: skip
-            wanted = kinds.get(name, type(defaults.get(name)))
-            odd = isinstance(value, bool) != (wanted is bool)
-            if name not in defaults or not isinstance(value, wanted) or odd:
-                known = ", ".join(f.name for f in fields(cls))
+            allowed = get_args(types.get(name)) or (types.get(name),)
+            if type(value) not in allowed and not (type(value) is int and float in allowed):
                 raise DataError(
-                    f"recipe: {ascii(name)[1:-1]:.40}={value!r:.60} is not one of {known} of the "
-                    "right type"
+                    f"recipe: {ascii(name)[1:-1]:.40}={value!r:.60} is not one of "
+                    f"{', '.join(types)} of the right type"
                 )
         return cls(**values)
 
+    def check(self) -> None:
+        """Raises ArgumentError for what is wrong on any machine and with any data."""
+        if not 0 <= self.val_share < 1:
+            raise ArgumentError(f"val_share must be from 0 to below 1, not {self.val_share}")
+        for f in fields(self):
+            value, least = getattr(self, f.name), f.metadata["option"].get("min")
+            if None not in (value, least) and value < least:
+                raise ArgumentError(f"{f.name} must be {least} or more, not {value}")
+        if not self.data:
+            raise ArgumentError("data must be a name or a path, not empty")
+        if 0 < self.limit < 20:
+            raise ArgumentError(f"limit must be 0 or at least 20, not {self.limit}")
+        if self.kernels not in KERNELS:
+            raise ArgumentError(f"kernels {self.kernels!r} is not one of {', '.join(KERNELS)}")
+        as_device(self.device)
+
     def build(self) -> "Training":
-        """Seeds the default generator, and makes the model, the data sets and the Trainer.
+        """Chooses kernels, seeds the default generator, makes model, data sets and Trainer.
 
         Raises
         ------
@@ -89,8 +106,9 @@ class Recipe:
         DeviceError
             If the device is not there.
         """
-        self._check()
+        self.check()
         where = chosen(self.device)
+        kernels.use(self.kernels)
         manual_seed(self.seed)
         known, test = datasets.load(self.data, self.data_root, download=True)
         given = self.data == "mnist" and self.data_root is not None
@@ -113,10 +131,11 @@ class Recipe:
                 )
             parts = random_split(train, [1 - self.val_share, self.val_share])
             train, val = (Subset(p.dataset, np.array(p.indices)) for p in parts)  # one gather each
+        optimizer = by_name("optimizer", OPTIMIZERS, self.optimizer)
         trainer = Trainer(
             model, train, val, epochs=self.epochs, batch_size=self.batch_size,
-            lr=LEARNING_RATES.get(self.optimizer, 0.0) if self.lr is None else self.lr,
-            optimizer=self.optimizer, schedule=self.schedule, graph=self.graph,
+            lr=optimizer.lr if self.lr is None else self.lr, optimizer=optimizer,
+            schedule=self.schedule, graph=self.graph,
         )  # fmt: skip
         crc = zlib.crc32(fetch(known, np.arange(min(64, len(known))))[0].numpy())
         return Training(trainer, test, classes, shape, crc)
@@ -139,17 +158,6 @@ class Recipe:
         few = self.limit and self.limit < len(dataset)
         return Subset(dataset, range(self.limit)) if few else dataset
 
-    def _check(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("limit", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ArgumentError(f"{name} must be {least} or more, not {getattr(self, name)}")
-        if not self.data:
-            raise ArgumentError("data must be a name or a path, not empty")
-        if not 0 <= self.val_share < 1:
-            raise ArgumentError(f"val_share must be from 0 to below 1, not {self.val_share}")
-        if 0 < self.limit < 20:
-            raise ArgumentError(f"limit must be 0 or at least 20, not {self.limit}")
-
 
 @dataclass(frozen=True)
 class Training:
@@ -165,7 +173,7 @@ class Training:
     crc: int
 
 
-def chosen(name: str) -> device:
+def chosen(name: str) -> as_device:
     """A device by its name; a GPU with a number becomes the current one.
 
     Raises
@@ -173,7 +181,7 @@ def chosen(name: str) -> device:
     ArgumentError, DeviceError
         If it is none, or is not there.
     """
-    where = device(name)
+    where = as_device(name)
     zeros(1, device=where)
     if where.index is not None:
         cuda.set_device(where)

@@ -203,12 +203,12 @@ def read_config(folder: "str | os.PathLike[str]") -> dict[str, Any]:
             and len(shape) == 3
         ):
             return config
-        found = "recipe, classes or shape of other types"
+        problem = "recipe, classes or shape of other types"
     except OSError as error:
-        found = error.strerror or str(error)
+        problem = error.strerror or str(error)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        found = f"{type(error).__name__}: {reason(error)}"
-    raise DataError(f"{path}: expected the description of a run, found: {found}")
+        problem = f"{type(error).__name__}: {reason(error)}"
+    raise DataError(f"{path}: expected the description of a run, found: {problem}")
 
 
 def versions() -> dict[str, str]:

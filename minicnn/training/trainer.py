@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -10,19 +10,18 @@ import numpy as np
 
 from ..arrays import module_of
 from ..autograd import Tensor, set_detect_anomaly
-from ..data.dataset import fetch
-from ..data.resident import gather, resident
+from ..data import DataLoader, Sampler
 from ..errors import AnomalyError, ArgumentError
-from ..models import prepare
+from ..models import Prepared
 from ..nn import Module
 from ..nn import functional as F
-from ..optim import SGD, Adam, AdamW, Optimizer
-from ..optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+from ..optim import Optimizer
 from ..random import Generator, default_generator
-from .checked import check_state
+from .choices import OPTIMIZERS, SCHEDULES, by_name
+from .evaluation import Tally, evaluate
 from .graph import Captured, all_finite
 from .interrupts import Interrupts, Stopped
-from .tally import Tally, evaluate
+from .state_check import check_state
 from .views import View
 
 HISTORY = (
@@ -30,24 +29,6 @@ HISTORY = (
     "seconds",
 )  # fmt: skip
 """The columns of a history: one row per epoch.  The learning rate is that of the last step."""
-
-OPTIMIZERS: dict[str, Callable[[Any, float], Optimizer]] = {
-    "adam": lambda parameters, lr: Adam(parameters, lr=lr),
-    "adamw": lambda parameters, lr: AdamW(parameters, lr=lr),
-    "sgd": lambda parameters, lr: SGD(parameters, lr=lr),
-    "momentum": lambda parameters, lr: SGD(parameters, lr=lr, momentum=0.9),
-}
-"""What makes an optimiser of a model's parameters and a learning rate, by name."""
-
-SCHEDULES: dict[str, Callable[[Optimizer, float, int], LRScheduler | None]] = {
-    "onecycle": lambda optimizer, lr, steps: OneCycleLR(optimizer, max_lr=lr, total_steps=steps),
-    "cosine": lambda optimizer, lr, steps: CosineAnnealingLR(optimizer, T_max=steps),
-    "step": lambda optimizer, lr, steps: MultiStepLR(optimizer, [steps // 2, steps * 3 // 4]),
-    "constant": lambda optimizer, lr, steps: None,
-}
-"""What makes a schedule, by name, of an optimiser, the highest learning rate and the number of
-steps: one cycle (up for 30 % of all steps, then down to nearly 0), half a cosine, a tenth after
-half and again after three quarters of all steps, or no change."""
 
 
 class Checkpoints(Protocol):
@@ -61,6 +42,22 @@ class Checkpoints(Protocol):
 
     def save(self, trainer: "Trainer") -> None:
         """Called when the training stops early: after a signal."""
+
+
+class BatchesLeft(Sampler):
+    """The numbers of the samples in each batch that is left of a trainer's epoch.
+
+    Asked for one, it looks where the training stands: captured steps take batches for themselves.
+    """
+
+    def __init__(self, trainer: "Trainer") -> None:
+        self.trainer = trainer
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        trainer = self.trainer
+        while trainer.batch < trainer.batches:
+            first = trainer.batch * trainer.batch_size
+            yield trainer.order[first : first + trainer.batch_size]
 
 
 class Trainer:
@@ -123,15 +120,17 @@ class Trainer:
         self.epochs, self.batch_size, self.graph = epochs, batch_size, graph
         self.batches = -(-len(train) // batch_size)
         self.parameters = dict(model.named_parameters())
-        self.optimizer = _named("optimizer", OPTIMIZERS, optimizer)(model.parameters(), lr)
-        make_schedule = _named("schedule", SCHEDULES, schedule)
+        self.optimizer = by_name("optimizer", OPTIMIZERS, optimizer)(model.parameters(), lr)
+        make_schedule = by_name("schedule", SCHEDULES, schedule)
         self.schedule = make_schedule(self.optimizer, lr, max(1, epochs * self.batches))
         self.seed = int((generator or default_generator).numpy.integers(2**63))
         self.epoch, self.batch = 1, 0
         self.tally, self.val_tally, self.seconds = Tally(), Tally(), 0.0
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
-        self._resident: Any = None  # the training set on a GPU
+        self.order = np.empty(0, np.int64)  # of the samples in this epoch
+        self._loader: DataLoader | None = None  # while it trains, as what follows
+        self._batches: Iterator[Any] = iter(())
         self._captured: Captured | None = None
         self.best_state: dict[str, Tensor] = {}
 
@@ -168,7 +167,7 @@ class Trainer:
         finally:
             if self._captured is not None:
                 self._captured.close()
-            self._resident = self._captured = None
+            self._loader = self._captured = None
             view.stop()
         if self.best_state:
             self.model.load_state_dict(self.best_state)
@@ -183,7 +182,8 @@ class Trainer:
         self, view: View, checkpoints: Checkpoints | None, interrupts: Interrupts
     ) -> None:
         """What is left of the present epoch: steps, validation, its row of the history."""
-        order = self._order()
+        assert self._loader is not None
+        self.order, self._batches = self._order(), iter(self._loader)
         start = time.perf_counter() - self.seconds
 
         def between() -> None:  # two steps: where a training can be saved and stopped
@@ -194,8 +194,8 @@ class Trainer:
 
         self.model.train()
         while self.batch < self.batches:
-            if self._captured is None or not self._captured.advance(order):
-                self._step(*self.take(order))
+            if self._captured is None or not self._captured.advance():
+                self._step(*self.take())
             view.batch(
                 self._position() | {"loss": self.tally.loss, "accuracy": self.tally.accuracy}
             )
@@ -213,25 +213,18 @@ class Trainer:
         return source.permutation(len(self.train))
 
     def _settle_in(self, view: View, interrupts: Interrupts) -> None:
-        """On a GPU: keeps the training set there if it has room, and captures steps if it can."""
+        """Makes the loader; on a GPU, it keeps the training set there, and steps are captured."""
         device = next(iter(self.parameters.values())).device
-        if device.type == "cpu":
-            return
-        found = resident(self.train, device, lambda x: prepare(self.model, x), interrupts.check)
-        self._resident = None if isinstance(found, str) else found
-        if self.graph:
-            self._captured = Captured(self, found, view.note)
+        data = Prepared(self.train, self.model)
+        self._loader = DataLoader(data, batch_sampler=BatchesLeft(self), device=device)
+        if device.type != "cpu":
+            kept = self._loader.keep(interrupts.check)
+            if self.graph:
+                self._captured = Captured(self, kept, view.note)
 
-    def take(self, order: np.ndarray) -> tuple[Tensor, Tensor]:
+    def take(self) -> Sequence[Tensor]:
         """The present batch on the model's device: images as the model expects them, labels."""
-        first = self.batch * self.batch_size
-        where = order[first : first + self.batch_size]
-        if self._resident is not None:
-            images, labels = gather(self._resident, where)
-            return images, labels
-        device = next(iter(self.parameters.values())).device
-        images, labels = (t.to(device) for t in fetch(self.train, where))
-        return prepare(self.model, images), labels
+        return next(self._batches)
 
     def _step(self, images: Tensor, labels: Tensor) -> None:
         """One step: forward, backward, update."""
@@ -336,13 +329,6 @@ class Trainer:
         self.tally, self.val_tally = Tally(**state["tally"]), Tally(**state["val_tally"])
         self.history, self.best = list(state["history"]), state["best"]
         self.best_state = dict(state["best_state"])
-
-
-def _named(what: str, table: dict[str, Callable[..., Any]], choice: Any) -> Callable[..., Any]:
-    """The entry of a table by its name; a function is taken as it is."""
-    if not callable(choice) and choice not in table:
-        raise ArgumentError(f"Trainer: {what} {choice!r} is not one of {', '.join(table)}")
-    return choice if callable(choice) else table[choice]
 
 
 def _rank(row: dict[str, Any]) -> tuple[float, float]:

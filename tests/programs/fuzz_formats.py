@@ -605,7 +605,7 @@ def write_run(m, folder):
 
 def read_run(folder):
     from minicnn.training import load_model
-    from minicnn.training.program import recipe_of
+    from minicnn.training.workflow import recipe_of
 
     load_model(folder)
     recipe = recipe_of(folder)

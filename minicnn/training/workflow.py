@@ -3,26 +3,25 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..autograd import no_grad
+from ..autograd import Tensor
 from ..data.dataset import fetch
-from ..devices import device as as_device
 from ..errors import ArgumentError, DataError, StateDictError
-from ..models import make, prepare
+from ..models import make
 from ..nn import Conv2d, Module
 from ..nn import functional as F
 from ..serialization import load, load_file
 from ..untrusted import reason
+from .evaluation import Scores, answers, score
 from .interrupts import Interrupts
 from .photographs import digit, picture, read_image
 from .recipe import Recipe, Training, chosen, default_folder
 from .run import Run, read_config, versions
-from .scores import Scores, score
 from .trainer import Trainer
 from .views import TensorBoard, Together, View, pick
 
@@ -84,17 +83,15 @@ def resume(
     folder: "str | Path",
     view: View | None = None,
     tensorboard: bool = False,
-    device: str | None = None,
-    graph: bool | None = None,
+    **changes: Any,
 ) -> Outcome:
     """Goes on with a run that was stopped or killed; ends with the bits it would have had.
 
     Parameters
     ----------
-    device
-        Where to go on; where the run was begun if left out.  On another one the last bits differ.
-    graph
-        As in Recipe; as the run was begun if left out.
+    **changes
+        `device`, `kernels` or `graph`, as in Recipe, where they are not to be as the run was begun
+        with.  On another device or with other kernels the last bits differ.
 
     Raises
     ------
@@ -103,31 +100,37 @@ def resume(
     DataError
         If the folder is no run, is in use, or its checkpoint is damaged.
     ArgumentError, DeviceError
-        If the device is none, or is not there.
+        If the device is none, or is not there; if `changes` has more of the recipe.
     """
     view = pick() if view is None else view
-    changes = {"device": None if device is None else as_device(device), "graph": graph}
+    fixed = [f.name for f in fields(Recipe) if f.name in changes and not f.metadata["on_resume"]]
+    if fixed:
+        raise ArgumentError(f"resume: takes the recipe from the run folder; leave out {fixed[0]}")
+    Recipe(**changes).check()
     with Run.open(folder) as run:
-        training = _build(run, {k: v for k, v in changes.items() if v is not None})
-        run.load(training.trainer)
+        begun = recipe_of(folder)
+        recipe = replace(begun, **changes)
+        training = _build(run, recipe)
         trainer = training.trainer
+        run.load(trainer)
         if trainer.finished:
             view.note(f"{folder}: all {trainer.epochs} epochs are done; testing")
         else:
             view.note(f"{folder}: going on in epoch {trainer.epoch} after {trainer.batch} steps")
-        moved = device not in (None, run.config["recipe"]["device"])
+        moved = (recipe.device, recipe.kernels) != (begun.device, begun.kernels)
         if moved or run.config.get("versions") != versions():
             view.note(
-                "begun on another machine, device or versions: the last bits may come out different"
+                "begun on another machine, device or versions, or with other kernels: the last "
+                "bits may come out different"
             )
         return _finish(run, training, view, tensorboard)
 
 
-def _build(run: Run, changes: dict[str, Any]) -> Training:
+def _build(run: Run, recipe: Recipe) -> Training:
     """The training of a run's recipe; DataError if that or the data is not what it was."""
     path = run.folder / "config.json"
     try:
-        training = replace(recipe_of(run.folder), **changes).build()
+        training = recipe.build()
     except ArgumentError as error:
         raise DataError(f"{path}: {reason(error)}") from None
     now = {"classes": training.classes, "shape": [*training.shape], "crc": training.crc}
@@ -228,19 +231,19 @@ def predict(
         If the device is not there.
     """
     model, config = load_model(folder, device)
-    probabilities = []
-    for path in images:
-        image = read_image(path)
+    pictures = [(_pixels(path, config), 0) for path in images]  # the labels are not known
+    parts = [F.softmax(logits, dim=1).cpu().numpy() for logits, _ in answers(model, pictures)]
+    return np.concatenate([np.empty((0, len(config["classes"])), np.float32), *parts])
+
+
+def _pixels(path: "str | Path", config: dict[str, Any]) -> Tensor:
+    """A picture file as the data set of a run has its images."""
+    image = read_image(path)
+    try:
         digits = config["recipe"]["data"] == "mnist"
-        try:
-            pixels = digit(image) if digits else picture(image, tuple(config["shape"]))
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        with no_grad():
-            pixels = pixels.unsqueeze(0).to(next(model.parameters()).device)
-            logits = model(prepare(model, pixels))
-        probabilities.append(F.softmax(logits, dim=1).cpu().numpy()[0])
-    return np.array(probabilities)
+        return digit(image) if digits else picture(image, tuple(config["shape"]))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def load_model(folder: "str | Path", device: str = "cpu") -> tuple[Module, dict[str, Any]]:

@@ -16,11 +16,8 @@ CHUNK = 1000  # samples that are moved at a time
 LOOK = 64  # samples that are looked at first
 
 
-def resident(
-    dataset: Any,
-    device: Any,
-    change: Callable[[Tensor], Tensor] = lambda x: x,
-    after_part: Callable[[], Any] = lambda: None,
+def copy_to_device(
+    dataset: Any, device: Any, after_part: Callable[[], Any] = lambda: None
 ) -> TensorDataset | str:
     """The samples of a data set as tensors on a device, in its order; or why that cannot be.
 
@@ -30,8 +27,6 @@ def resident(
         One whose batch is a list or tuple of tensors.
     device
         Where to.
-    change
-        What is done to a batch of the first tensor, image by image, once and for all.
     after_part
         Called after each thousand samples.
 
@@ -46,15 +41,12 @@ def resident(
     Some samples are looked at twice.  The default generators of minicnn, Python and NumPy are then
     as before; one of the data set's own is not.
     """
-    from ..kernels.cuda.driver import gpus
-
     states = HostStates()
     try:
-        looked = _look(dataset)
-        if isinstance(looked, str):
-            return looked
-        with gpus().cuda.Device(as_device(device).index):
-            return _moved(dataset, device, looked, change, after_part, states)
+        first = _look(dataset)
+        if isinstance(first, str):
+            return first
+        return _copied(dataset, as_device(device), first, after_part, states)
     finally:
         if states.changed():
             states.restore()
@@ -62,6 +54,8 @@ def resident(
 
 def _look(dataset: Any) -> list[Tensor] | str:
     """Some samples, from everywhere in the data set; or why it cannot be kept."""
+    if not hasattr(dataset, "__len__"):
+        return "it has no length"
     some = np.unique(np.linspace(0, len(dataset) - 1, LOOK).astype(int))
     try:
         first, second = _batch(dataset, some), _batch(dataset, some)
@@ -79,34 +73,33 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def _moved(
+def _copied(
     dataset: Any,
-    device: Any,
-    looked: list[Tensor],
-    change: Callable[[Tensor], Tensor],
+    where: Any,
+    first: list[Tensor],
     after_part: Callable[[], Any],
     states: HostStates,
 ) -> TensorDataset | str:
-    n, (images, *others) = len(dataset), looked
-    samples = [change(images.to(device)).array, *(t.array for t in others)]
-    xp = module_of(samples[0])
-    free, _ = xp.cuda.runtime.memGetInfo()
-    if sum(a.nbytes for a in samples) / len(images) * n > SHARE * free:
-        return "it is too large for the GPU's memory"
-    kept = [xp.empty((n, *a.shape[1:]), a.dtype) for a in samples]
-    for start in range(0, n, CHUNK):
-        here = slice(start, min(start + CHUNK, n))
-        images, *others = _batch(dataset, np.arange(here.start, here.stop))
-        for whole, part in zip(kept, [change(images.to(device)), *others], strict=True):
-            whole[here] = part.to(device).array
-        if states.changed():
-            return "its samples are drawn at random"
-        after_part()
-    return TensorDataset(*map(Tensor, kept))
+    from ..kernels.cuda.driver import gpus
+
+    n, xp = len(dataset), gpus()
+    with xp.cuda.Device(where.index):
+        free, _ = xp.cuda.runtime.memGetInfo()
+        if sum(t.array.nbytes for t in first) / len(first[0]) * n > SHARE * free:
+            return "it is too large for the GPU's memory"
+        kept = [xp.empty((n, *t.shape[1:]), t.dtype) for t in first]
+        for start in range(0, n, CHUNK):
+            here = np.arange(start, min(start + CHUNK, n))
+            for whole, part in zip(kept, _batch(dataset, here), strict=True):
+                whole[start : start + CHUNK] = part.to(where).array
+            if states.changed():
+                return "its samples are drawn at random"
+            after_part()
+        return TensorDataset(*map(Tensor, kept))
 
 
 def gather(kept: TensorDataset, indices: Any) -> list[Tensor]:
-    """A batch of what `resident` gave, by numbers on the host: nobody waits for the GPU."""
+    """A batch of what `copy_to_device` gave, by numbers on the host: nobody waits for the GPU."""
     where, n = rows(indices), len(kept)
     if len(where) and not -n <= where.min() <= where.max() < n:
         raise IndexError(f"indices go from {where.min()} to {where.max()}: there are {n} samples")
@@ -115,6 +108,6 @@ def gather(kept: TensorDataset, indices: Any) -> list[Tensor]:
 
 
 def _batch(dataset: Any, indices: np.ndarray) -> list[Any]:
-    found = fetch(dataset, indices)
-    plain = isinstance(found, (list, tuple)) and not hasattr(found, "_fields")
-    return list(found) if plain else [None]
+    batch = fetch(dataset, indices)
+    plain = isinstance(batch, (list, tuple)) and not hasattr(batch, "_fields")
+    return list(batch) if plain else [None]

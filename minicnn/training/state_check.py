@@ -37,17 +37,19 @@ def check_state(trainer: Any, state: Any) -> None:
     foreign = type(trainer.schedule).__module__ != LRScheduler.__module__  # what moves is unknown
     _check_alike(state["schedule"], own["schedule"], "schedule", moving=foreign)
     if trainer.schedule is not None:
-        found = state["schedule"]["last_epoch"]
-        _expect(found == steps, "schedule.last_epoch", steps, found)
+        epoch = state["schedule"]["last_epoch"]
+        _expect(epoch == steps, "schedule.last_epoch", steps, epoch)
     _check_generator(state["generator"], own["generator"])
     _check_history(state, own["model"], state["position"][0] - 1)
 
 
-def _expect(fine: bool, where: str, expected: Any, found: Any) -> None:
+def _expect(fine: bool, where: str, expected: Any, value: Any) -> None:
     if not fine:
-        plain = found is None or isinstance(found, (bool, int, float, str, Tensor))
-        shown = f"{found!r:.60}" if plain else f"a {type(found).__name__}"
-        shown = f"{found.dtype} {found.shape}" if isinstance(found, Tensor) else shown
+        shown = f"a {type(value).__name__}"
+        if isinstance(value, Tensor):
+            shown = f"{value.dtype} {value.shape}"
+        elif value is None or isinstance(value, (bool, int, float, str)):
+            shown = f"{value!r:.60}"
         raise StateDictError(
             f"Trainer.load_state_dict: {where}: expected {expected!s:.200}, found {shown}"
         )
