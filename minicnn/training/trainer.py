@@ -22,8 +22,8 @@ from ..random import Generator, default_generator
 from .checked import check_state
 from .graph import Captured, all_finite
 from .interrupts import Interrupts, Stopped
+from .progress import View
 from .tally import Tally, evaluate
-from .views import View
 
 HISTORY = (
     "epoch", "train_loss_all", "val_loss_all", "train_acc_all", "val_acc_all", "learning_rate",
