@@ -30,13 +30,7 @@ def reason(error: BaseException) -> str:
 
 
 def check_packing(where: Any, packed: int, unpacked: int) -> None:
-    """Refuses what would unpack to far more than images or weights do: a bomb, or damage.
-
-    Raises
-    ------
-    DataError
-        If packed bytes claim to be more than FREE_BYTES, and MAX_PACKING times as many.
-    """
+    """Refuses, as a DataError, what would unpack to far more than images or weights do: a bomb."""
     if unpacked > FREE_BYTES and unpacked > MAX_PACKING * packed:
         raise DataError(
             f"{where}: expected at most {MAX_PACKING} bytes out of each, found {packed} bytes that "
@@ -59,23 +53,11 @@ def read_limited(file: IO[bytes], limit: int) -> bytearray:
 def image_file(
     path: Any, formats: tuple[str, ...], free: int, most: float = math.inf
 ) -> Iterator[Any]:
-    """An image file opened by PIL; what goes wrong in the `with` block is damage of the file too.
+    """An image file opened by PIL, which may use the decoders of these formats only.
 
-    Parameters
-    ----------
-    path
-        The file.
-    formats
-        The decoders of PIL that may be used.
-    free, most
-        So many pixels may a small file have, and any file.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, larger than MAX_FILE, damaged, no image of these formats, or has
-        more pixels than `most` or `PIL.Image.MAX_IMAGE_PIXELS`, PIL's limit against decompression
-        bombs; or more than `free`, which take as RGB more than MAX_PACKING times the file's bytes.
+    A DataError says what is wrong, also in the `with` block: no such file, damage, another format,
+    or more pixels than `most` or PIL's own limit against decompression bombs; or more than `free`,
+    which as RGB take more than MAX_PACKING times the file's bytes.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -145,26 +127,11 @@ def _little(number: bytes) -> int:
 def read_array(
     where: Any, file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, packed: int
 ) -> np.ndarray:
-    """The rest of a file as a writable array (row-major), all of it and nothing more.
+    """The rest of a file as a writable array in row-major order: all of it, and nothing more.
 
-    Every claim is checked before it is used, and memory is taken for what is really there.
-    NumPy's own readers take at once what a header claims.
-
-    Parameters
-    ----------
-    where
-        For errors.
-    file
-        Where the elements begin.
-    shape, dtype
-        What a header claims.
-    packed
-        The bytes that the file takes, compressed or not.
-
-    Raises
-    ------
-    DataError
-        If there is less or more than claimed, or it would be too much.
+    The header that claims shape and dtype may lie; packed is how many bytes the file really takes.
+    Every claim is checked, a DataError that begins with `where` says what is wrong, and memory is
+    taken for what is there: NumPy's own readers take at once what a header claims.
     """
     # A size of 0 must not hide how large the others claim to be.
     most = math.prod(max(n, 1) for n in shape) * dtype.itemsize
@@ -180,23 +147,10 @@ def read_array(
 
 
 def read_npy(where: Any, archive: Any, info: Any) -> np.ndarray:
-    """An .npy file in an archive as a writable array.
+    """A member of a zipfile.ZipFile, an .npy file, as a writable array.
 
-    Not by `np.load(allow_pickle=False)`: see `read_array`.
-
-    Parameters
-    ----------
-    where
-        For errors.
-    archive, info
-        The zipfile.ZipFile, and the zipfile.ZipInfo of the member.
-
-    Raises
-    ------
-    DataError
-        That begins with `where`, if the header asks for what is not there, or for too much.
-    Exception
-        Of many kinds, from zipfile and from the parser of the header.
+    Not by `np.load(allow_pickle=False)`: see `read_array`.  Besides its DataErrors come exceptions
+    of many kinds, from zipfile and from the parser of the header.
     """
     import zipfile
 

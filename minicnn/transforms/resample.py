@@ -65,20 +65,9 @@ def inverse_affine(
 ) -> tuple[float, ...]:
     """Where each output pixel comes from, as `PIL.Image.transform` takes it.
 
-    Parameters
-    ----------
-    angle, scale
-        Degrees clockwise, and a factor above 0.
-    translate, shear
-        x and y, in pixels and in degrees.
-    centre
-        (x, y) of what stays in place.
-
-    Notes
-    -----
-    The forward map is T C R S shear C^-1: shear, scale and rotate about the centre, then translate;
-    this is its inverse, in the order of operations of torchvision's, whose bits decide where a
-    pixel on an edge goes.
+    The forward map is T C R S shear C^-1: sheared by two angles, scaled and turned clockwise about
+    the centre (x, y), then moved by so many pixels.  This is its inverse, in the order of
+    operations of torchvision's, whose bits decide where a pixel on an edge goes.
     """
     rot, sx, sy = (math.radians(v) for v in (angle, *shear))
     a = math.cos(rot - sy) / math.cos(sy) / scale
@@ -96,22 +85,10 @@ def moved(
     interpolation: InterpolationMode,
     fill: np.ndarray,
 ) -> np.ndarray:
-    """Images of the same shape, each moved by what was drawn for it.
+    """Images (N, C, H, W), each moved by what was drawn for it; their shape remains.
 
-    What is not 8-bit is float32 while it is interpolated, as Pillow has it.
-
-    Parameters
-    ----------
-    x
-        (N, C, H, W).
-    draws
-        N of them.
-    move
-        move(image, draw, resample=..., fillcolor=...) of a PIL image gives another.
-    interpolation
-        NEAREST or BILINEAR.
-    fill
-        (C, 1, 1), for what comes from outside.
+    move(image, draw, resample=..., fillcolor=...) makes one PIL image of another; fill (C, 1, 1)
+    comes in from outside.  What is not 8-bit is float32 while it is interpolated, as Pillow has it.
     """
     from PIL import Image
 
