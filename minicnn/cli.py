@@ -11,8 +11,8 @@ import typer
 
 from .errors import ArgumentError, MinicnnError
 from .exercises.program import app as exercises
+from .training.progress import say
 from .training.recipe import Recipe
-from .training.views import say
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False,
@@ -138,7 +138,7 @@ def predict(
     """Say what is on pictures: light on dark or dark on light, of any size."""
     from .training import predict as probabilities_of
     from .training import read_config
-    from .training.photographs import bars
+    from .training.preprocessing import bars
 
     classes = read_config(run)["classes"]
     for path, probabilities in zip(images, probabilities_of(run, images, device), strict=True):

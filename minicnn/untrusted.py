@@ -1,10 +1,13 @@
 """What readers of files that may be damaged or hostile share: a header's claim costs nothing, and
 what another library says of a file becomes one line."""
 
+import contextlib
 import io
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -27,13 +30,7 @@ def reason(error: BaseException) -> str:
 
 
 def check_packing(where: Any, packed: int, unpacked: int) -> None:
-    """Refuses what would unpack to far more than images or weights do: a bomb, or damage.
-
-    Raises
-    ------
-    DataError
-        If packed bytes claim to be more than FREE_BYTES, and MAX_PACKING times as many.
-    """
+    """Refuses, as a DataError, what would unpack to far more than images or weights do: a bomb."""
     if unpacked > FREE_BYTES and unpacked > MAX_PACKING * packed:
         raise DataError(
             f"{where}: expected at most {MAX_PACKING} bytes out of each, found {packed} bytes that "
@@ -52,35 +49,54 @@ def read_limited(file: IO[bytes], limit: int) -> bytearray:
     return content
 
 
-def in_memory(path: Any, free: int) -> IO[bytes]:
-    """An image file's content to read from: who asks for what a header claims gets no more.
+@contextlib.contextmanager
+def image_file(
+    path: Any, formats: tuple[str, ...], free: int, most: float = math.inf
+) -> Iterator[Any]:
+    """An image file opened by PIL, which may use the decoders of these formats only.
 
-    Raises
-    ------
-    DataError
-        If the file is larger than MAX_FILE, or a WebP image that `check_size` refuses: PIL makes
-        room for its pixels before it tells how many they are.
-    OSError
-        If it cannot be read.
+    A DataError says what is wrong, also in the `with` block: no such file, damage, another format,
+    or more pixels than `most` or PIL's own limit against decompression bombs; or more than `free`,
+    which as RGB take more than MAX_PACKING times the file's bytes.
     """
-    if (size := os.path.getsize(path)) > MAX_FILE:
-        raise DataError(f"{path}: expected at most {MAX_FILE} bytes, found {size}")
-    with open(path, "rb") as file:
-        content = file.read()
-    check_size(path, _webp_size(content), free)
-    return io.BytesIO(content)
+    from PIL import Image, UnidentifiedImageError
+
+    if not os.path.isfile(path):
+        there = "no regular file" if os.path.exists(path) else "nothing"
+        raise DataError(f"{path}: expected an image, found {there}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what decoders say of odd but readable files
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if (size := os.path.getsize(path)) > MAX_FILE:
+                raise DataError(f"{path}: expected at most {MAX_FILE} bytes, found {size}")
+            content = Path(path).read_bytes()
+            _check_size(path, _webp_size(content), size, free)
+            # From memory: who asks for what a header claims gets no more than there is.
+            with Image.open(io.BytesIO(content), formats=formats) as image:
+                if image.width * image.height > most:
+                    raise DataError(
+                        f"{path}: expected at most {most} pixels, found "
+                        f"{image.width} x {image.height}"
+                    )
+                _check_size(path, image.size, size, free)
+                yield image
+            return
+    except DataError:
+        raise
+    except UnidentifiedImageError:
+        wrong = f"expected an image ({', '.join(formats)}), found none of these"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        wrong = f"expected at most {Image.MAX_IMAGE_PIXELS} pixels, found more"
+    except Exception as error:  # decoders meet damage with whatever exception it leads them to
+        wrong = f"expected a sound image, found damage: {reason(error)}"
+    raise DataError(f"{path}: {wrong}")
 
 
-def check_size(path: Any, size: tuple[int, int], free: int) -> None:
-    """Refuses an image, before it is decoded, that has far more pixels than its file has bytes.
-
-    Raises
-    ------
-    DataError
-        If it has more pixels than `free`, and as RGB takes MAX_PACKING times its file's bytes.
-    """
-    width, height = size
-    if width * height > free and 3 * width * height > MAX_PACKING * os.path.getsize(path):
+def _check_size(path: Any, shape: tuple[int, int], size: int, free: int) -> None:
+    """Refuses an image, before it is decoded, that has far more pixels than its file has bytes."""
+    width, height = shape
+    if width * height > free and 3 * width * height > MAX_PACKING * size:
         raise DataError(
             f"{path}: expected at most {free} pixels in so small a file, found {width} x {height}"
         )
@@ -89,6 +105,8 @@ def check_size(path: Any, size: tuple[int, int], free: int) -> None:
 def _webp_size(content: bytes) -> tuple[int, int]:
     """The width and height that a WebP image claims; (0, 0) for other files.
 
+    PIL knows them too, but tells them only after its decoder has reserved room for all pixels:
+    for a hostile file of 100 bytes that was a gigabyte.
     Source: https://developers.google.com/speed/webp/docs/riff_container and RFC 6386, section 9.1.
     """
     kind, head = content[12:16], content[20:30]
@@ -106,53 +124,51 @@ def _little(number: bytes) -> int:
     return int.from_bytes(number, "little")
 
 
+def read_array(
+    where: Any, file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, packed: int
+) -> np.ndarray:
+    """The rest of a file as a writable array in row-major order: all of it, and nothing more.
+
+    The header that claims shape and dtype may lie; packed is how many bytes the file really takes.
+    Every claim is checked, a DataError that begins with `where` says what is wrong, and memory is
+    taken for what is there: NumPy's own readers take at once what a header claims.
+    """
+    # A size of 0 must not hide how large the others claim to be.
+    most = math.prod(max(n, 1) for n in shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or most > MAX_BYTES:
+        raise DataError(f"{where}: expected at most {MAX_BYTES} bytes, found sizes {shape!s:.60}")
+    size = math.prod(shape) * dtype.itemsize
+    check_packing(where, packed, size)
+    content = read_limited(file, size + 1)  # up to the end, where the checksum is
+    if len(content) != size:
+        there = "more" if len(content) > size else f"{len(content)} (cut short)"
+        raise DataError(f"{where}: expected {size} bytes for shape {shape}, found {there}")
+    return np.frombuffer(content, dtype).reshape(shape)
+
+
 def read_npy(where: Any, archive: Any, info: Any) -> np.ndarray:
-    """An .npy file in an archive as a writable array; every claim is checked before it is used.
+    """A member of a zipfile.ZipFile, an .npy file, as a writable array.
 
-    Parameters
-    ----------
-    where
-        For errors.
-    archive, info
-        The zipfile.ZipFile, and the zipfile.ZipInfo of the member.
-
-    Raises
-    ------
-    DataError
-        That begins with `where`, if the header asks for what is not there, or for too much.
-    Exception
-        Of many kinds, from zipfile and from the parser of the header.
+    Not by `np.load(allow_pickle=False)`: see `read_array`.  Besides its DataErrors come exceptions
+    of many kinds, from zipfile and from the parser of the header.
     """
     import zipfile
 
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{where}: expected deflate or no compression, found another")
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     with archive.open(info) as file:
-        shape, fortran, dtype = _header(where, file)
+        version = np.lib.format.read_magic(file)
+        if version not in headers:
+            raise DataError(f"{where}: expected .npy version 1 or 2, found {version[0]}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's, about odd text in the header
+            shape, fortran, dtype = headers[version](file, max_header_size=MAX_HEADER)
         if dtype.kind not in "buif":
             raise DataError(f"{where}: expected an array of numbers, found {dtype!s:.60}")
-        most = math.prod(max(n, 1) for n in shape) * dtype.itemsize
-        if min(shape, default=0) < 0 or most > MAX_BYTES:
-            raise DataError(f"{where}: expected at most {MAX_BYTES} bytes, found {shape!s:.60}")
-        size = math.prod(shape) * dtype.itemsize
-        check_packing(where, info.compress_size, size)
-        content = read_limited(file, size + 1)
-    if len(content) != size:
-        found = "more" if len(content) > size else f"{len(content)} (cut short)"
-        raise DataError(f"{where}: expected {size} bytes for shape {shape}, found {found}")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
-
-
-def _header(where: Any, file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """(shape, in Fortran's order?, dtype) from an .npy file's header."""
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise DataError(f"{where}: expected .npy version 1 or 2, found {version[0]}")
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's, about odd text in the header
-        return read(file, max_header_size=MAX_HEADER)
+        stored = shape[::-1] if fortran else shape
+        array = read_array(where, file, stored, dtype, info.compress_size)
+    return array.T if fortran else array

@@ -24,7 +24,7 @@ from minicnn.datasets import MNIST
 from minicnn.errors import DeviceError
 from minicnn.models import make
 from minicnn.training import Trainer
-from minicnn.training.views import Lines
+from minicnn.training.progress import Lines
 
 LENETS = list(SIZES)
 

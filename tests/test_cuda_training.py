@@ -18,7 +18,7 @@ from minicnn.errors import AnomalyError
 from minicnn.kernels.cuda import gemm
 from minicnn.models import make
 from minicnn.training import Trainer, graph
-from minicnn.training.views import Lines, View
+from minicnn.training.progress import Lines, View
 from minicnn.transforms import Compose, RandomHorizontalFlip, RandomRotation, ToTensor
 
 

@@ -65,10 +65,10 @@ DAMAGED = {
     "no dimensions": (b"\0\0\x08\0" + b"\1", "expected 1 to 8 dimensions, found 0"),
     "many dimensions": (idx(SMALL, sizes=(1,) * 9), "expected 1 to 8 dimensions, found 9"),
     "cut in the sizes": (GOOD[:9], r"expected 2 sizes of 4 bytes, found 5 bytes \(truncated\)"),
-    "cut before the data": (GOOD[:12], r"expected 12 bytes .*\(3, 4\), found 0 \(truncated\)"),
-    "cut in the data": (GOOD[:-1], r"expected 12 bytes .*\(3, 4\), found 11 \(truncated\)"),
+    "cut before the data": (GOOD[:12], r"expected 12 bytes .*\(3, 4\), found 0 \(cut short\)"),
+    "cut in the data": (GOOD[:-1], r"expected 12 bytes .*\(3, 4\), found 11 \(cut short\)"),
     "one byte more": (GOOD + b"\0", r"expected 12 bytes .*\(3, 4\), found more"),
-    "sizes too large": (idx(SMALL, sizes=(3, 5)), r"expected 15 bytes .* found 12 \(truncated\)"),
+    "sizes too large": (idx(SMALL, sizes=(3, 5)), r"expected 15 bytes .* found 12 \(cut short\)"),
     "sizes too small": (idx(SMALL, sizes=(3, 3)), "expected 9 bytes .*, found more"),
     "type too large": (idx(SMALL, 0x0B), "expected 24 bytes .*, found 12"),
     "more than the limit": (

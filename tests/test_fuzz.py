@@ -37,7 +37,7 @@ from minicnn.datasets.folder import decode
 from minicnn.errors import DataError, StateDictError
 from minicnn.serialization import load_file
 from minicnn.training import Recipe, load_model, predict
-from minicnn.training.photographs import read_image
+from minicnn.training.preprocessing import read_image
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="tests/programs/fuzz.py runs on Linux")
 

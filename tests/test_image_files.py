@@ -426,14 +426,14 @@ def png(width, height, pixels=b""):
 JPEG = io.BytesIO()
 Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(JPEG, "JPEG")
 DAMAGED = {
-    "empty": (b"", "found: none of JPEG, PNG"),
-    "text": (b"<svg/>", "found: none of JPEG, PNG"),
+    "empty": (b"", r"expected an image \(JPEG, PNG, .*\), found none of these"),
+    "text": (b"<svg/>", r"expected an image \(JPEG, PNG, .*\), found none of these"),
     "postscript": (
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-        "found: none of JPEG, PNG",
+        r"expected an image \(JPEG, PNG, .*\), found none of these",
     ),
     "cut": (JPEG.getvalue()[:300], "truncated|broken|found"),
-    "no pixels": (png(5, 5), "found: "),
+    "no pixels": (png(5, 5), "expected a sound image, found damage: "),
     "too large": (png(9000, 9000), "expected at most 67108864 pixels, found 9000 x 9000"),
     "a bomb": (png(2**31 - 1, 2**31 - 1), "expected"),
 }

@@ -36,8 +36,8 @@ from minicnn.training import (
     workflow,
 )
 from minicnn.training import run as run_module
+from minicnn.training.progress import View
 from minicnn.training.recipe import default_folder
-from minicnn.training.views import View
 
 RECIPE, ABOUT = {"model": "lenet"}, {"classes": MNIST.classes, "shape": (1, 28, 28)}
 
@@ -516,7 +516,7 @@ FULL_DISK = """
 import resource, sys
 from minicnn.training import Recipe, run, train
 run.INTERVAL = 0.0
-class View(__import__("minicnn.training.views").training.views.View):
+class View(__import__("minicnn.training.progress").training.progress.View):
     def batch(self, now):
         if now["batch"] == 3:  # from here on no file may be longer than 10,000 bytes
             resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))

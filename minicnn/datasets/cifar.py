@@ -106,8 +106,8 @@ class CIFAR10(ImageDataset):
             if folder.is_dir():
                 return [parse(folder / name, _content(folder / name)) for name in names]
             if archive.is_file():
-                found = read_archive(archive, [f"{layout}/{name}" for name in names])
-                return [parse(f"{archive}: {name}", content) for name, content in found.items()]
+                members = read_archive(archive, [f"{layout}/{name}" for name in names])
+                return [parse(f"{archive}: {name}", data) for name, data in members.items()]
         return None
 
     def _images(self, where: np.ndarray) -> np.ndarray:
@@ -124,10 +124,6 @@ class CIFAR10(ImageDataset):
         """(3, H, W)."""
         _, h, w, c = self.data.shape
         return c, h, w
-
-    def extra_repr(self) -> str:
-        """Which of the two sets."""
-        return f"Split: {'Train' if self.train else 'Test'}"
 
 
 def _content(path: Path) -> bytes:
@@ -166,8 +162,8 @@ def parse_python(path: Any, content: bytes) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{path}: expected a dict with data and labels, found something else")
     data, labels = batch["data"], batch["labels"]
     if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != ROW:
-        found = f"shape {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise DataError(f"{path}: expected data of N x {ROW} bytes, found {found}")
+        what = f"shape {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise DataError(f"{path}: expected data of N x {ROW} bytes, found {what}")
     if not 1 <= len(data) <= MAX_IMAGES:
         raise DataError(f"{path}: expected 1 to {MAX_IMAGES} images, found {len(data)}")
     if not isinstance(labels, list) or not all(type(k) is int for k in labels):
@@ -199,7 +195,7 @@ def read_archive(path: Path, names: Iterable[str]) -> dict[str, bytes]:
 
     Nothing is written, so a member's path or link leads nowhere.
     """
-    names, found = list(names), dict[str, bytes]()
+    names, contents = list(names), dict[str, bytes]()
     try:
         with gzip.open(path) as unpacked:
             limited: Any = _Limited(path, unpacked, MAX_ARCHIVE)
@@ -208,8 +204,8 @@ def read_archive(path: Path, names: Iterable[str]) -> dict[str, bytes]:
                     name = member.name.removeprefix("./")
                     if name in names and member.isreg():
                         file: Any = archive.extractfile(member)
-                        found[name] = _whole(f"{path}: {name}", file)
-                    if len(found) == len(names):
+                        contents[name] = _whole(f"{path}: {name}", file)
+                    if len(contents) == len(names):
                         break
     except DataError:
         raise
@@ -218,6 +214,6 @@ def read_archive(path: Path, names: Iterable[str]) -> dict[str, bytes]:
             f"{path}: expected a sound .tar.gz archive, found: {reason(error)}"
         ) from None
     for name in names:
-        if name not in found:
+        if name not in contents:
             raise DataError(f"{path}: expected the member {name}, found none")
-    return {name: found[name] for name in names}
+    return {name: contents[name] for name in names}

@@ -21,6 +21,16 @@ FILES = tuple(
 )
 
 
+def _renamed(old: str, new: str) -> property:
+    """An attribute under an old name, which warns."""
+
+    def get(self: Any) -> Tensor:
+        warnings.warn(f"{type(self).__name__}.{old} is an old name: write .{new}", stacklevel=2)
+        return getattr(self, new)
+
+    return property(get, doc=f"`{new}` under an old name.")
+
+
 class MNIST(ImageDataset):
     """Handwritten digits, 28 x 28: 60,000 to train with and 10,000 to test with.
 
@@ -95,15 +105,15 @@ class MNIST(ImageDataset):
         """The images' and the labels' file."""
         names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
         places = [] if root is None else [root / "MNIST" / "raw", root]
-        if not any(_found(places, (name,)) for name in FILES):
+        if not any(_existing(places, (name,)) for name in FILES):
             places = [PACKAGED]
-        found = _found(places, names)
-        if found is None:
+        files = _existing(places, names)
+        if files is None:
             raise DataError(
                 f"MNIST: {_missing(places, names)} is missing beside the other files in {root}; "
                 "put it there, or leave out root: the package has all four"
             )
-        return found
+        return files
 
     def _images(self, where: np.ndarray) -> np.ndarray:
         return self.data.array.take(where, 0)[:, None]
@@ -119,33 +129,9 @@ class MNIST(ImageDataset):
         """(1, H, W)."""
         return (1, *self.data.shape[1:])  # type: ignore[return-value]
 
-    def extra_repr(self) -> str:
-        """Which of the two sets."""
-        return f"Split: {'Train' if self.train else 'Test'}"
-
-    @property
-    def train_data(self) -> Tensor:
-        """`data` under an old name."""
-        return self._renamed("train_data", "data")
-
-    @property
-    def test_data(self) -> Tensor:
-        """`data` under an old name."""
-        return self._renamed("test_data", "data")
-
-    @property
-    def train_labels(self) -> Tensor:
-        """`targets` under an old name."""
-        return self._renamed("train_labels", "targets")
-
-    @property
-    def test_labels(self) -> Tensor:
-        """`targets` under an old name."""
-        return self._renamed("test_labels", "targets")
-
-    def _renamed(self, old: str, new: str) -> Tensor:
-        warnings.warn(f"{type(self).__name__}.{old} is an old name: write .{new}", stacklevel=3)
-        return getattr(self, new)
+    train_data, test_data = _renamed("train_data", "data"), _renamed("test_data", "data")
+    train_labels = _renamed("train_labels", "targets")
+    test_labels = _renamed("test_labels", "targets")
 
 
 class Remote(NamedTuple):
@@ -193,38 +179,38 @@ class FashionMNIST(MNIST):
     def _files(self, root: Path | None, part: str, download: bool) -> tuple[Path, Path]:
         names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
         own = [] if root is None else [root / "FashionMNIST" / "raw", root]
-        found = _found(own, names) or _found([DEBIAN], names)
-        if found is None and download:
+        files = _existing(own, names) or _existing([DEBIAN], names)
+        if files is None and download:
             if root is None:
                 raise ArgumentError("FashionMNIST: download=True needs a root to download into")
             self._download(own)
-            found = _found(own, names)
-        if found is None:
+            files = _existing(own, names)
+        if files is None:
             where = f"{root} or {own[0]}" if own else "a folder and pass that as root"
             raise DataError(
                 f"FashionMNIST: {_missing(own, names)} is missing; put it into {where}, pass "
                 "download=True, or install the Debian package dataset-fashion-mnist"
             )
-        return found
+        return files
 
     def _download(self, places: list[Path]) -> None:
         """Whatever is missing of the four files, as torchvision does."""
         for name, remote in self.remote.items():
-            if _found(places, (name,)) is None:
+            if _existing(places, (name,)) is None:
                 urls = [f"{mirror}{name}.gz" for mirror in self.mirrors]
                 fetch_file(urls, places[0] / f"{name}.gz", md5=remote.md5, size=remote.size)
 
 
-def _found(places: list[Path], names: tuple[str, ...]) -> Any:
+def _existing(places: list[Path], names: tuple[str, ...]) -> Any:
     """The path of every one of these files, compressed or not, if all are in these places."""
-    found = [
+    paths = [
         next((p for d in places for p in (d / n, d / f"{n}.gz") if p.is_file()), None)
         for n in names
     ]
-    return None if None in found else tuple(found)
+    return None if None in paths else tuple(paths)
 
 
 def _missing(places: list[Path], names: tuple[str, ...]) -> str:
     """The first of the files that is in none of the places."""
-    name = next(n for n in names if _found(places, (n,)) is None)
+    name = next(n for n in names if _existing(places, (n,)) is None)
     return f"{name}.gz (or {name})"

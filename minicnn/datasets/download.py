@@ -95,10 +95,10 @@ def _copy(url: str, file: Any, name: str, md5: str, size: int) -> str | None:
         count += len(chunk)
         _show(name, count, size)
     if count != size:
-        found = "more" if count > size else f"{count} (cut short)"
-        return f"expected {size} bytes, found {found}"
-    found = digest.hexdigest()
-    return None if found == md5 else f"expected MD5 {md5}, found {found}"
+        there = "more" if count > size else f"{count} (cut short)"
+        return f"expected {size} bytes, found {there}"
+    checksum = digest.hexdigest()
+    return None if checksum == md5 else f"expected MD5 {md5}, found {checksum}"
 
 
 def _chunks(url: str, limit: int) -> Iterator[bytes | str]:

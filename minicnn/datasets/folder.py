@@ -1,7 +1,6 @@
 """ImageFolder: images in a folder for each class, decoded when they are asked for."""
 
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ShapeError
-from ..untrusted import check_size, in_memory, reason
+from ..untrusted import image_file
 from .images import ArrayImages, ImageDataset
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -28,27 +27,8 @@ def decode(path: "str | os.PathLike[str]") -> tuple[np.ndarray, bool]:
     DataError
         If the file is missing, damaged, not an image, or larger than MAX_PIXELS.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what PIL warns of is checked here, or an error below
-            with Image.open(in_memory(path, FREE_PIXELS), formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise DataError(
-                        f"{path}: expected at most {MAX_PIXELS} pixels, found {width} x {height}"
-                    )
-                check_size(path, image.size, FREE_PIXELS)
-                grey = image.mode in GREY
-                return np.asarray(image.convert("RGB")).transpose(2, 0, 1), grey
-    except DataError:
-        raise
-    except UnidentifiedImageError:
-        found = f"none of {', '.join(FORMATS)}"
-    except Exception as error:  # a damaged file raises nearly anything in PIL's decoders
-        found = reason(error)
-    raise DataError(f"{path}: expected a sound image, found: {found}")
+    with image_file(path, FORMATS, FREE_PIXELS, MAX_PIXELS) as image:
+        return np.asarray(image.convert("RGB")).transpose(2, 0, 1), image.mode in GREY
 
 
 def find_classes(root: Path) -> list[str]:
@@ -116,17 +96,17 @@ class ImageFolder(ImageDataset):
 
     def _paths(self, folder: Path) -> list[str]:
         """The images below a class's folder, in sorted order."""
-        found = [
+        paths = [
             os.path.join(place, name)
             for place, _, names in sorted(os.walk(folder, followlinks=True))
             for name in sorted(names)
             if name.lower().endswith(EXTENSIONS)
         ]
-        if not found:
+        if not paths:
             raise DataError(
                 f"{folder}: expected images ({', '.join(EXTENSIONS)}) of the class, found none"
             )
-        return found
+        return paths
 
     def _images(self, where: np.ndarray) -> np.ndarray:
         """One image only: several may differ in size."""

@@ -35,6 +35,7 @@ class ImageDataset(Dataset):
     """
 
     classes: list[str]
+    train: Any = None  # a bool: which of two sets, where there are two
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class ImageDataset(Dataset):
 
     def extra_repr(self) -> str:
         """What repr tells of this kind of data set; lines of text."""
-        return ""
+        return "" if self.train is None else f"Split: {'Train' if self.train else 'Test'}"
 
     def __repr__(self) -> str:
         body = [f"Number of datapoints: {len(self)}", f"Root location: {self.root}"]

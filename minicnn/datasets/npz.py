@@ -53,21 +53,17 @@ class NpzDataset(ArrayImages):
         target_transform: Callable[[int], Any] | None = None,
     ) -> None:
         path, part = Path(path).expanduser(), "train" if train else "test"
-        found = read_npz(path, (f"x_{part}", "y_train", "y_test"))
-        labels = {name: _labels(f"{path}: {name}", found[name]) for name in ("y_train", "y_test")}
+        arrays = read_npz(path, (f"x_{part}", "y_train", "y_test"))
+        labels = {name: _labels(f"{path}: {name}", arrays[name]) for name in ("y_train", "y_test")}
         highest = max(int(y.max(initial=0)) for y in labels.values())
         name = f"y_{part}"
-        images = _images(f"{path}: x_{part}", found[f"x_{part}"])
+        images = _images(f"{path}: x_{part}", arrays[f"x_{part}"])
         targets = check_labels(
             f"{path}: {name}", labels[name], len(images), f"x_{part}", highest + 1
         )
         classes = [str(k) for k in range(highest + 1)]
         super().__init__(path, images, targets, classes, transform, target_transform)
         self.train = train
-
-    def extra_repr(self) -> str:
-        """Which of the two sets."""
-        return f"Split: {'Train' if self.train else 'Test'}"
 
 
 def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -92,10 +88,10 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except OSError as error:
-        found = error.strerror or reason(error)
+        wrong = error.strerror or reason(error)
     except Exception as error:  # zipfile and the parser of an array's header raise a dozen kinds
-        found = reason(error)
-    raise DataError(f"{path}: expected a sound .npz file, found: {found}")
+        wrong = reason(error)
+    raise DataError(f"{path}: expected a sound .npz file, found: {wrong}")
 
 
 def _images(where: str, x: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from ..training.views import say
+from ..training.progress import say
 
 # What the texts may use beyond ASCII, and what stands for it where the encoding lacks it.  One
 # character for one where pictures and columns need it.

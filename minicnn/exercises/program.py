@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError
-from ..training.views import say
+from ..training.progress import say
 
 app = typer.Typer(
     add_completion=False,

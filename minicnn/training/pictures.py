@@ -345,13 +345,13 @@ def _samples(
     n = len(x) if x.ndim else 0
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         raise ShapeError(f"{name}: expected images (N, 1 or 3, H, W), found {x.shape}")
-    for what, found, wanted in [
+    for what, shape, wanted in [
         ("labels", truth.shape, (n,)),
         ("predicted", guess.shape, (n,)),
         ("probabilities", p.shape, (n, len(classes))),
     ]:
-        if found != wanted:
-            raise ShapeError(f"{name}: expected {what} {wanted}, found {found}")
+        if shape != wanted:
+            raise ShapeError(f"{name}: expected {what} {wanted}, found {shape}")
     for what, numbers in [("labels", truth), ("predicted", guess)]:
         if n and (numbers.min() < 0 or numbers.max() >= len(classes)):
             raise ArgumentError(

@@ -21,8 +21,8 @@ from .choices import OPTIMIZERS, SCHEDULES, by_name
 from .evaluation import Tally, evaluate
 from .graph import Captured, all_finite
 from .interrupts import Interrupts, Stopped
+from .progress import View
 from .state_check import check_state
-from .views import View
 
 HISTORY = (
     "epoch", "train_loss_all", "val_loss_all", "train_acc_all", "val_acc_all", "learning_rate",

@@ -19,11 +19,11 @@ from ..serialization import load, load_file
 from ..untrusted import reason
 from .evaluation import Scores, answers, score
 from .interrupts import Interrupts
-from .photographs import digit, picture, read_image
+from .preprocessing import digit, picture, read_image
+from .progress import TensorBoard, Together, View, pick
 from .recipe import Recipe, Training, chosen, default_folder
 from .run import Run, read_config, versions
 from .trainer import Trainer
-from .views import TensorBoard, Together, View, pick
 
 SHOWN = 48
 """Samples in predictions.png."""

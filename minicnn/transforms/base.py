@@ -190,8 +190,7 @@ class ToPILImage(Transform):
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """uint8 of floats in [0, 1]; uint8 stays as it is."""
-        found = MADE.get(images.shape[1])
-        if self.mode not in (None, found):
+        if self.mode not in (None, MADE.get(images.shape[1])):
             raise ArgumentError(
                 f"ToPILImage: mode {self.mode} does not fit {images.shape[1]} channels"
             )
@@ -266,34 +265,30 @@ class Normalize(Transform):
             raise DtypeError(
                 f"Normalize: expected floating images, found {x.dtype}; put ToTensor before it"
             )
-        found = []
+        statistics = []
         for name, value in (("mean", self.mean), ("std", self.std)):
             v = np.asarray(value, x.dtype).reshape(-1, 1, 1)
             if len(v) not in (1, x.shape[-3]):
                 raise ArgumentError(
                     f"Normalize: {name} has {len(v)} values, the images have {x.shape[-3]} channels"
                 )
-            found.append(v)
-        if not found[1].all():
+            statistics.append(v)
+        if not statistics[1].all():
             raise ArgumentError(f"Normalize: std {self.std} has a 0 in {x.dtype}, to divide by")
-        return found
+        return statistics
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean}, std={self.std})"
 
 
 class Grayscale(Transform):
-    """Colour as brightness: (19595 R + 38470 G + 7471 B + 2^15) / 2^16, rounded down for uint8.
-
-    That is ITU-R 601-2's luma as PIL computes it; floats are not rounded.
+    """Colour as brightness, ITU-R 601-2's luma; PIL computes it of 8-bit images.
 
     Parameters
     ----------
     num_output_channels
         1, or 3 equal ones.
     """
-
-    WEIGHTS = np.array([19595, 38470, 7471], np.uint32)
 
     def __init__(self, num_output_channels: int = 1) -> None:
         if num_output_channels not in (1, 3):
@@ -306,19 +301,8 @@ class Grayscale(Transform):
         """(N, num_output_channels, H, W)."""
         if images.shape[1] not in (1, 3):
             raise ShapeError(f"Grayscale: expected 1 or 3 channels, found {images.shape[1]}")
-        grey = images[:, :1]
-        if images.shape[1] == 3:
-            r, g, b = (images[:, k : k + 1] for k in range(3))
-            grey = self._luma(r, g, b)
+        grey = images if images.shape[1] == 1 else _luma(images)
         return np.repeat(grey, self.num_output_channels, 1)
-
-    def _luma(self, *channels: np.ndarray) -> np.ndarray:
-        dtype = channels[0].dtype
-        if dtype == np.uint8:
-            terms = [x * w for x, w in zip(channels, self.WEIGHTS, strict=True)]  # uint32
-            return ((sum(terms) + 0x8000) >> 16).astype(np.uint8)
-        weights = (self.WEIGHTS / 2**16).astype(dtype)
-        return sum(x * w for x, w in zip(channels, weights, strict=True))
 
     def __call__(self, img: Any) -> Any:
         if not isinstance(img, Tensor):
@@ -331,3 +315,12 @@ class Grayscale(Transform):
 
     def __repr__(self) -> str:
         return f"Grayscale(num_output_channels={self.num_output_channels})"
+
+
+def _luma(images: np.ndarray) -> np.ndarray:
+    """The brightness (N, 1, H, W) of colours (N, 3, H, W)."""
+    if images.dtype == np.uint8:
+        grey = [np.asarray(image.convert("L")) for image in to_pil(images)]
+        return np.array(grey, np.uint8).reshape(-1, 1, *images.shape[2:])
+    weights = np.array([0.299, 0.587, 0.114]).reshape(3, 1, 1).astype(images.dtype)
+    return (images * weights).sum(1, keepdims=True)

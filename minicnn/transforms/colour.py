@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DtypeError
 from ..random import default_generator
-from .base import Transform, to_pil
+from .base import Transform, from_pil, to_pil
 
 ENHANCERS = {"brightness": "Brightness", "contrast": "Contrast", "saturation": "Color"}
 
@@ -73,8 +73,7 @@ class ColorJitter(Transform):
                     image = turned(image, factor)
                 else:
                     image = getattr(ImageEnhance, ENHANCERS[name])(image).enhance(factor)
-            x = np.asarray(image)  # (H, W) or (H, W, C)
-            made[:] = x if x.ndim == 2 else x.transpose(2, 0, 1)
+            made[:] = from_pil(image, "ColorJitter")[0]
         return out
 
     def __repr__(self) -> str:

@@ -1,6 +1,5 @@
 """Transforms that move pixels: sizes, edges, crops, flips and affine maps."""
 
-import enum
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,17 +10,9 @@ from ..errors import ArgumentError, ShapeError
 from ..random import default_generator
 from . import resample
 from .base import Transform
+from .resample import InterpolationMode
 
 PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
-
-
-class InterpolationMode(enum.Enum):
-    """How a value between pixels is found."""
-
-    NEAREST = "nearest"
-    BILINEAR = "bilinear"
-
-
 PIL_MODES = {0: InterpolationMode.NEAREST, 2: InterpolationMode.BILINEAR}  # PIL's own numbers
 
 
@@ -405,7 +396,7 @@ class RandomAffine(Transform):
         _check_center("RandomAffine", center)
 
     def draw(self, n: int, height: int, width: int) -> np.ndarray:
-        """The matrices (n, 6) of n random maps, for `resample.affine_nearest`."""
+        """The matrices (n, 6) of n random maps, for `PIL.Image.transform`."""
         angle, scale = _uniform(self.degrees, n), np.ones(n)
         move, shear = np.zeros((n, 2)), np.zeros((n, 2))
         if self.translate is not None:
@@ -414,17 +405,22 @@ class RandomAffine(Transform):
         if self.scale is not None:
             scale = _uniform(self.scale, n)
         if self.shear is not None:
-            shear[:, 0] = _uniform(self.shear[:2], n)
-            if len(self.shear) == 4:
-                shear[:, 1] = _uniform(self.shear[2:], n)
-        x, y = (width * 0.5, height * 0.5) if self.center is None else self.center
-        return resample.inverse_affine(angle, move, scale, shear, (x, y))
+            for k in range(len(self.shear) // 2):
+                shear[:, k] = _uniform(self.shear[2 * k : 2 * k + 2], n)
+        centre = (width * 0.5, height * 0.5) if self.center is None else self.center
+        return np.array(
+            [
+                resample.inverse_affine(angle[i], move[i], scale[i], shear[i], centre)
+                for i in range(n)
+            ]
+        )
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """The same shape, each image by its own map."""
-        n, c, h, w = images.shape
+        _, c, h, w = images.shape
         fill = _filling("RandomAffine", self.fill, c)
-        return _mapped(images, self.draw(n, h, w), fill, self.interpolation)
+        matrices = self.draw(len(images), h, w).tolist()
+        return resample.moved(images, matrices, _mapped, self.interpolation, fill)
 
     def __repr__(self) -> str:
         nearest = self.interpolation is InterpolationMode.NEAREST
@@ -441,13 +437,11 @@ class RandomAffine(Transform):
         return f"RandomAffine({shown})"
 
 
-def _mapped(
-    images: np.ndarray, matrices: np.ndarray, fill: np.ndarray, interpolation: InterpolationMode
-) -> np.ndarray:
-    """Images by affine maps (N, 6), one each."""
-    if interpolation is InterpolationMode.NEAREST:
-        return resample.affine_nearest(images, matrices, fill)
-    return resample.affine_bilinear(images, matrices, fill)
+def _mapped(image: Any, matrix: Sequence[float], **options: Any) -> Any:
+    """A PIL image of the same size by an affine map."""
+    from PIL import Image
+
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, **options)
 
 
 def _check_center(who: str, center: Any) -> None:
@@ -490,16 +484,19 @@ class RandomRotation(Transform):
         _check_center("RandomRotation", center)
         self.fill = 0 if fill is None else fill
 
-    def draw(self, n: int, height: int, width: int) -> np.ndarray:
-        """The matrices (n, 6) of n random rotations."""
-        centre = (width / 2, height / 2) if self.center is None else self.center
-        return resample.inverse_rotation(_uniform(self.degrees, n), (centre[0], centre[1]))
+    def draw(self, n: int) -> list[float]:
+        """The angles of n random rotations."""
+        return _uniform(self.degrees, n).tolist()
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """The same shape, each image by its own angle."""
-        n, c, h, w = images.shape
+
+        def rotated(image: Any, angle: float, **options: Any) -> Any:
+            return image.rotate(angle, center=self.center, **options)
+
+        n, c = images.shape[:2]
         fill = _filling("RandomRotation", self.fill, c)
-        return _mapped(images, self.draw(n, h, w), fill, self.interpolation)
+        return resample.moved(images, self.draw(n), rotated, self.interpolation, fill)
 
     def __repr__(self) -> str:
         center = "" if self.center is None else f", center={self.center}"

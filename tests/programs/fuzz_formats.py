@@ -453,7 +453,7 @@ def chunk(kind, data, length=None):
 def read_photograph(folder):
     """As `minicnn predict` does: the model of a run of digits, and of one of colour pictures."""
     from minicnn.training import predict
-    from minicnn.training.photographs import picture, read_image
+    from minicnn.training.preprocessing import picture, read_image
 
     (path,) = (folder / "a").iterdir()
     image = read_image(path)

@@ -85,7 +85,7 @@ def overhead(name="lenet", epochs=3):
     from minicnn.datasets import MNIST
     from minicnn.models import make
     from minicnn.training import Trainer, trainer
-    from minicnn.training.views import Lines
+    from minicnn.training.progress import Lines
 
     mc.manual_seed(0)
     some = np.random.default_rng(0).permutation(60_000)[: BATCH * 800]  # as Recipe has them

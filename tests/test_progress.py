@@ -15,7 +15,7 @@ import warnings
 import pytest
 
 from minicnn.errors import DataError, MinicnnError
-from minicnn.training import views
+from minicnn.training import progress
 
 START = {"epochs": 2, "batches": 10, "batch_size": 50, "epoch": 1, "batch": 0, "history": []}
 
@@ -50,7 +50,7 @@ def show(view, clock=None, seconds=0.0):
 def clock(monkeypatch):
     """A clock that goes only when told to."""
     clock = types.SimpleNamespace(time=100.0)
-    monkeypatch.setattr(views.time, "perf_counter", lambda: clock.time)
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock.time)
     return clock
 
 
@@ -58,7 +58,7 @@ def clock(monkeypatch):
 
 
 def test_the_speed_is_that_of_the_last_seconds(clock):
-    pace = views.Pace({"epochs": 1, "batches": 10_000, "batch_size": 10, "epoch": 1, "batch": 0})
+    pace = progress.Pace({"epochs": 1, "batches": 10_000, "batch_size": 10, "epoch": 1, "batch": 0})
     step = 0
     for rate, seconds in [(5, 60), (100, 10)]:  # slow at first, as a compiling first step is
         for _ in range(seconds):
@@ -71,7 +71,7 @@ def test_the_speed_is_that_of_the_last_seconds(clock):
 def test_the_time_left_right_after_a_resume(clock):
     """Epoch 8 of 10 again: steps that another process made count as done, not as fast."""
     start = {"epochs": 10, "batches": 100, "batch_size": 1, "epoch": 8, "batch": 50}
-    pace = views.Pace(start)
+    pace = progress.Pace(start)
     assert math.isnan(pace.left)
     clock.time += 2
     pace.update({"epoch": 8, "batch": 54})
@@ -79,7 +79,7 @@ def test_the_time_left_right_after_a_resume(clock):
 
 
 def test_validation_is_part_of_the_time_left_but_not_of_the_speed(clock):
-    pace = views.Pace(START)
+    pace = progress.Pace(START)
     clock.time += 10
     pace.update(now(1, 10))
     clock.time += 5
@@ -95,14 +95,14 @@ def test_validation_is_part_of_the_time_left_but_not_of_the_speed(clock):
     [(0, "0:00"), (59.6, "1:00"), (754, "12:34"), (3600 * 25 + 61, "25:01:01"), (math.nan, "-")],
 )
 def test_durations(seconds, text):
-    assert views.duration(seconds) == text
+    assert progress.duration(seconds) == text
 
 
 # ---- lines -----------------------------------------------------------------------------------
 
 
 def test_one_line_per_epoch(capsys):
-    show(views.Lines())
+    show(progress.Lines())
     assert capsys.readouterr().out.splitlines() == [
         f"epoch  {i}  loss 0.5000  accuracy 75.00%  val loss 0.3000  accuracy 87.50%  12.3 s"
         for i in (1, 2)
@@ -111,13 +111,13 @@ def test_one_line_per_epoch(capsys):
 
 @pytest.mark.parametrize("nothing", [None, math.nan])
 def test_an_epoch_without_validation(nothing):
-    assert views.epoch_line(row(3, nothing, nothing)) == (
+    assert progress.epoch_line(row(3, nothing, nothing)) == (
         "epoch  3  loss 0.5000  accuracy 75.00%  12.3 s"
     )
 
 
 def test_a_line_every_thirty_seconds_of_a_long_epoch(clock, capsys):
-    show(views.Lines(), clock, seconds=12)
+    show(progress.Lines(), clock, seconds=12)
     lines = capsys.readouterr().out.splitlines()
     assert [line[:17] for line in lines[:4]] == [
         "epoch  1, step 3 ", "epoch  1, step 6 ", "epoch  1, step 9 ", "epoch  1  loss 0.",
@@ -130,8 +130,8 @@ def test_a_line_every_thirty_seconds_of_a_long_epoch(clock, capsys):
 
 SCRIPT = """
 import pathlib, time
-from minicnn.training import views
-view = views.{view}
+from minicnn.training import progress
+view = progress.{view}
 view.note("begun \\u2026")
 view.start(dict(epochs=3, batches=4, batch_size=10, epoch=1, batch=0))
 for epoch in range(1, 4):
@@ -262,11 +262,11 @@ def test_the_bar_leaves_the_history_and_nothing_else(columns, environment):
         assert "\x1b" not in content
         return
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", content)
-    assert re.search(r"epoch [12]/3  .*loss 1\.5000", drawn)
+    assert re.search(r"epoch [12]/3 .*loss 1\.5000", drawn)
     if columns == 100:
-        bar = r"#+-+" if ascii_only else r"━+─+"
+        bar = r"-+ -*" if ascii_only else r"━+[╸╺]━*"
         assert re.search(
-            rf"epoch 2/3  {bar}  loss 1.5000  accuracy 25.00%  [\d,]+ examples/s  0:00 left", drawn
+            rf"epoch 2/3 {bar} loss 1.5000  accuracy 25.00%  [\d,]+ examples/s  0:00 left", drawn
         )
     if ascii_only:
         assert content.isascii()
@@ -278,23 +278,28 @@ def test_the_bar_leaves_the_history_and_nothing_else(columns, environment):
 def test_the_bar_never_wraps(columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
-    bar = views.Bar()
+    bar = progress.Bar()
     bar.start(START | {"epochs": 100})
     for shown in (bar.now, now(1, 3) | {"epochs": 100}):
         bar.now = shown
-        line = bar._line().plain
-        assert len(line) < columns
+        bar._fit()
+        (segments,) = bar.console.render_lines(bar.progress.get_renderable(), pad=False)
+        line = "".join(segment.text for segment in segments)
+        assert len(line.rstrip()) < columns
         assert line.startswith("epoch 1/100")
-        assert ("─" * 8 in line) == (columns >= 80 or (columns >= 40 and "loss" not in line))
+        assert "…" not in line  # nothing is cut
+        assert ("━" * 7 in line) == (columns >= 60 or (columns >= 40 and "loss" not in line))
     bar.stop()
 
 
 def test_the_bar_is_drawn_ten_times_a_second(clock, monkeypatch):
     drawn = []
-    bar = views.Bar()
+    bar = progress.Bar()
     bar.start(START)
-    monkeypatch.setattr(bar.live, "refresh", lambda: drawn.append(bar.now["batch"]))
+    monkeypatch.setattr(bar.progress, "refresh", lambda: drawn.append(bar.now["batch"]))
     for batch in range(1, 1001):
         clock.time += 0.01
         bar.batch(now(1, batch))
@@ -306,11 +311,11 @@ def test_a_terminal_that_is_gone_does_not_stop_the_training(monkeypatch):
     def gone(*args, **options):
         raise OSError(errno.EIO, "Input/output error")
 
-    bar = views.Bar()
+    bar = progress.Bar()
     bar.start(START)
-    monkeypatch.setattr(bar.live, "refresh", gone)
+    monkeypatch.setattr(bar.progress, "refresh", gone)
     monkeypatch.setattr(bar.console, "print", gone)
-    monkeypatch.setattr(views.os, "dup2", lambda *numbers: None)
+    monkeypatch.setattr(progress.os, "dup2", lambda *numbers: None)
     bar.batch(now(1, 1))
     bar.epoch(row(1))
     monkeypatch.undo()
@@ -322,14 +327,14 @@ def test_picks_by_what_standard_output_is(monkeypatch):
     def standard_output(terminal, term):
         monkeypatch.setattr("sys.stdout", types.SimpleNamespace(isatty=lambda: terminal))
         monkeypatch.setenv("TERM", term)
-        return type(views.pick())
+        return type(progress.pick())
 
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
-    assert standard_output(True, "xterm") is views.Bar
-    assert standard_output(True, "dumb") is views.Lines
-    assert standard_output(False, "xterm") is views.Lines
+    assert standard_output(True, "xterm") is progress.Bar
+    assert standard_output(True, "dumb") is progress.Lines
+    assert standard_output(False, "xterm") is progress.Lines
     monkeypatch.setattr("sys.stdout", None)
-    assert type(views.pick()) is views.Lines
+    assert type(progress.pick()) is progress.Lines
 
 
 # ---- notebook --------------------------------------------------------------------------------
@@ -364,15 +369,15 @@ def notebook(monkeypatch):
 
 
 def test_a_notebook_is_found_and_a_shell_is_not(notebook, monkeypatch):
-    assert type(views.pick()) is views.Notebook
+    assert type(progress.pick()) is progress.Notebook
     monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: object())
-    assert type(views.pick()) is not views.Notebook
+    assert type(progress.pick()) is not progress.Notebook
     monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: None)
-    assert type(views.pick()) is not views.Notebook
+    assert type(progress.pick()) is not progress.Notebook
 
 
 def test_a_notebook_keeps_its_table_and_curves(notebook, clock):
-    show(views.Notebook(), clock, seconds=0.5)
+    show(progress.Notebook(), clock, seconds=0.5)
     table, picture = notebook
     final = table.updates[-1]
     assert "done of 20 steps" in final
@@ -388,7 +393,7 @@ def test_a_notebook_keeps_its_table_and_curves(notebook, clock):
 
 
 def test_fast_epochs_draw_at_most_one_picture_a_second(notebook, clock):
-    view = views.Notebook()
+    view = progress.Notebook()
     view.start(START | {"epochs": 50})
     for epoch in range(1, 51):
         clock.time += 0.1
@@ -402,7 +407,7 @@ def test_fast_epochs_draw_at_most_one_picture_a_second(notebook, clock):
 
 
 def test_a_notebook_stopped_early_says_where(notebook, clock):
-    view = views.Notebook()
+    view = progress.Notebook()
     view.stop()  # before start: nothing to show
     view.start(START)
     clock.time += 1
@@ -413,7 +418,7 @@ def test_a_notebook_stopped_early_says_where(notebook, clock):
 
 
 def test_a_resumed_notebook_shows_the_epochs_before(notebook, clock):
-    view = views.Notebook()
+    view = progress.Notebook()
     view.start(START | {"epoch": 2, "history": [row(1)]})
     view.epoch(row(2))
     assert re.findall(r"<tr><td>(\d+)</td>", notebook[0].updates[-1]) == ["1", "2"]
@@ -441,7 +446,7 @@ def events(folder, proto):
 
 
 def test_tensorboard_gets_every_epoch(tmp_path, tensorboard, clock):
-    show(views.TensorBoard(tmp_path / "a" / "b"), clock, seconds=0.3)
+    show(progress.TensorBoard(tmp_path / "a" / "b"), clock, seconds=0.3)
     found = list(events(tmp_path / "a" / "b", tensorboard))
     approx = pytest.approx
     for step in (10, 20):
@@ -455,7 +460,7 @@ def test_tensorboard_gets_every_epoch(tmp_path, tensorboard, clock):
 
 
 def test_tensorboard_leaves_out_what_is_not_known(tmp_path, tensorboard):
-    view = views.TensorBoard(tmp_path)
+    view = progress.TensorBoard(tmp_path)
     view.start(START)
     view.batch(now(1, 1, loss=math.nan))
     view.epoch(row(1, None, math.nan))
@@ -467,7 +472,7 @@ def test_tensorboard_leaves_out_what_is_not_known(tmp_path, tensorboard):
 
 def test_two_writers_of_one_second_do_not_share_a_file(tmp_path, tensorboard):
     for _ in range(2):
-        views.TensorBoard(tmp_path).stop()
+        progress.TensorBoard(tmp_path).stop()
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -475,14 +480,14 @@ def test_tensorboard_without_its_writer_says_how_to_install_it(monkeypatch, tmp_
     monkeypatch.setitem(sys.modules, "tensorboardX.event_file_writer", None)
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(MinicnnError, match=r"pip install tensorboardX$"):
-        views.TensorBoard(tmp_path)
+        progress.TensorBoard(tmp_path)
 
 
 def test_tensorboard_that_cannot_write_says_so(tmp_path, tensorboard, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"TensorBoard: .*file.*: cannot be written: (Not|File)"):
-        views.TensorBoard(tmp_path / "file" / "run")
-    view = views.TensorBoard(tmp_path / "run")
+        progress.TensorBoard(tmp_path / "file" / "run")
+    view = progress.TensorBoard(tmp_path / "run")
     view.start(START)
 
     def full(event):
@@ -497,7 +502,7 @@ def test_tensorboard_that_cannot_write_says_so(tmp_path, tensorboard, monkeypatc
 # ---- several ---------------------------------------------------------------------------------
 
 
-class Recorder(views.View):
+class Recorder(progress.View):
     def __init__(self, log, error=None):
         self.log, self.error = log, error
 
@@ -521,7 +526,7 @@ class Recorder(views.View):
 
 def test_together_tells_all_and_stops_all():
     logs = [], []
-    both = views.Together(Recorder(logs[0]), Recorder(logs[1], OSError("gone")))
+    both = progress.Together(Recorder(logs[0]), Recorder(logs[1], OSError("gone")))
     both.note("hello")
     with pytest.raises(OSError, match="gone"):
         show(both)
@@ -531,14 +536,14 @@ def test_together_tells_all_and_stops_all():
 
 
 def test_a_plain_view_shows_nothing(capsys):
-    show(views.View())
-    views.View().note("text")
+    show(progress.View())
+    progress.View().note("text")
     assert capsys.readouterr() == ("", "")
 
 
-def test_importing_views_imports_nothing_heavy():
+def test_importing_progress_imports_nothing_heavy():
     code = (
-        "import sys, json; import minicnn.training.views; "
+        "import sys, json; import minicnn.training.progress; "
         "print(json.dumps([m for m in ('rich', 'IPython', 'matplotlib', 'tensorboardX', 'PIL')"
         " if m in sys.modules]))"
     )

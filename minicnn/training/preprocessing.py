@@ -6,7 +6,6 @@ A photographed digit becomes a sample as MNIST's were made: light ink on nothing
 
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..errors import DataError
-from ..untrusted import check_size, in_memory, reason
+from ..untrusted import image_file
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # Pixels of the longer side: ink is looked for in the whole picture, then in what surrounds it.
@@ -40,29 +39,11 @@ def read_image(path: "str | os.PathLike[str]") -> Any:
         If the file is missing, damaged, or no image of FORMATS, or has more pixels than PIL's
         limit against decompression bombs allows (`PIL.Image.MAX_IMAGE_PIXELS`).
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
-    if not os.path.isfile(path):
-        found = "no regular file" if os.path.exists(path) else "nothing"
-        raise DataError(f"{path}: expected an image, found {found}")
-    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what decoders say of odd but readable files
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(in_memory(path, FREE_PIXELS), formats=FORMATS) as file:
-                check_size(path, file.size, FREE_PIXELS)
-                file.load()
-                return _plain(ImageOps.exif_transpose(file))
-    except DataError:
-        raise
-    except UnidentifiedImageError:
-        wrong = f"expected an image ({', '.join(FORMATS)}), found none of these"
-    except bombs:
-        wrong = f"expected at most {Image.MAX_IMAGE_PIXELS} pixels, found more"
-    except Exception as error:  # decoders meet damage with whatever exception it leads them to
-        wrong = f"expected a sound image, found damage: {reason(error)}"
-    raise DataError(f"{path}: {wrong}")
+    with image_file(path, FORMATS, FREE_PIXELS) as image:
+        image.load()
+        return _plain(ImageOps.exif_transpose(image))
 
 
 def _plain(image: Any) -> Any:

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from minicnn.datasets import MNIST
 from minicnn.errors import DataError
-from minicnn.training.photographs import bars, digit, picture, read_image
+from minicnn.training.preprocessing import bars, digit, picture, read_image
 
 MNIST_DIGITS = MNIST(train=False).data.numpy()[:40]
 

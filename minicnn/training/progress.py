@@ -22,6 +22,7 @@ BAR_SECONDS = 0.1  # between two drawings of the bar
 LINE_SECONDS = 30.0  # between two lines of one epoch
 NOTEBOOK_SECONDS = 1.0  # between two updates of a notebook
 TENSORBOARD_SECONDS = 1.0  # between two points of the running loss
+SHORTEST_BAR = 8  # columns
 RECENT_SECONDS = 5.0  # what the speed shown is measured over
 
 
@@ -144,20 +145,20 @@ class Pace:
 class Bar(View):
     """A bar on a terminal, with loss, accuracy, speed and time left; each epoch's line above it."""
 
-    def __init__(self) -> None:
-        self.live: Any = None
+    progress: Any = None
 
     def start(self, now: Row) -> None:
         from rich.console import Console
-        from rich.live import Live
+        from rich.progress import BarColumn, Progress
 
         self.now, self.pace, self.due = now, Pace(now), 0.0
         self.console = Console(markup=False, highlight=False, emoji=False)
-        self.live = Live(
-            get_renderable=self._line, console=self.console, auto_refresh=False, transient=True
-        )
+        self.bar = BarColumn()
+        self.progress = Progress(console=self.console, auto_refresh=False, transient=True)
+        self.task = self.progress.add_task("", total=self.pace.total)
+        self._fit()
         with _outliving_the_terminal():
-            self.live.start(refresh=True)
+            self.progress.start()
             self.console.show_cursor(True)  # or a killed process leaves a terminal without one
 
     def batch(self, now: Row) -> None:
@@ -167,64 +168,50 @@ class Bar(View):
         self.due = clock + BAR_SECONDS
         self.now = now
         self.pace.update(now)
+        self._fit()
         with _outliving_the_terminal():
-            self.live.refresh()
+            self.progress.refresh()
 
     def epoch(self, row: Row) -> None:
         self.pace.end_epoch(row["epoch"])
         self.note(epoch_line(row))
 
     def note(self, text: str) -> None:
-        if self.live is None:
+        if self.progress is None:
             say(text)
             return
         with _outliving_the_terminal():
             self.console.print(printable(text, self.console.encoding), soft_wrap=True)
 
     def stop(self) -> None:
-        if self.live is None:
+        if self.progress is None:
             return
-        live, self.live = self.live, None
+        progress, self.progress = self.progress, None
         with _outliving_the_terminal():
-            live.stop()
+            progress.stop()
 
-    def _line(self) -> Any:
-        """What is drawn: the longest form that fits the terminal as it is now."""
-        from rich.text import Text
-
-        width = self.console.width - 1  # the last column makes some terminals wrap
-        for pieces, shortest in self._forms():
-            text = "  ".join(pieces)
-            free = width - len(text) - 2
-            if free >= shortest:
-                break
-        line = Text(no_wrap=True, overflow="crop")
-        line.append(pieces[0])
-        if shortest:
-            size = min(free, 40)
-            done = size * self.pace.done // max(self.pace.total, 1)
-            plain = self.console.options.ascii_only
-            line.append("  ").append(("#" if plain else "━") * done, "cyan")
-            line.append(("-" if plain else "─") * (size - done), "dim")
-        return line.append(text[len(pieces[0]) :])
-
-    def _forms(self) -> list[tuple[list[str], int]]:
-        """(pieces, the bar's shortest length or 0 for none), the fullest form first."""
-        now = self.now
+    def _fit(self) -> None:
+        """Puts into the line what the terminal, as it is now, has room for; no figure is cut."""
+        now, pace = self.now, self.pace
         epoch = f"epoch {min(now['epoch'], now['epochs'])}/{now['epochs']}"
-        if "loss" not in now:
-            return [([epoch, "starting"], 8), ([epoch], 0)]
-        loss, accuracy = f"loss {now['loss']:.4f}", f"accuracy {percent(now['accuracy'])}"
-        left = f"{duration(self.pace.left)} left"
-        speed = f"{self.pace.speed:,.0f}"
-        return [
-            ([epoch, loss, accuracy, f"{speed} examples/s", left], 8),
-            ([epoch, loss, accuracy, f"{speed}/s", left], 8),
-            ([epoch, loss, accuracy, left], 0),
-            ([epoch, loss, left], 0),
-            ([epoch, loss], 0),
-            ([epoch], 0),
-        ]
+        figures = {"left": "starting"}
+        if "loss" in now:
+            figures = {
+                "loss": f"loss {now['loss']:.4f}",
+                "accuracy": f"accuracy {percent(now['accuracy'])}",
+                "speed": f"{pace.speed:,.0f} examples/s",
+                "left": f"{duration(pace.left)} left",
+            }
+        # Less one: the last column makes some terminals wrap.
+        room, bar = self.console.width - len(epoch) - 1, SHORTEST_BAR + 1
+        least = ["loss", "left", "accuracy", "speed"]
+        while (text := "  ".join(figures.values())) and len(text) + 1 + bar > room:
+            figures.pop(least.pop(), None)
+            bar = 0  # the other figures say more than a bar
+        free = room - len(text) - 2
+        self.bar.bar_width = min(free, 40)
+        self.progress.columns = (epoch, *([self.bar] if free >= SHORTEST_BAR else []), text)
+        self.progress.update(self.task, completed=pace.done)
 
 
 class Lines(View):
