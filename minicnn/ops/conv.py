@@ -102,7 +102,10 @@ class Conv2d(KernelOp):
         b = (None, None) if bias is None else (bias.shape, bias.dtype)
         kinds = input.shape, input.dtype, weight.shape, weight.dtype, *b
         if tuple in (type(stride), type(padding), type(dilation)):  # not checked yet: 2.0 is no 2
-            stride, dilation = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
+            stride, dilation = (
+                pair("conv2d", "stride", stride),
+                pair("conv2d", "dilation", dilation),
+            )
             padding = padding if type(padding) is str else pair("conv2d", "padding", padding, 0)
         return _conv2d(*kinds, stride, padding, dilation, groups)
 
