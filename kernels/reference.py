@@ -89,7 +89,7 @@ def im2col(x: Array, window: Window) -> Array:
     n, c = x.shape[:2]
     (kh, kw), (sh, sw), padding, (dh, dw), (oh, ow) = window
     view = module_of(x).lib.stride_tricks.sliding_window_view(
-        pad2d(x, padding, padding), window.reach(), axis=(2, 3)
+        pad2d(x, padding, window.overhang(x.shape[2:])), window.reach(), axis=(2, 3)
     )[:, :, ::sh, ::sw, ::dh, ::dw]  # (N, C, oh, ow, kh, kw), no copy yet
     return view.transpose(1, 4, 5, 2, 3, 0).reshape(c * kh * kw, oh * ow * n)
 
@@ -101,12 +101,12 @@ def col2im(cols: Array, x_shape: Shape, window: Window) -> Array:
     over them: this adds where im2col copied.
     """
     n, c, h, w = x_shape
-    (kh, kw), _, (ph, pw), _, (oh, ow) = window
+    (kh, kw), _, padding, _, (oh, ow) = window
     cols = cols.reshape(c, kh * kw, oh, ow, n)
-    padded = new_image(module_of(cols), (n, c, h + 2 * ph, w + 2 * pw), cols.dtype)
+    padded = _zeros_with_padding(cols, x_shape, window)
     for k, tap in enumerate(taps(padded, window)):
         tap += cols[:, k].transpose(3, 0, 1, 2)
-    return crop2d(padded, (ph, pw), (h, w))
+    return crop2d(padded, padding, (h, w))
 
 
 def conv2d(x, weight, bias, window: Window, groups: int) -> tuple[Array, Saved]:
