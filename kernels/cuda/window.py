@@ -1,8 +1,8 @@
 """Windows to columns and back: im2col and col2im."""
 
-from ...arrays import Array
-from ...shapes import Shape, Window
-from .launch import THREADS, contiguous, empty, grid_of, launch, window_of
+from minicnn.arrays import Array
+from minicnn.kernels.cuda.launch import THREADS, contiguous, empty, grid_of, launch, window_of
+from minicnn.shapes import Shape, Window
 
 MAX_ROWS = 1024  # of a grid, across the channels
 
@@ -31,16 +31,13 @@ def _im2col(x: Array, window: Window, image_step: int, place_step: int) -> Array
     x, (n, c) = contiguous(x), x.shape[:2]
     (kh, kw), (oh, ow) = window.kernel_size, window.out
     cols = empty((c * kh * kw, oh * ow * n), x)
-    if cols.size:
-        grid = grid_of(n * oh * ow), min(c, MAX_ROWS)
-        where = *x.shape, image_step, place_step
-        launch("window", "im2col", x.dtype, grid, THREADS, x, cols, window_of(window), *where)
+    grid = grid_of(n * oh * ow), min(c, MAX_ROWS)
+    where = *x.shape, image_step, place_step
+    launch("window", "im2col", x.dtype, grid, THREADS, x, cols, window_of(window), *where)
     return cols
 
 
 def _col2im(cols: Array, x: Array, window: Window, image_step: int, place_step: int) -> Array:
-    if x.size:
-        where = *x.shape, image_step, place_step
-        args = cols, x, window_of(window), *where
-        launch("window", "col2im", x.dtype, grid_of(x.size), THREADS, *args)
+    args = cols, x, window_of(window), *x.shape, image_step, place_step
+    launch("window", "col2im", x.dtype, grid_of(x.size), THREADS, *args)
     return x
