@@ -61,7 +61,7 @@ class KernelOp(Function):
         if isinstance(x, Waiting):
             like = x.like
         else:
-            x = _checked_input(cls, x, args)
+            x = _checked_input(cls, x)
             like = x.array
         if cls.rank and like.ndim != cls.rank:
             return cls.of_other_rank(x, *rest)
@@ -69,6 +69,8 @@ class KernelOp(Function):
         if cls.weights:
             tensors = rest[: cls.weights]
             rest[: cls.weights] = [None if t is None else t.array for t in tensors]
+            if not ON_HOST.issuperset(map(type, rest[: cls.weights])) or _is_on_device(x):
+                check_devices(cls, (x, *tensors))
         try:
             call = cls.call(like, *rest)
         except TypeError:  # a list, by which no geometry can be looked up; or really wrong
@@ -88,16 +90,22 @@ class KernelOp(Function):
         return kernels.back(gradients[0], ctx.saved, ctx.needs_input_grad)
 
 
-def _checked_input(op: type[KernelOp], x: Any, args: tuple) -> Tensor:
-    """The input as a Tensor of a type that the kernel takes, on the device of the weights."""
+ON_HOST = {np.ndarray, type(None)}
+
+
+def _is_on_device(x: Tensor) -> bool:
+    array = x.spot[0].array if isinstance(x, Waiting) else x.array
+    return type(array) is not np.ndarray
+
+
+def _checked_input(op: type[KernelOp], x: Any) -> Tensor:
+    """The input as a Tensor of a type that the kernel takes."""
     if not isinstance(x, Tensor):
         if not is_array(x):
             raise TypeError(f"{op.__name__}: input must be a tensor, not a {type(x).__name__}")
         x = Tensor(x)
     if x._base is not None:
         x._check_base(op.__name__)
-    if type(x.array) is not np.ndarray or op.weights:
-        check_devices(op, args)
     if op.floats and x.array.dtype.kind != "f":
         x = Tensor(x.array.astype(float32))
     return x
