@@ -5,9 +5,7 @@ are (height, width).  The geometry is what PyTorch's documentation calls kernel_
 padding (zeros added on both sides) and dilation (the step between two elements of one window).
 
 The loops here run over the kh*kw positions inside a window, never over pixels: position (u, v) of
-*every* window is one strided slice of the image, a "tap".  Images that a kernel makes are
-(N, C, H, W) to the reader, but lie in memory as (C, H, W, N): a tap's rows are then long, and NumPy
-is quick.
+*every* window is one strided slice of the image, a "tap".
 
       image row:   0 1 2 3 4 5 6        kernel_size 3, stride 2, dilation 1
       windows:    [0 1 2]
@@ -16,6 +14,7 @@ is quick.
       tap u = 0:   0   2   4            tap u = 1: 1 3 5            tap u = 2: 2 4 6
 """
 
+import math
 import operator
 from collections.abc import Iterator
 from typing import Any
@@ -43,31 +42,11 @@ class Saved:
 # ---- windows ---------------------------------------------------------------------------------
 
 
-def new_image(xp: Any, shape: Shape, dtype: np.dtype, fill: float = 0.0) -> Array:
-    """An image (N, C, H, W) of `fill` that lies in memory as (C, H, W, N)."""
-    n, c, h, w = shape
-    return xp.full((c, h, w, n), fill, dtype).transpose(3, 0, 1, 2)
-
-
-def batch_last(x: Array) -> Array:
-    """x itself if it lies in memory as (C, H, W, N), else such a copy."""
-    return module_of(x).ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
-
-
-def pad2d(x: Array, before: Pair, after: Pair, fill: float = 0.0) -> Array:
-    """x with rows and columns of `fill` around it, in memory as (C, H, W, N)."""
-    n, c, h, w = x.shape
-    if before == after == (0, 0):
-        return batch_last(x)
-    shape = (n, c, h + before[0] + after[0], w + before[1] + after[1])
-    out = new_image(module_of(x), shape, x.dtype, fill)
-    crop2d(out, before, (h, w))[...] = x
-    return out
-
-
-def crop2d(padded: Array, before: Pair, size: Shape) -> Array:
-    """The view of an image of this size inside its padding."""
-    return padded[:, :, before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
+def pad(x: Array, window: Window, fill: float = 0.0) -> Array:
+    """x in `fill`: the window's padding in front, and as much behind as the last window needs."""
+    (ph, pw), (behind_h, behind_w) = window.padding, window.overhang(x.shape[2:])
+    widths = [(0, 0), (0, 0), (ph, behind_h), (pw, behind_w)]
+    return module_of(x).pad(x, widths, constant_values=fill)
 
 
 def taps(padded: Array, window: Window) -> Iterator[Array]:
@@ -80,58 +59,58 @@ def taps(padded: Array, window: Window) -> Iterator[Array]:
             yield padded[:, :, rows, columns]
 
 
+def add_taps(parts: Array, x_shape: Shape, window: Window) -> Array:
+    """The adjoint of padding an image and taking its taps: part k is added where tap k came from.
+
+    A pixel that several windows cover was in several taps, and receives the sum of their parts.
+    """
+    padded = pad(module_of(parts).zeros(x_shape, parts.dtype), window)
+    for tap, part in zip(taps(padded, window), parts, strict=True):
+        tap += part
+    (ph, pw), (h, w) = window.padding, x_shape[2:]
+    return padded[:, :, ph : ph + h, pw : pw + w]
+
+
 # ---- convolution -----------------------------------------------------------------------------
 
 
 def im2col(x: Array, window: Window) -> Array:
-    """Windows to columns: (N, C, H, W) -> (C*kh*kw, oh*ow*N), one column per window."""
-    n, c = x.shape[:2]
-    (kh, kw), (sh, sw), padding, (dh, dw), (oh, ow) = window
-    view = module_of(x).lib.stride_tricks.sliding_window_view(
-        pad2d(x, padding, padding), window.reach(), axis=(2, 3)
-    )[:, :, ::sh, ::sw, ::dh, ::dw]  # (N, C, oh, ow, kh, kw), no copy yet
-    return view.transpose(1, 4, 5, 2, 3, 0).reshape(c * kh * kw, oh * ow * n)
+    """Windows to columns: (N, C, H, W) -> (N, C*kh*kw, oh*ow), one column per window."""
+    each = list(taps(pad(x, window), window))
+    n, c, oh, ow = each[0].shape
+    return module_of(x).stack(each, axis=2).reshape(n, c * len(each), oh * ow)
 
 
 def col2im(cols: Array, x_shape: Shape, window: Window) -> Array:
-    """Columns back to windows: (C*kh*kw, oh*ow*N) -> (N, C, H, W), the adjoint of im2col.
-
-    A pixel that several windows cover was copied into several columns, so its gradient is the sum
-    over them: this adds where im2col copied.
-    """
-    n, c, h, w = x_shape
-    (kh, kw), _, (ph, pw), _, (oh, ow) = window
-    cols = cols.reshape(c, kh * kw, oh, ow, n)
-    padded = new_image(module_of(cols), (n, c, h + 2 * ph, w + 2 * pw), cols.dtype)
-    for k, tap in enumerate(taps(padded, window)):
-        tap += cols[:, k].transpose(3, 0, 1, 2)
-    return crop2d(padded, (ph, pw), (h, w))
+    """Columns back to windows: (N, C*kh*kw, oh*ow) -> (N, C, H, W), the adjoint of im2col."""
+    parts = cols.reshape(*x_shape[:2], math.prod(window.kernel_size), *window.out)
+    return add_taps(module_of(cols).moveaxis(parts, 2, 0), x_shape, window)
 
 
 def conv2d(x, weight, bias, window: Window, groups: int) -> tuple[Array, Saved]:
-    """Convolution as one matrix product per group: weight (O, C/groups*kh*kw) @ columns.
-
-    The result is (N, O, oh, ow), but lies in memory as the product makes it, (O, oh, ow, N).
-    """
-    n, o, (oh, ow) = x.shape[0], weight.shape[0], window.out
-    cols = im2col(x, window)
-    cols = cols.reshape(groups, cols.shape[0] // groups, cols.shape[1])
-    rows = weight.reshape(groups, o // groups, cols.shape[1])
-    y = (rows @ cols).reshape(o, oh, ow, n)
+    """For each image and group one matrix product: weight (O/groups, C/groups*kh*kw) @ columns."""
+    n, o = len(x), len(weight)
+    rows = weight.reshape(groups, o // groups, math.prod(weight.shape[1:]))
+    cols = im2col(x, window).reshape(n, groups, rows.shape[2], math.prod(window.out))
+    y = (rows @ cols).reshape(n, o, *window.out)
     if bias is not None:
-        y += bias[:, None, None, None]
-    return y.transpose(3, 0, 1, 2), Saved(cols, weight, x.shape, window, inputs=(x, weight))
+        y += bias[:, None, None]
+    return y, Saved(cols, weight, x.shape, window, inputs=(x, weight))
 
 
 def conv2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     """With Y = W @ cols + b:  dW = G @ cols^T,  dx = col2im(W^T @ G),  db = sums of G's rows."""
     cols, weight, x_shape, window = saved.state
-    groups, o = cols.shape[0], weight.shape[0]
-    rows = weight.reshape(groups, o // groups, cols.shape[1])
-    g = g.transpose(1, 2, 3, 0).reshape(groups, o // groups, cols.shape[2])
-    dx = col2im(rows.swapaxes(1, 2) @ g, x_shape, window) if needs[0] else None
-    dw = (g @ cols.swapaxes(1, 2)).reshape(weight.shape) if needs[1] else None
-    db = g.sum(axis=2).reshape(o) if needs[2] else None
+    n, groups, k, windows = cols.shape
+    rows = weight.reshape(groups, len(weight) // groups, k)
+    g = g.reshape(n, *rows.shape[:2], windows)
+    dx = dw = db = None
+    if needs[0]:
+        dx = col2im((rows.swapaxes(1, 2) @ g).reshape(n, groups * k, windows), x_shape, window)
+    if needs[1]:
+        dw = (g @ cols.swapaxes(2, 3)).sum(axis=0).reshape(weight.shape)
+    if needs[2]:
+        db = g.sum(axis=(0, 3)).reshape(len(weight))
     return dx, dw, db
 
 
@@ -140,8 +119,8 @@ def conv2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
 
 def window_sums(x: Array, window: Window) -> Array:
     """The sum of every window: (N, C, H, W) -> (N, C, oh, ow)."""
-    each = taps(pad2d(x, window.padding, window.overhang(x.shape[2:])), window)
-    total = next(each).copy(order="K")
+    each = taps(pad(x, window), window)
+    total = next(each).copy()
     for tap in each:
         total += tap
     return total
@@ -149,16 +128,8 @@ def window_sums(x: Array, window: Window) -> Array:
 
 def spread(g: Array, x_shape: Shape, window: Window) -> Array:
     """The adjoint of window_sums: every element of a window receives that window's g."""
-    padded, g = _zeros_with_padding(g, x_shape, window), batch_last(g)
-    for tap in taps(padded, window):
-        tap += g
-    return crop2d(padded, window.padding, x_shape[2:])
-
-
-def _zeros_with_padding(g: Array, x_shape: Shape, window: Window) -> Array:
-    n, c, h, w = x_shape
-    (ph, pw), (more_h, more_w) = window.padding, window.overhang((h, w))
-    return new_image(module_of(g), (n, c, h + ph + more_h, w + pw + more_w), g.dtype)
+    everywhere = module_of(g).broadcast_to(g, (math.prod(window.kernel_size), *g.shape))
+    return add_taps(everywhere, x_shape, window)
 
 
 def window_sizes(size: Pair, window: Window, count_padding: bool) -> np.ndarray:
@@ -199,8 +170,8 @@ def max_pool2d(x, window: Window, indices: bool = True) -> tuple[Any, Saved]:
     """
     xp = module_of(x)
     (_, kw), (sh, sw), (ph, pw), (dh, dw), (oh, ow) = window
-    each = list(taps(pad2d(x, (ph, pw), window.overhang(x.shape[2:]), -np.inf), window))
-    best = each[0].copy(order="K")
+    each = list(taps(pad(x, window, -np.inf), window))
+    best = each[0].copy()
     for tap in each[1:]:
         xp.maximum(best, tap, out=best)
     which = xp.zeros_like(best, dtype=np.min_scalar_type(len(each)))  # the winner's place inside
@@ -229,10 +200,9 @@ def _first_inside(xp: Any, out: int, stride: int, padding: int, dilation: int) -
 def max_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     """The winner of each window receives that window's g."""
     which, x_shape, window = saved.state
-    padded, g = _zeros_with_padding(g, x_shape, window), batch_last(g)
-    for k, tap in enumerate(taps(padded, window)):
-        tap += module_of(g).where(which == k, g, 0)
-    return (crop2d(padded, window.padding, x_shape[2:]),)
+    xp = module_of(g)
+    parts = [xp.where(which == k, g, 0) for k in range(math.prod(window.kernel_size))]
+    return (add_taps(xp.stack(parts), x_shape, window),)
 
 
 def subsample2d(x, coefficient, bias, window: Window) -> tuple[Array, Saved]:

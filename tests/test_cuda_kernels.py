@@ -6,7 +6,7 @@ a real GPU where there is one.
 
 import numpy as np
 import pytest
-from test_kernels import CALLS, SEVERAL, UPDATES, assert_same, both
+from test_kernels import CALLS, SEVERAL, UPDATES, assert_same, both, more_behind
 from test_ops import (
     assert_agree,
     carry_back,
@@ -93,6 +93,14 @@ def test_any_memory_layout_gives_the_same(gpu, name, dtype, layout):
     for call in CALLS[dtype]:
         if call.name == name:
             replay(gpu, call, layout)
+
+
+def test_columns_of_a_window_that_wants_more_zeros_behind(gpu):
+    x, wide, w = more_behind()
+    cols = kernels.call("im2col", gpu.asarray(wide), w)
+    np.testing.assert_array_equal(on_host(kernels.call("im2col", gpu.asarray(x), w)), on_host(cols))
+    dx = on_host(kernels.call("col2im", cols, wide.shape, w))[:, :, :4, :5]
+    np.testing.assert_array_equal(on_host(kernels.call("col2im", cols, x.shape, w)), dx)
 
 
 INDICES = {  # into (4, 5, 3); what the values are broadcast to follows from NumPy

@@ -362,16 +362,47 @@ def test_im2col_and_col2im_by_nested_loops(geometry):
     w = window("test", size, *rest)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 3, *size))
-    columns = np.zeros((3, *w.kernel_size, *w.out, 2))  # the batch varies fastest
+    columns = np.zeros((2, 3, *w.kernel_size, *w.out))
     g = rng.standard_normal(columns.shape)
     dx = np.zeros_like(x)
     for c, u, v, n, i, j, row, column in each_tap(x.shape, w):
-        columns[c, u, v, i, j, n] = x[n, c, row, column]
-        dx[n, c, row, column] += g[c, u, v, i, j, n]
-    flat = (3 * w.kernel_size[0] * w.kernel_size[1], -1)
+        columns[n, c, u, v, i, j] = x[n, c, row, column]
+        dx[n, c, row, column] += g[n, c, u, v, i, j]
+    flat = (2, 3 * w.kernel_size[0] * w.kernel_size[1], -1)
     np.testing.assert_array_equal(kernels.call("im2col", x, w), columns.reshape(flat))
     found = kernels.call("col2im", g.reshape(flat), x.shape, w)
     np.testing.assert_allclose(found, dx, rtol=0, atol=1e-13)
+
+
+def more_behind():
+    """An image; the same with a row and a column of zeros behind it; a window over the latter."""
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
+    wide = np.pad(x, [(0, 0), (0, 0), (0, 1), (0, 1)])
+    w = window("test", wide.shape[2:], (4, 2), 1, (1, 0), 1)
+    assert w.out == x.shape[2:] != window("test", x.shape[2:], (4, 2), 1, (1, 0), 1).out
+    return x, wide, w
+
+
+@pytest.mark.parametrize("implementation", ["reference", "numba"])
+def test_columns_of_a_window_that_wants_more_zeros_behind(implementation, monkeypatch):
+    monkeypatch.setattr(kernels, "_chosen", None)
+    kernels.use(implementation)
+    x, wide, w = more_behind()
+    cols = kernels.call("im2col", wide, w)
+    np.testing.assert_array_equal(kernels.call("im2col", x, w), cols)
+    dx = kernels.call("col2im", cols, wide.shape, w)[:, :, :4, :5]
+    np.testing.assert_array_equal(kernels.call("col2im", cols, x.shape, w), dx)
+
+
+def test_convolution_of_a_window_that_wants_more_zeros_behind():
+    x, wide, w = more_behind()
+    weight = np.random.default_rng(1).standard_normal((4, 3, 4, 2))
+    (y, saved), (expected, beside) = (reference.conv2d(a, weight, None, w, 1) for a in (x, wide))
+    np.testing.assert_array_equal(y, expected)
+    dx, dw, _ = reference.conv2d_backward(y, saved, (True, True, False))
+    wide_dx, wide_dw, _ = reference.conv2d_backward(y, beside, (True, True, False))
+    np.testing.assert_array_equal(dx, wide_dx[:, :, :4, :5])
+    np.testing.assert_array_equal(dw, wide_dw)
 
 
 @pytest.mark.parametrize("groups", [1, 3])

@@ -1,6 +1,6 @@
 // Windows to columns and back: im2col copies, col2im adds up what was copied.
 //
-//     x (n, c, h, w)                     cols (c*kh*kw, windows)
+//     x (n, c, h, w)                     cols, rows of windows
 //     +---------------+                        window 0  window 1 ...
 //     | [. .] .   .   |    c0, tap (0, 0)   |  thread 0  thread 1
 //     | [. .] .   .   |    c0, tap (0, 1)   |     |         |        im2col: a thread for a window
@@ -10,24 +10,23 @@
 // col2im has a thread for a pixel, which looks up the windows that cover it.  No two threads write
 // to one place, so nothing is added atomically, and the order is fixed: by taps, row by row.
 //
-// Window (image, i, j) is column  image * image_step + (i * ow + j) * place_step.
+// Row r of window (image, i, j) is at  image * image_step + r * row_step + i * ow + j:  a matrix for
+// each image, or all of them side by side in one.
 
 #include "common.cuh"
 
 extern "C" __global__ void im2col(const real* x, real* cols, Window w, int n, int c, int height,
-                                  int width, int image_step, int place_step) {
+                                  int width, long long image_step, long long row_step) {
     const int places = w.oh * w.ow;
-    const long long windows = (long long)n * places;
-    FOR_EACH(q, windows) {
+    FOR_EACH(q, (long long)n * places) {
         const int image = q / places, place = q % places;
         const int top = place / w.ow * w.sh - w.ph, left = place % w.ow * w.sw - w.pw;
-        const long long first = (long long)image * image_step + (long long)place * place_step;
         for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
             const real* plane = x + ((long long)image * c + channel) * height * width;
-            real* to = cols + (long long)channel * w.kh * w.kw * windows + first;
+            real* to = cols + image * image_step + channel * w.kh * w.kw * row_step + place;
             for (int u = 0; u < w.kh; ++u) {
                 const int row = top + u * w.dh;
-                for (int v = 0; v < w.kw; ++v, to += windows) {
+                for (int v = 0; v < w.kw; ++v, to += row_step) {
                     const int column = left + v * w.dw;
                     const bool inside = 0 <= row && row < height && 0 <= column && column < width;
                     *to = inside ? plane[row * width + column] : real(0);
@@ -38,22 +37,18 @@ extern "C" __global__ void im2col(const real* x, real* cols, Window w, int n, in
 }
 
 extern "C" __global__ void col2im(const real* cols, real* x, Window w, int n, int c, int height,
-                                  int width, int image_step, int place_step) {
-    const long long windows = (long long)n * w.oh * w.ow;
+                                  int width, long long image_step, long long row_step) {
     FOR_EACH(e, (long long)n * c * height * width) {
         const int plane = e / (height * width), pixel = e % (height * width);
         const int image = plane / c, channel = plane % c;
         const int row = pixel / width + w.ph, column = pixel % width + w.pw; // in the padded image
-        const real* from = cols + (long long)channel * w.kh * w.kw * windows
-                           + (long long)image * image_step;
+        const real* from = cols + image * image_step + channel * w.kh * w.kw * row_step;
         real sum = 0;
         for (int u = 0; u < w.kh; ++u) {
             const int i = window_at(row - u * w.dh, w.sh, w.oh); // whose tap u is this row
             for (int v = 0; i >= 0 && v < w.kw; ++v) {
                 const int j = window_at(column - v * w.dw, w.sw, w.ow);
-                if (j < 0) continue;
-                const long long place = (long long)(i * w.ow + j) * place_step;
-                sum += from[(u * w.kw + v) * windows + place];
+                if (j >= 0) sum += from[(u * w.kw + v) * row_step + i * w.ow + j];
             }
         }
         x[e] = sum;

@@ -1,5 +1,7 @@
 """Windows to columns and back: im2col and col2im."""
 
+import math
+
 from ...arrays import Array
 from ...shapes import Shape, Window
 from .launch import THREADS, contiguous, empty, grid_of, launch, window_of
@@ -8,39 +10,38 @@ MAX_ROWS = 1024  # of a grid, across the channels
 
 
 def im2col(x: Array, window: Window) -> Array:
-    """As in the reference: the columns of one window, one from each image, are adjacent."""
-    return _im2col(x, window, 1, x.shape[0])
+    """As in the reference: (N, C*kh*kw, oh*ow), for each image a matrix."""
+    rows, places = x.shape[1] * math.prod(window.kernel_size), math.prod(window.out)
+    return _im2col(x, empty((len(x), rows, places), x), window, rows * places, places)
 
 
 def images_to_columns(x: Array, window: Window) -> Array:
-    """(N, C, H, W) -> (C*kh*kw, N*oh*ow): the columns of one image are adjacent."""
-    return _im2col(x, window, window.out[0] * window.out[1], 1)
+    """(N, C, H, W) -> (C*kh*kw, N*oh*ow): the images' matrices side by side in one."""
+    rows, places = x.shape[1] * math.prod(window.kernel_size), math.prod(window.out)
+    return _im2col(x, empty((rows, len(x) * places), x), window, places, len(x) * places)
 
 
 def col2im(cols: Array, x_shape: Shape, window: Window) -> Array:
     """As in the reference."""
-    return _col2im(contiguous(cols), empty(x_shape, cols), window, 1, x_shape[0])
+    _, rows, places = cols.shape
+    return _col2im(contiguous(cols), empty(x_shape, cols), window, rows * places, places)
 
 
 def columns_to_images(cols: Array, x: Array, window: Window) -> None:
-    """Fills x (N, C, H, W), the adjoint of images_to_columns."""
-    _col2im(cols, x, window, window.out[0] * window.out[1], 1)
+    """Fills x (N, C, H, W), the adjoint of images_to_columns; cols may have an axis of groups."""
+    _col2im(cols, x, window, math.prod(window.out), cols.shape[-1])
 
 
-def _im2col(x: Array, window: Window, image_step: int, place_step: int) -> Array:
-    x, (n, c) = contiguous(x), x.shape[:2]
-    (kh, kw), (oh, ow) = window.kernel_size, window.out
-    cols = empty((c * kh * kw, oh * ow * n), x)
+def _im2col(x: Array, cols: Array, window: Window, image_step: int, row_step: int) -> Array:
     if cols.size:
-        grid = grid_of(n * oh * ow), min(c, MAX_ROWS)
-        where = *x.shape, image_step, place_step
-        launch("window", "im2col", x.dtype, grid, THREADS, x, cols, window_of(window), *where)
+        grid = grid_of(len(x) * math.prod(window.out)), min(x.shape[1], MAX_ROWS)
+        args = contiguous(x), cols, window_of(window), *x.shape, image_step, row_step
+        launch("window", "im2col", x.dtype, grid, THREADS, *args)
     return cols
 
 
-def _col2im(cols: Array, x: Array, window: Window, image_step: int, place_step: int) -> Array:
+def _col2im(cols: Array, x: Array, window: Window, image_step: int, row_step: int) -> Array:
     if x.size:
-        where = *x.shape, image_step, place_step
-        args = cols, x, window_of(window), *where
+        args = cols, x, window_of(window), *x.shape, image_step, row_step
         launch("window", "col2im", x.dtype, grid_of(x.size), THREADS, *args)
     return x

@@ -6,7 +6,7 @@ from .. import kernels
 from ..arrays import Array
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..shapes import Pair, Window, describe, pair, window
+from ..shapes import Pair, describe, pair, window
 from .arithmetic import check_types
 from .samples import refused, sample
 from .shape import pad_or_crop
@@ -29,11 +29,11 @@ class Unfold(Function):
         check_image("unfold", input)
         ctx.window = window("unfold", input.shape[2:], kernel_size, stride, padding, dilation)
         ctx.shape = input.shape
-        return _to_batch(kernels.call("im2col", input, ctx.window), ctx.window)
+        return kernels.call("im2col", input, ctx.window)
 
     @staticmethod
     def backward(ctx, g):
-        return (kernels.call("col2im", _from_batch(g), ctx.shape, ctx.window),)
+        return (kernels.call("col2im", g, ctx.shape, ctx.window),)
 
     @staticmethod
     def samples(rng):
@@ -63,11 +63,11 @@ class Fold(Function):
             expected = f"(N, C*{kh}*{kw}, L={oh * ow}) for output_size {size}"
             raise ShapeError(f"fold: input must be {expected}, not {input.shape}")
         shape = (input.shape[0], input.shape[1] // (kh * kw), *size)
-        return kernels.call("col2im", _from_batch(input), shape, ctx.window)
+        return kernels.call("col2im", input, shape, ctx.window)
 
     @staticmethod
     def backward(ctx, g):
-        return (_to_batch(kernels.call("im2col", g, ctx.window), ctx.window),)
+        return (kernels.call("im2col", g, ctx.window),)
 
     @staticmethod
     def samples(rng):
@@ -78,18 +78,6 @@ class Fold(Function):
         yield sample(rng.standard_normal((25, 2, 18)).transpose(1, 2, 0), (6, 7), (2, 3))
         yield sample(rng.standard_normal((0, 4, 12)), (4, 5), 2)
         yield refused(ShapeError, "L=25", rng.random((2, 18, 24)), (6, 7), (2, 3))
-
-
-def _to_batch(cols: Array, window: Window) -> Array:
-    """(K, L*N) -> (N, K, L)."""
-    length = window.out[0] * window.out[1]
-    return cols.reshape(cols.shape[0], length, cols.shape[1] // length).transpose(2, 0, 1)
-
-
-def _from_batch(cols: Array) -> Array:
-    """(N, K, L) -> (K, L*N)."""
-    n, k, length = cols.shape
-    return cols.transpose(1, 2, 0).reshape(k, length * n)
 
 
 class Conv2d(Function, kernel=True):

@@ -59,11 +59,8 @@ def _output_size(learner, rng):
 
 
 def _columns(x, kernel_size, stride=(1, 1), padding=(0, 0)):
-    """The reference kernel's columns, in PyTorch's order."""
-    n, c, *size = x.shape
-    at = window("im2col", tuple(size), kernel_size, stride, padding, (1, 1))
-    columns = reference.im2col(x, at).reshape(c * np.prod(kernel_size), -1, n)
-    return columns.transpose(2, 0, 1)  # (C*kh*kw, L, N) -> (N, C*kh*kw, L)
+    at = window("im2col", x.shape[2:], kernel_size, stride, padding, (1, 1))
+    return reference.im2col(x, at)
 
 
 def _im2col(learner, x, kernel_size, stride, padding):

@@ -70,7 +70,7 @@ def _forward(learner, x, how):
     right, saved = _reference(x, **how)
     (kh, kw), (oh, ow) = how["kernel_size"], right.shape[2:]
     at = saved.state[2]
-    padded = reference.pad2d(x, at.padding, at.padding)
+    padded = reference.pad(x, at)
 
     def other(**changed):
         return _reference(x, **{"stride": at.stride} | how | changed)[0]
