@@ -152,9 +152,9 @@ def gradients(
     exact: Callable[..., Any],
     rng: np.random.Generator,
     *,
-    call: Callable[..., Any] | None = None,
     op: str | None = None,
     params: dict[str, Any] | None = None,
+    call: Callable[..., Any] | None = None,
 ) -> list[Finding]:
     """Checks the learner's backward pass `name` with `minicnn.gradcheck.check_backward`.
 
@@ -167,14 +167,18 @@ def gradients(
     exact
         The true gradients: exact(g, *inputs), a tuple, or an array if there is one input.  A
         right gradient that is not right to the last digits was made by differences.
-    call
-        call(g, *inputs) -> gradients, where that is more than the learner's function `name`.
     op, params
         The known operation, and its stride, padding ..., for `check_backward`.
+    call
+        call(g, *inputs) -> gradients, where that is more than the learner's function `name` with
+        `params` by name.
     """
     from ..gradcheck import check_backward
 
-    backward = call or getattr(learner, name)
+    def own(g: np.ndarray, *inputs: np.ndarray) -> Any:
+        return getattr(learner, name)(g, *inputs, **params or {})
+
+    backward = call or own
     g = rng.standard_normal(np.shape(forward(*inputs)))
     found = backward(g, *inputs)  # watched, and errors in it are told as they are
     if len(inputs) > 1:

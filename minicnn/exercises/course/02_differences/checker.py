@@ -10,12 +10,8 @@ ROUGH = 1e-6  # of numeric_gradient, relative to the largest entry
 
 def check(learner, rng):
     """The two quotients, the step, then the gradient."""
-    return (
-        _quotients(learner, rng)
-        or _step(learner, rng)
-        or _gradient(learner, rng)
-        or _whole_numbers(learner, rng)
-    )
+    for part in (_quotients, _step, _gradient, _whole_numbers):
+        yield from part(learner, rng)
 
 
 def _quotients(learner, rng):
@@ -35,7 +31,7 @@ def _quotients(learner, rng):
         Wrong("not-divided", "not divided by h", forward * h, "a slope is a quotient"),
         Wrong("two-sided", "this is the central difference", central, "from x to x + h"),
     ]
-    findings = compare(
+    yield from compare(
         f"forward_difference{at}", learner.forward_difference(f, x, h), forward,
         wrong=wrong, where="forward_difference",
     )  # fmt: skip
@@ -49,7 +45,7 @@ def _quotients(learner, rng):
         Wrong("half-missing", "times h in place of divided", central * h * h,
               "/ 2 * h divides by 2 and multiplies by h: write / (2 * h)"),
     ]  # fmt: skip
-    return findings or compare(
+    yield from compare(
         f"central_difference{at}", learner.central_difference(f, x, h), central,
         wrong=wrong, where="central_difference",
     )  # fmt: skip
@@ -63,10 +59,10 @@ def _step(learner, rng):
         scale = max(1.0, abs(x))
         expected = f"about {ideal * scale:.1e}, within a factor of 20"
         if not isinstance(found, float | int | np.floating):
-            return [Finding("type", "best_h returns no number", expected, type(found).__name__)]
+            yield Finding("type", "best_h returns no number", expected, type(found).__name__)
         if not found > 0:
-            return [Finding("GB002", f"best_h({x:.4g}) is not positive", expected, f"{found:.2g}",
-                            "max(1, |x|), with the absolute value")]  # fmt: skip
+            yield Finding("GB002", f"best_h({x:.4g}) is not positive", expected, f"{found:.2g}",
+                          "max(1, |x|), with the absolute value")  # fmt: skip
         ratio = found / (ideal * scale)
         if 1 / 20 < ratio < 20:
             continue
@@ -77,8 +73,7 @@ def _step(learner, rng):
         else:
             code, title = "h-too-small", "the step is too small: rounding, eps/h, takes over"
         where = "eps^(1/3) * max(1, |x|); the picture in the text has the two errors"
-        return [Finding(code, title, f"best_h({x:.4g}) {expected}", f"{found:.2e}", where)]
-    return []
+        yield Finding(code, title, f"best_h({x:.4g}) {expected}", f"{found:.2e}", where)
 
 
 def _gradient(learner, rng):
@@ -119,11 +114,8 @@ def _whole_numbers(learner, rng):
     """An integer array, whose step would be rounded away."""
     x = rng.permutation(np.arange(1, 5)).reshape(2, 2)
     found, expected = learner.numeric_gradient(lambda x: float((x * x).sum()), x), 2.0 * x
-    if same(found, expected, ROUGH):
-        return []
-    return [
-        Finding(
+    if not same(found, expected, ROUGH):
+        yield Finding(
             "GB011", "an integer x rounds the step away", f"{expected.tolist()} at {x.tolist()}",
             f"{np.asarray(found).tolist()}", "x = np.array(x, dtype=float), before x[i] + h",
-        )
-    ]  # fmt: skip
+        )  # fmt: skip

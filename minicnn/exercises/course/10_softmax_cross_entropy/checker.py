@@ -12,15 +12,10 @@ def check(learner, rng):
     for n, c in ((classes, classes), (samples, classes)):
         x, target = rng.standard_normal((n, c)), rng.integers(0, c, n)
         target[1:3] = (target[0] + 1) % c, target[0]  # two labels, and one of them twice
-        findings = (
-            _softmax(learner, x)
-            or _forward(learner, x, target)
-            or _large(learner, x, target)
-            or _backward(learner, x, target, rng)
-        )
-        if findings:
-            return findings
-    return []
+        yield from _softmax(learner, x)
+        yield from _forward(learner, x, target)
+        yield from _large(learner, x, target)
+        yield from _backward(learner, x, target, rng)
 
 
 def _right(x, target):
@@ -84,14 +79,12 @@ def _large(learner, x, target):
         shown = "[" + " ".join(f"{v:.0f}" for v in large[0]) + "]"
         p = learner.softmax(large)
         if not np.allclose(np.sum(p, axis=1), 1):  # nan and inf among them
-            return [Finding(code, title, "rows that sum to 1", f"{p[0]} for logits {shown}", where)]
-        findings = compare(
+            yield Finding(code, title, "rows that sum to 1", f"{p[0]} for logits {shown}", where)
+        yield from compare(
             f"softmax(x) for x[0] = {shown}", p, np.exp(_right(large, target)[1]), axes="(N, C)",
             where="softmax",
-        ) or _large_loss(learner, large, target, shown)  # fmt: skip
-        if findings:
-            return findings
-    return []
+        )  # fmt: skip
+        yield from _large_loss(learner, large, target, shown)
 
 
 def _large_loss(learner, x, target, shown):

@@ -9,9 +9,7 @@ from minicnn.shapes import window
 
 def check(learner, rng):
     """Square; all sizes different; then stride and padding, as numbers and as pairs."""
-    findings = _output_size(learner, rng)
-    if findings:
-        return findings
+    yield from _output_size(learner, rng)
     n, c, o = sizes(rng, 3, 2, 4)
     k, long = sizes(rng, 2, 2, 3)
     cases = [
@@ -23,10 +21,7 @@ def check(learner, rng):
     ]
     for images, kernels, how in cases:
         x, weight = rng.standard_normal(images), rng.standard_normal(kernels)
-        findings = _forward(learner, x, weight, rng.uniform(0.5, 1.5, kernels[0]), how)
-        if findings:
-            return findings
-    return []
+        yield from _forward(learner, x, weight, rng.uniform(0.5, 1.5, kernels[0]), how)
 
 
 def _output_size(learner, rng):
@@ -37,10 +32,7 @@ def _output_size(learner, rng):
             for (code, title, where), value in zip(SIZES, values, strict=True)
         ]
         call = f"output_size{given}"
-        findings = compare(call, learner.output_size(*given), right, wrong=wrong, where=call)
-        if findings:
-            return findings
-    return []
+        yield from compare(call, learner.output_size(*given), right, wrong=wrong, where=call)
 
 
 def _distinct(rng):

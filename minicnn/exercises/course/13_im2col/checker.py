@@ -9,9 +9,7 @@ from minicnn.shapes import window
 
 def check(learner, rng):
     """A square case first, where swapped axes run too; then stride, padding and a remainder."""
-    findings = _output_size(learner, rng)
-    if findings:
-        return findings
+    yield from _output_size(learner, rng)
     n, c, k = sizes(rng, 3, 2, 4)
     h, w = sizes(rng, 2, 6, 9)
     kh, kw, sh, sw, ph, pw = (*sizes(rng, 2, 2, 3), *sizes(rng, 2, 1, 3), *sizes(rng, 2, 0, 2))
@@ -23,10 +21,7 @@ def check(learner, rng):
         ((1, 1, kh, kw), (kh, kw), (sh, sw), (0, 0)),  # a single window, a single channel
     ]
     for shape, kernel_size, stride, padding in cases:
-        findings = _im2col(learner, rng.standard_normal(shape), kernel_size, stride, padding)
-        if findings:
-            return findings
-    return []
+        yield from _im2col(learner, rng.standard_normal(shape), kernel_size, stride, padding)
 
 
 def _output_size(learner, rng):
@@ -49,13 +44,10 @@ def _output_size(learner, rng):
         ]  # fmt: skip
         found = learner.output_size(size, k, stride=s, padding=p)
         what = f"output_size({size}, {k}, stride={s}, padding={p})"
-        findings = compare(what, found, len(fit), wrong=wrong, where="output_size")
-        if not findings and not isinstance(found, int | np.integer):
-            findings = [Finding("type", f"{what} is no int", str(len(fit)), repr(found),
-                                "// divides whole numbers, / gives a float")]  # fmt: skip
-        if findings:
-            return findings
-    return []
+        yield from compare(what, found, len(fit), wrong=wrong, where="output_size")
+        if not isinstance(found, int | np.integer):
+            yield Finding("type", f"{what} is no int", str(len(fit)), repr(found),
+                          "// divides whole numbers, / gives a float")  # fmt: skip
 
 
 def _columns(x, kernel_size, stride=(1, 1), padding=(0, 0)):

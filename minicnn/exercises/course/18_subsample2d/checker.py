@@ -22,13 +22,9 @@ def check(learner, rng):
         x = rng.standard_normal((n, c, h, w))
         coefficient = rng.uniform(0.5, 1.5, c) * rng.choice([-1, 1], c)
         inputs = [x, coefficient, rng.standard_normal(c)]
-        findings = (
-            _forward(learner, inputs, how) or _spread(learner, inputs, how, rng)
-            or _backward(learner, inputs, how, rng)
-        )  # fmt: skip
-        if findings:
-            return findings
-    return []
+        yield from _forward(learner, inputs, how)
+        yield from _spread(learner, inputs, how, rng)
+        yield from _backward(learner, inputs, how, rng)
 
 
 def _reference(inputs, how):
@@ -40,13 +36,10 @@ def _reference(inputs, how):
 
 def _backward(learner, inputs, how, rng):
     return gradients(
-        learner, "subsample2d_backward",
-        lambda *inputs: _reference(inputs, how)[0], inputs,
+        learner, "subsample2d_backward", lambda *inputs: _reference(inputs, how)[0], inputs,
         lambda g, *inputs: reference.subsample2d_backward(
             g, _reference(inputs, how)[1], (True, True, True)
-        ),
-        rng, op="subsample2d", params=how,
-        call=lambda g, *inputs: learner.subsample2d_backward(g, *inputs, **how),
+        ), rng, op="subsample2d", params=how,
     )  # fmt: skip
 
 
@@ -64,15 +57,13 @@ def _spread(learner, inputs, how, rng):
         tap[...] = share
     next(reference.taps(corner, saved.state[3]))[...] = share
     if same(dx, assigned) and not same(dx, true):
-        return [Finding("GB063", "dx is overwritten where windows overlap",
-                        "the sum of what a pixel gets from all windows that cover it",
-                        "what it gets from one of them", "+= instead of =")]  # fmt: skip
+        yield Finding("GB063", "dx is overwritten where windows overlap",
+                      "the sum of what a pixel gets from all windows that cover it",
+                      "what it gets from one of them", "+= instead of =")  # fmt: skip
     if same(dx, corner):
-        return [Finding("GB061", "only one corner of each window receives a gradient",
-                        f"{len(taps)} pixels of each window", "1 pixel",
-                        "every pixel of the window was added, so every one receives it")
-                ]  # fmt: skip
-    return []
+        yield Finding("GB061", "only one corner of each window receives a gradient",
+                      f"{len(taps)} pixels of each window", "1 pixel",
+                      "every pixel of the window was added, so every one receives it")  # fmt: skip
 
 
 def _forward(learner, inputs, how):

@@ -18,10 +18,10 @@ def check(learner, rng):
     """The step, with one setting after the other; then zero_grad, then train."""
     momentum, decay = rng.uniform(0.3, 0.8), rng.uniform(0.3, 0.8)
     for settings in ((0.0, 0.0), (momentum, 0.0), (0.0, decay), (momentum, decay)):
-        findings = _steps(learner, rng, *settings)
-        if findings:
-            return findings
-    return _skipped(learner, rng) or _zero_grad(learner, rng, momentum) or _train(learner)
+        yield from _steps(learner, rng, *settings)
+    yield from _skipped(learner, rng)
+    yield from _zero_grad(learner, rng, momentum)
+    yield from _train(learner)
 
 
 # ---- the rule, and wrong ones: (w, v, g, lr, momentum, weight decay) -> (w, v) -----------------
@@ -122,10 +122,7 @@ def _steps(learner, rng, m, d):
             own = [step[i] for step in gradients[: t + 1]]
             what = f"params[{i}].{{}} after step {t + 1} with lr {rates[t]}"
             what += f", momentum {m:.2g}, weight_decay {d:.2g}"
-            findings = _one(params[i], start[i], own, rates, m, d, what)
-            if findings:
-                return findings
-    return []
+            yield from _one(params[i], start[i], own, rates, m, d, what)
 
 
 def _set_gradients(params, gradients):
@@ -140,10 +137,9 @@ def _set_gradients(params, gradients):
 def _one(p, w, gradients, rates, m, d, what):
     """Findings for one parameter after len(gradients) steps from w."""
     if not np.array_equal(p.grad, gradients[-1]):
-        return [
-            Finding("GB009", "step changes the gradient", "p.grad as it was before the step",
-                    "other values in it", "d = p.grad + ... makes a new array; += does not")
-        ]  # fmt: skip
+        yield Finding("GB009", "step changes the gradient", "p.grad as it was before the step",
+                      "other values in it",
+                      "d = p.grad + ... makes a new array; += does not")  # fmt: skip
     steps, used = len(gradients), rates[: len(gradients)]
     kept = [rates[0]] * steps
     wrong = [Wrong(code, title, _path(rule, w, gradients, used, m, d),
@@ -152,16 +148,11 @@ def _one(p, w, gradients, rates, m, d, what):
     wrong.append(Wrong("lr-kept", "a new lr is not used", _path(_right, w, gradients, kept, m, d),
                        "step must read self.lr each time"))  # fmt: skip
     if steps == 2:
-        wrong.append(
-            Wrong(
-                "GB008",
-                "the velocity and p.grad are one array",
-                _shared(w, gradients, used, m, d),
-                "v = d.copy(), or a new array",
-            )
-        )
+        wrong.append(Wrong("GB008", "the velocity and p.grad are one array",
+                           _shared(w, gradients, used, m, d),
+                           "v = d.copy(), or a new array"))  # fmt: skip
     wrong.append(Wrong("not-moved", "the parameter has not moved", w, "p.data must change"))
-    return compare(
+    yield from compare(
         what.format("data"), p.data, _path(_right, w, gradients, used, m, d),
         wrong=wrong, where="SGD.step; one velocity for each parameter?",
     )  # fmt: skip
@@ -203,12 +194,11 @@ def _zero_grad(learner, rng, m):
         stale = Wrong("GB007", "the old gradient is still there", gradients[0][i],
                       "p.grad = None, for every parameter")  # fmt: skip
         grad = np.zeros_like(p.data) if p.grad is None else p.grad
-        findings = compare(f"params[{i}].grad after zero_grad", grad, np.zeros_like(start[i]),
-                           wrong=[stale], where="SGD.zero_grad") or compare(
+        yield from compare(f"params[{i}].grad after zero_grad", grad, np.zeros_like(start[i]),
+                           wrong=[stale], where="SGD.zero_grad")  # fmt: skip
+        yield from compare(
             f"params[{i}].data after zero_grad", p.data, before[i], where="SGD.zero_grad: grad only"
         )  # fmt: skip
-        if findings:
-            return findings
     _set_gradients(params, gradients[1])
     with learner.watching():
         optimizer.zero_grad()  # None, or zeros, a second time
@@ -220,13 +210,10 @@ def _zero_grad(learner, rng, m):
         first, lr = start[i] - 0.5 * own[0], [0.5, 0.5]
         forgotten = Wrong("velocity-cleared", "zero_grad clears the velocity", first - 0.5 * own[1],
                           "only p.grad is set back; v goes on")  # fmt: skip
-        findings = compare(
+        yield from compare(
             f"params[{i}].data after step, zero_grad, step", p.data,
             _path(_right, start[i], own, lr, m, 0.0), wrong=[forgotten], where="SGD.zero_grad",
         )  # fmt: skip
-        if findings:
-            return findings
-    return []
 
 
 class _Recorder:
@@ -251,7 +238,7 @@ def _train(learner):
     learner.train(recorder, recorder.backward, batches)
     expected, found = [[f"batch {b}"] for b in batches], recorder.steps
     if found == expected:
-        return []
+        return
     if not found:
         code, title, where = "step-missing", "train makes no step", "optimizer.step()"
     elif not all(found):
@@ -266,4 +253,4 @@ def _train(learner):
     else:
         code, title, where = "order", "train makes other steps", "one step for each batch"
     told = [", ".join(" + ".join(step) or "nothing" for step in s) for s in (expected, found)]
-    return [Finding(code, title, f"steps on: {told[0]}", f"steps on: {told[1] or 'none'}", where)]
+    yield Finding(code, title, f"steps on: {told[0]}", f"steps on: {told[1] or 'none'}", where)

@@ -20,9 +20,7 @@ GOAL = 0.985
 def check(learner, rng):
     """All of it; the training on 60,000 images takes minutes."""
     learner.tell("checking forward and backward")
-    findings = check_briefly(learner, rng)
-    if findings:
-        return findings
+    yield from check_briefly(learner, rng)
     learner.tell("training on 60,000 images, and Ctrl-C stops:")
     (images, labels), (tests, truth) = _mnist(True, 60_000), _mnist(False, 10_000)
     net = learner.LeNet5(np.random.default_rng(rng.integers(1 << 30)))
@@ -30,21 +28,18 @@ def check(learner, rng):
     right = int((_predict(net, tests) == truth).sum())
     learner.tell(f"{right / 100:.2f} % of the 10,000 test images are right")
     learner.score(right, len(truth))
-    if right >= GOAL * len(truth):
-        return []
-    return [
-        Finding("accuracy", "not yet good enough", f"{GOAL:.1%} of the 10,000 test images",
-                f"{right / 100:.2f} %", "fit: more epochs; a learning rate that falls to 0")
-    ]  # fmt: skip
+    if right < GOAL * len(truth):
+        yield Finding("accuracy", "not yet good enough", f"{GOAL:.1%} of the 10,000 test images",
+                      f"{right / 100:.2f} %",
+                      "fit: more epochs; a learning rate that falls to 0")  # fmt: skip
 
 
 def check_briefly(learner, rng):
     """The network against the reference, and a training of seconds that must show it learns."""
     with learner.watching():
         net = learner.LeNet5(rng)
-    findings = _parameters(net) or _network(learner, net, rng)
-    if findings:
-        return findings
+    yield from _parameters(net)
+    yield from _network(learner, net, rng)
     learner.tell(f"both are right; training on {FEW:,} images:")
     (images, labels), (tests, truth) = _mnist(True, FEW), _mnist(False, 1000)
     net = learner.LeNet5(np.random.default_rng(rng.integers(1 << 30)))
@@ -53,13 +48,10 @@ def check_briefly(learner, rng):
         steps += _train(learner, net, images, labels, rng, every=20)
         share = float((_predict(net, tests) == truth).mean())
         learner.tell(f"  {share:.1%} of 1,000 test images are right after {steps} steps")
-    if share >= AT_LEAST:
-        return []
-    return [
-        Finding("not-learning", f"{steps} steps with {FEW:,} images taught it too little",
-                f"{AT_LEAST:.0%} of 1,000 test images", f"{share:.1%}",
-                "fit: the right labels for the images? a smaller or larger lr?")
-    ]  # fmt: skip
+    if share < AT_LEAST:
+        yield Finding("not-learning", f"{steps} steps with {FEW:,} images taught it too little",
+                      f"{AT_LEAST:.0%} of 1,000 test images", f"{share:.1%}",
+                      "fit: the right labels for the images? a smaller or larger lr?")  # fmt: skip
 
 
 # ---- the network -------------------------------------------------------------------------------
@@ -70,20 +62,15 @@ def _parameters(net):
     found = [np.shape(getattr(p, "data", 0)) for p in getattr(net, "parameters", ())]
     expected = [shape for weight in SHAPES for shape in (weight, weight[:1])]
     if found != expected:
-        return [
-            Finding("parameters", "net.parameters are not those of LeNet-5",
-                    ", ".join(map(str, expected)), ", ".join(map(str, found)) or "none",
-                    "weight and bias of each layer, in the order of the layers")
-        ]  # fmt: skip
+        yield Finding("parameters", "net.parameters are not those of LeNet-5",
+                      ", ".join(map(str, expected)), ", ".join(map(str, found)) or "none",
+                      "weight and bias of each layer, in the order of the layers")  # fmt: skip
     for name, p in zip(NAMES[::2], net.parameters[::2], strict=True):
         rows = p.data.reshape(len(p.data), -1)
         if np.allclose(rows, rows[0]):
-            return [
-                Finding("start-not-random", f"all rows of the {name} are equal",
-                        "random weights", f"{rows[0, 0]:.4g} in each row",
-                        "equal units have equal gradients, and stay equal for ever")
-            ]  # fmt: skip
-    return []
+            yield Finding("start-not-random", f"all rows of the {name} are equal",
+                          "random weights", f"{rows[0, 0]:.4g} in each row",
+                          "equal units have equal gradients, and stay equal for ever")  # fmt: skip
 
 
 def _network(learner, net, rng):
@@ -110,9 +97,10 @@ def _network(learner, net, rng):
                 lambda place=place: _reference(x, data, without=place)[0], "C1, C3, C5 and F6")
           for place in ("C1", "C3", "C5", "F6")),
     ]  # fmt: skip
-    return compare(
+    yield from compare(
         "net.forward(x)", found, logits, wrong=wrong, axes="(N, 10)", where="LeNet5.forward"
-    ) or _gradients(learner, net, g, _true(g, steps))
+    )
+    yield from _gradients(learner, net, g, _true(g, steps))
 
 
 def _gradients(learner, net, g, true):
@@ -124,9 +112,8 @@ def _gradients(learner, net, g, true):
             net.backward(g.copy())
         for name, p, expected in reversed(list(zip(NAMES, net.parameters, true, strict=True))):
             if p.grad is None:
-                return [Finding("grad-missing", f"no gradient for the {name}",
-                                f"shape {expected.shape}", "None", "LeNet5.backward")
-                        ]  # fmt: skip
+                yield Finding("grad-missing", f"no gradient for the {name}",
+                              f"shape {expected.shape}", "None", "LeNet5.backward")  # fmt: skip
             wrong = [
                 Wrong("GB002", "sign", -times * expected, "+ in backward, - in the step"),
                 Wrong("GB018", "a mean over the batch is added", times * expected / 3,
@@ -136,14 +123,11 @@ def _gradients(learner, net, g, true):
             if times == 2:
                 wrong = [Wrong("GB004", "a second backward replaces the first", expected,
                                "p.grad += ..., not =")]  # fmt: skip
-            findings = compare(
+            yield from compare(
                 f"the gradient of the {name}" + " after two backwards" * (times == 2),
                 p.grad, times * expected, wrong=wrong, where="LeNet5.backward; layers after this "
                 "one are right", derivative=True,
             )  # fmt: skip
-            if findings:
-                return findings
-    return []
 
 
 def _reference(x, data, pool="avg", axes=None, without=None):
