@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .errors import ArgumentError, MinicnnError
-from .exercises.program import app as exercises
+from .exercises.commands import app as exercises
 from .training.views import say
 
 app = typer.Typer(

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .findings import Finding, Stop
 from .learner import Learner
+from .results import Finding, Stop
 
 __all__ = ["Finding", "Learner", "Stop", "Wrong", "compare", "gradients", "same", "sizes", "unpack"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .findings import Finding, Result, Stop
+from .exercise import Exercise
 from .learner import (
     Learner,
     beside,
@@ -25,7 +25,7 @@ from .learner import (
     too_long,
     unexpected,
 )
-from .shelf import Exercise
+from .results import Finding, Result, Stop
 
 LIMIT = 10.0  # seconds for a check, unless its checker.py names another LIMIT
 GRACE = 10.0  # for starting the child, and for ending itself by its own alarm

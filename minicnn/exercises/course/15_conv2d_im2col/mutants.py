@@ -7,7 +7,7 @@ BIAS = "y + bias[:, None, None]"
 MADE = "(rows @ columns).reshape(n, o, oh, ow)  # (N, groups, O/groups, L)"
 ADD = "tap += columns[:, :, k]  # a view: this changes padded"
 CROP = "padded[:, :, ph : ph + h, pw : pw + w]"
-FORWARD = '''"""Every window times every filter of its group: (N, O, oh, ow)."""'''
+FORWARD = "n, o, kernel_size = len(x), len(weight), weight.shape[2:]"  # where forward begins
 
 BY_LIBRARY = f"""
 import minicnn as mc
@@ -47,23 +47,23 @@ def conv2d_backward(g, {SIGNATURE}):
 MUTANTS = [
     Mutant("bias-missing", BIAS, "y"),
     Mutant("bias-per-column", BIAS, "y + bias"),
-    Mutant("kernel-flipped", FORWARD, f"{FORWARD}\n    weight = weight[:, :, ::-1, ::-1]"),
+    Mutant("kernel-flipped", FORWARD, f"weight = weight[:, :, ::-1, ::-1]\n    {FORWARD}"),
     Mutant("kernel-swapped", FORWARD,
-           f"{FORWARD}\n    weight = weight.swapaxes(2, 3).reshape(weight.shape)"),
+           f"weight = weight.swapaxes(2, 3).reshape(weight.shape)\n    {FORWARD}"),
     Mutant("channels-swapped", FORWARD,
-           f"{FORWARD}\n    if groups == 1:\n        weight = weight.swapaxes(0, 1)"),
+           f"if groups == 1:\n        weight = weight.swapaxes(0, 1)\n    {FORWARD}"),
     Mutant("rows-channels-last", FORWARD,
-           f"{FORWARD}\n    weight = weight.transpose(0, 2, 3, 1).reshape(weight.shape)"),
+           f"weight = weight.transpose(0, 2, 3, 1).reshape(weight.shape)\n    {FORWARD}"),
     Mutant("axes-mixed", MADE,
            "(rows @ columns).swapaxes(2, 3).reshape(n, o, oh, ow)"),
     Mutant("windows-by-columns", MADE,
            "(rows @ columns).reshape(n, o, ow, oh).swapaxes(2, 3).reshape(n, o, oh, ow)"),
     Mutant("group-0-only", MADE, "(rows[:1] @ columns).reshape(n, o, oh, ow)"),
-    Mutant("stride-swapped", FORWARD, f"{FORWARD}\n    stride = stride[::-1]"),
-    Mutant("padding-swapped", FORWARD, f"{FORWARD}\n    padding = padding[::-1]"),
-    Mutant("stride-ignored", FORWARD, f"{FORWARD}\n    stride = (1, 1)"),
-    Mutant("padding-ignored", FORWARD, f"{FORWARD}\n    padding = (0, 0)"),
-    Mutant("dilation-ignored", FORWARD, f"{FORWARD}\n    dilation = (1, 1)"),
+    Mutant("stride-swapped", FORWARD, f"stride = stride[::-1]\n    {FORWARD}"),
+    Mutant("padding-swapped", FORWARD, f"padding = padding[::-1]\n    {FORWARD}"),
+    Mutant("stride-ignored", FORWARD, f"stride = (1, 1)\n    {FORWARD}"),
+    Mutant("padding-ignored", FORWARD, f"padding = (0, 0)\n    {FORWARD}"),
+    Mutant("dilation-ignored", FORWARD, f"dilation = (1, 1)\n    {FORWARD}"),
     Mutant("value", BIAS, "2 * y + bias[:, None, None]"),
     Mutant("shape", BIAS, f"({BIAS}).reshape(n, o, oh * ow)"),
     Mutant("GB044", ADD, "tap[...] = columns[:, :, k]"),

@@ -3,7 +3,7 @@
 from minicnn.exercises.mutants import Mutant, from_catalogue
 
 MEAN = "sum(taps(padded, kernel_size, stride)) / (kh * kw)"
-FORWARD = '"""The mean of every window: (N, C, H, W) -> (N, C, oh, ow)."""'
+FORWARD = "    (kh, kw), (ph, pw) = kernel_size, padding"  # where forward begins
 STRIDE = "(kh, kw), (sh, sw) = kernel_size, stride or kernel_size"
 ADD = "tap += g / (kh * kw)  # a view: this changes padded"
 ZEROS = "padded = np.zeros((n, c, h + 2 * ph, w + 2 * pw), g.dtype)"
@@ -42,10 +42,10 @@ MUTANTS = [
     Mutant("stride-is-kernel", STRIDE, "(kh, kw), (sh, sw) = kernel_size, kernel_size"),
     Mutant("stride-swapped", STRIDE, STRIDE.replace("(sh, sw)", "(sw, sh)")
            .replace("stride or kernel_size", "stride or kernel_size[::-1]")),
-    Mutant("kernel-swapped", FORWARD, f"{FORWARD}\n    stride = stride or kernel_size\n"
-           "    kernel_size = kernel_size[::-1]"),
-    Mutant("padding-swapped", FORWARD, f"{FORWARD}\n    padding = padding[::-1]"),
-    Mutant("padding-ignored", FORWARD, f"{FORWARD}\n    padding = (0, 0)"),
+    Mutant("kernel-swapped", FORWARD, "    stride = stride or kernel_size\n"
+           f"    kernel_size = kernel_size[::-1]\n{FORWARD}"),
+    Mutant("padding-swapped", FORWARD, f"    padding = padding[::-1]\n{FORWARD}"),
+    Mutant("padding-ignored", FORWARD, f"    padding = (0, 0)\n{FORWARD}"),
     Mutant("rounded-up", MEAN,
            "sum(taps(np.pad(padded, [(0, 0), (0, 0), *((0, -(s - k) % t) for s, k, t in "
            "zip(padded.shape[2:], kernel_size, stride or kernel_size))]), kernel_size, stride)) / "

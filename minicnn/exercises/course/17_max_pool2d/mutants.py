@@ -3,7 +3,6 @@
 from minicnn.exercises.mutants import Mutant, from_catalogue
 
 STRIDE = "(kh, kw), (sh, sw) = kernel_size, stride or kernel_size"
-FORWARD = '"""(y, indices), both (N, C, oh, ow); an index is h*W + w."""'
 MAX = "windows.max(axis=0), rows"
 INDEX = "rows * x.shape[3] + columns"
 PLACES = "which // kw  # (N, C, oh, ow)\n    columns = sw * np.arange(ow) + which % kw"
@@ -69,8 +68,8 @@ MUTANTS = [
     Mutant("stride-is-kernel", STRIDE, "(kh, kw), (sh, sw) = kernel_size, kernel_size"),
     Mutant("stride-swapped", STRIDE,
            "(kh, kw), (sw, sh) = kernel_size, stride or kernel_size[::-1]"),
-    Mutant("kernel-swapped", FORWARD, f"{FORWARD}\n    stride = stride or kernel_size\n"
-           "    kernel_size = kernel_size[::-1]"),
+    Mutant("kernel-swapped", STRIDE, "stride = stride or kernel_size\n"
+           f"    kernel_size = kernel_size[::-1]\n    {STRIDE}"),
     Mutant("last-tie", WHICH, LAST_TIE),
     Mutant("index-in-window", INDEX, "which"),
     Mutant("GB068", INDEX, "rows * x.shape[2] + columns"),

@@ -12,9 +12,12 @@ COURSE = Path(__file__).parent / "course"
 BLANK = Path(__file__).parent / "blank"  # what an instructor begins with
 WRITING = Path(__file__).parent / "WRITING.md"  # how an exercise is written
 FILES = (
-    "text.md", "hints.md", "explanation.md", "stub.py", "solution.py", "checker.py", "mutants.py",
+    "text.md", "hints.md", "explanation.md", "solution.py", "checker.py", "mutants.py",
 )  # fmt: skip
 HINTS = ("question", "formula", "line")
+# Lines that begin with #: and, in what follows, the lines that are indented at least as they are;
+# two blank lines end it.
+SOLVED = re.compile(r"^( *)(#:.*\n(?:\1#:.*\n)*)(?:\n?\1.*\S.*\n)+(\n\n)?", re.MULTILINE)
 
 
 class Exercise:
@@ -37,6 +40,16 @@ class Exercise:
             return (self.folder / name).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{self}: {self.folder / name} cannot be read: {error}") from None
+
+    @cached_property
+    def solution(self) -> str:
+        """solution.py without the lines that begin with #:."""
+        return re.sub(r"^ *#:.*\n", "", self.read("solution.py"), flags=re.MULTILINE)
+
+    @cached_property
+    def stub(self) -> str:
+        """What is put into the learner's folder: solution.py with its `#:` blocks replaced."""
+        return SOLVED.sub(_unsolved, self.read("solution.py"))
 
     @cached_property
     def title(self) -> str:
@@ -63,7 +76,16 @@ class Exercise:
         return namespace
 
 
-def shelf(paths: Sequence[Path] = ()) -> list[Exercise]:
+def _unsolved(block: re.Match[str]) -> str:
+    """What learners get in place of a block: what its lines say after #:, or nothing."""
+    indent, marked, end = block[1], block[2], block[3] or ""
+    texts = re.findall(r"#: ?(.*)", marked)
+    if not any(texts):
+        return ""
+    return "".join(f"{indent}{text}".rstrip() + "\n" for text in texts) + end
+
+
+def list_exercises(paths: Sequence[Path] = ()) -> list[Exercise]:
     """Every exercise by number: the course's, then those in `paths`.
 
     A path is a folder of exercises, or one exercise.
@@ -107,7 +129,7 @@ def pick(which: "str | int", paths: Sequence[Path] = ()) -> Exercise:
     """
     from difflib import get_close_matches
 
-    exercises = shelf(paths)
+    exercises = list_exercises(paths)
     text = str(which).strip().lower().removeprefix("ex").removesuffix(".py")
     for exercise in exercises:
         if text in (exercise.name, exercise.key) or (
