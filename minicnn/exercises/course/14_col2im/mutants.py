@@ -1,6 +1,6 @@
 """Mistakes that the checker of this exercise must name."""
 
-from minicnn.exercises.mutants import Mutant, from_catalogue
+from minicnn.exercises.mutants import Mutant, by_library, from_catalogue
 
 ADD = "padded[:, :, rows, v : v + sw * ow : sw] += six[:, :, u, v]"
 CROP = "padded[:, :, ph : ph + h, pw : pw + w]"
@@ -15,14 +15,6 @@ ONE_WINDOW_AFTER_THE_OTHER = """
     for i, j in np.ndindex(oh, ow):
         padded[:, :, i * sh : i * sh + kh, j * sw : j * sw + kw] = six[..., i, j]
     return """
-
-BY_LIBRARY = """
-import minicnn as mc
-def col2im(columns, output_size, kernel_size, stride=(1, 1), padding=(0, 0)):
-    fold = mc.nn.functional.fold
-    return fold(mc.tensor(columns), output_size, kernel_size, padding=padding,
-                stride=stride).numpy()
-"""
 
 BY_DIFFERENCES = """
 def gathered(x, kernel_size, stride, padding):
@@ -70,7 +62,8 @@ MUTANTS = [
     Mutant("four-axes", COUNTS, COUNTS.removesuffix("[0, 0]")),
     Mutant("GB009", BACKWARD, f"g *= 2\n    {BACKWARD}"),
     Mutant("GB002", BACKWARD, BACKWARD.replace("col2im", "-col2im")),
-    Mutant("library", new=BY_LIBRARY),
+    by_library("col2im(columns, size, kernel_size, **how)",
+               "F.fold(t(columns), size, kernel_size, **how).numpy()"),
     Mutant("differences", new=BY_DIFFERENCES),
     # no dilation in this exercise
     *from_catalogue("im2col", "im2col_backward", skip=["GB052"]),

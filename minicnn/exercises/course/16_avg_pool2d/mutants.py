@@ -1,30 +1,12 @@
 """Mistakes that the checker of this exercise must name."""
 
-from minicnn.exercises.mutants import Mutant, from_catalogue
+from minicnn.exercises.mutants import Mutant, by_differences, by_library, from_catalogue
 
 MEAN = "sum(taps(padded, kernel_size, stride)) / (kh * kw)"
 FORWARD = "    (kh, kw), (ph, pw) = kernel_size, padding"  # where forward begins
 STRIDE = "(kh, kw), (sh, sw) = kernel_size, stride or kernel_size"
 ADD = "tap += g / (kh * kw)  # a view: this changes padded"
 ZEROS = "padded = np.zeros((n, c, h + 2 * ph, w + 2 * pw), g.dtype)"
-
-BY_LIBRARY = """
-import minicnn as mc
-def avg_pool2d_forward(x, kernel_size, stride=None, padding=(0, 0)):
-    return mc.nn.functional.avg_pool2d(mc.tensor(x), kernel_size, stride, padding).numpy()
-"""
-
-BY_DIFFERENCES = """
-def avg_pool2d_backward(g, x, kernel_size, stride=None, padding=(0, 0)):
-    how = kernel_size, stride, padding
-    dx = np.zeros(x.shape)
-    for place in np.ndindex(x.shape):
-        moved = x.copy()
-        moved[place] += 1e-3
-        change = avg_pool2d_forward(moved, *how) - avg_pool2d_forward(x, *how)
-        dx[place] = (g * change).sum() / 1e-3
-    return dx
-"""
 
 MUTANTS = [
     Mutant("GB058", MEAN, MEAN.removesuffix(" / (kh * kw)")),
@@ -58,8 +40,8 @@ MUTANTS = [
     Mutant("GB061", ADD, "tap += g\n        break"),
     Mutant("GB002", ADD, "tap -= g / (kh * kw)"),
     Mutant("GB009", ZEROS, f"{ZEROS}\n    g /= 2"),
-    Mutant("library", new=BY_LIBRARY),
-    Mutant("differences", new=BY_DIFFERENCES),
+    by_library("avg_pool2d_forward(x, **how)", "F.avg_pool2d(t(x), **how).numpy()"),
+    by_differences("avg_pool2d_backward", "avg_pool2d_forward", 1e-3),
     # here the padding always counts
     *from_catalogue("avg_pool2d", "avg_pool2d_backward",
                     skip=["divided by kh kw though padding does not count"]),
