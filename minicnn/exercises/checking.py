@@ -180,15 +180,15 @@ def gradients(
 
     backward = call or own
     g = rng.standard_normal(np.shape(forward(*inputs)))
-    found = backward(g, *inputs)  # watched, and errors in it are told as they are
+    returned = backward(g, *inputs)  # watched, and errors in it are told as they are
     if len(inputs) > 1:
-        unpack(name, found, [f"gradient {i}" for i in range(len(inputs))])
+        unpack(name, returned, [f"gradient {i}" for i in range(len(inputs))])
     report = check_backward(
         forward, backward, list(inputs), op=op, params=params, seed=int(rng.integers(1 << 30))
     )
     if not report.ok:
         return [_from_report(name, report)]
-    return _exactness(name, found, exact(g, *inputs))
+    return _exactness(name, returned, exact(g, *inputs))
 
 
 def _from_report(name: str, report: Any) -> Finding:

@@ -2,12 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import DataError
 from ..training.views import say
+from .terminal import show, show_code, show_line
 
 app = typer.Typer(
     add_completion=False,
@@ -40,11 +41,18 @@ def _help(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
+def _picked(n: str | None, folder: Path | None, path: list[Path] | None) -> "tuple[Any, Any]":
+    """(the learner's workspace, one of its exercises)."""
+    from .workspace import Workspace
+
+    workspace = Workspace(folder, path or [])
+    return workspace, workspace.pick(n)
+
+
 @app.command(name="list")
 def list_(folder: Folder = None, path: Paths = None) -> None:
     """Show all exercises, and how far you are."""
     from . import progress
-    from .terminal import show_line
     from .workspace import Workspace
 
     workspace = Workspace(folder, path or [])
@@ -67,11 +75,7 @@ def list_(folder: Folder = None, path: Paths = None) -> None:
 @app.command()
 def start(n: Which, folder: Folder = None, path: Paths = None) -> None:
     """Show the text of an exercise, and put a file to fill in into your folder."""
-    from .terminal import show
-    from .workspace import Workspace
-
-    workspace = Workspace(folder, path or [])
-    exercise = workspace.pick(n)
+    workspace, exercise = _picked(n, folder, path)
     fresh = workspace.start(exercise)
     show(exercise.read("text.md"))
     file = workspace.file(exercise)
@@ -94,10 +98,7 @@ def check(
     path: Paths = None,
 ) -> None:
     """Check your file on fresh random inputs, and say what is wrong; exit code 1 if it is."""
-    from .workspace import Workspace
-
-    workspace = Workspace(folder, path or [])
-    exercise = workspace.pick(n)
+    workspace, exercise = _picked(n, folder, path)
     if watch:
         _watch(workspace, exercise, seed)
     elif not _check_once(workspace, exercise, seed):
@@ -108,7 +109,6 @@ def _check_once(workspace, exercise, seed: int | None) -> bool:
     """Checks, and prints what there is to say and what to do next."""
     from . import progress
     from .runner import fresh_seed
-    from .terminal import show, show_line
 
     first = progress.load(workspace.folder).state(exercise.key) != "passed"
     result = workspace.check(exercise, fresh_seed() if seed is None else seed)
@@ -147,11 +147,8 @@ def _watch(workspace, exercise, seed: int | None) -> None:
 def hint(n: Current = None, folder: Folder = None, path: Paths = None) -> None:
     """Show a hint: first a question, the next time the formula, then the line."""
     from .exercise import HINTS
-    from .terminal import show
-    from .workspace import Workspace
 
-    workspace = Workspace(folder, path or [])
-    exercise = workspace.pick(n)
+    workspace, exercise = _picked(n, folder, path)
     number, text = workspace.hint(exercise)
     say(f"hint {number} of {len(HINTS)} for {exercise}: the {HINTS[number - 1]}\n")
     show(text)
@@ -167,11 +164,7 @@ def solution(
     path: Paths = None,
 ) -> None:
     """Show the solution and why it is so, once you have passed."""
-    from .terminal import show, show_code
-    from .workspace import Workspace
-
-    workspace = Workspace(folder, path or [])
-    exercise = workspace.pick(n)
+    workspace, exercise = _picked(n, folder, path)
     show_code(workspace.solution(exercise, give_up))
     say("")
     show(exercise.read("explanation.md"))
@@ -180,11 +173,7 @@ def solution(
 @app.command()
 def diff(n: Current = None, folder: Folder = None, path: Paths = None) -> None:
     """Show what the solution does differently from your file, once you have passed or given up."""
-    from .terminal import show_code
-    from .workspace import Workspace
-
-    workspace = Workspace(folder, path or [])
-    exercise = workspace.pick(n)
+    workspace, exercise = _picked(n, folder, path)
     lines = workspace.diff(exercise)
     show_code(lines, "diff") if lines else say("your file is the solution, line for line")
 
@@ -192,10 +181,7 @@ def diff(n: Current = None, folder: Folder = None, path: Paths = None) -> None:
 @app.command()
 def reset(n: Which, folder: Folder = None, path: Paths = None) -> None:
     """Begin an exercise again; what you wrote is kept in a backup."""
-    from .workspace import Workspace
-
-    workspace = Workspace(folder, path or [])
-    exercise = workspace.pick(n)
+    workspace, exercise = _picked(n, folder, path)
     backup = workspace.reset(exercise)
     say(f"{workspace.file(exercise)} is as at the start; what you wrote is in {backup}")
 
@@ -210,7 +196,6 @@ def validate(
 ) -> None:
     """For instructors: the stub must fail, the solution pass, each planted mistake be named."""
     from .exercise import list_exercises, pick
-    from .terminal import show_line
     from .validation import validate_all
 
     exercises = [pick(one, path or []) for one in n] if n else list_exercises(path or [])

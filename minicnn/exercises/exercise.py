@@ -60,11 +60,11 @@ class Exercise:
     def hints(self) -> list[str]:
         """Question, formula and line: the parts of hints.md below the headings of these names."""
         parts = re.split(r"^# (\w+)\n", self.read("hints.md"), flags=re.MULTILINE)
-        found = dict(zip((h.lower() for h in parts[1::2]), parts[2::2], strict=True))
-        if tuple(found) != HINTS:
+        by_name = dict(zip((h.lower() for h in parts[1::2]), parts[2::2], strict=True))
+        if tuple(by_name) != HINTS:
             wanted = ", ".join(f"# {h.title()}" for h in HINTS)
             raise DataError(f"{self}: hints.md must have the headings {wanted}, in this order")
-        return [text.strip() for text in found.values()]
+        return [text.strip() for text in by_name.values()]
 
     def load(self, name: str) -> dict[str, Any]:
         """What its checker.py or mutants.py defines; a module's namespace."""
@@ -95,21 +95,21 @@ def list_exercises(paths: Sequence[Path] = ()) -> list[Exercise]:
     DataError
         If a path has no exercise, or two exercises have the same number or name.
     """
-    found: list[Exercise] = []
+    exercises: list[Exercise] = []
     for place in (COURSE, *paths):
         one = (place / "checker.py").is_file()
         folders = [place.resolve()] if one else sorted(place.glob("[0-9]*_*"))
         folders = [folder for folder in folders if folder.is_dir()]
         if not folders and place != COURSE:
             raise DataError(f"exercises: {place} has no folder named like 22_batch_norm in it")
-        found += map(Exercise, folders)
-    _refuse_doubles(found)
-    return sorted(found, key=lambda exercise: exercise.number)
+        exercises += map(Exercise, folders)
+    _refuse_doubles(exercises)
+    return sorted(exercises, key=lambda exercise: exercise.number)
 
 
-def _refuse_doubles(found: list[Exercise]) -> None:
+def _refuse_doubles(exercises: list[Exercise]) -> None:
     seen: dict[Any, Exercise] = {}
-    for exercise in found:
+    for exercise in exercises:
         for label in (exercise.number, exercise.name):
             other = seen.setdefault(label, exercise)
             if other is not exercise:

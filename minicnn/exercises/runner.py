@@ -105,8 +105,8 @@ def answer(folder: str, path: str, seed: str, result: str) -> None:
     """The child's part: check, and leave the result in a file."""
     sys.path.insert(0, str(Path(path).parent))  # so that exercises can import each other
     file = Path(path)
-    found = check_here(Exercise(Path(folder)), lambda: load_file(file), beside(file), int(seed))
-    Path(result).write_text(json.dumps(found.to_json()), "utf-8")
+    outcome = check_here(Exercise(Path(folder)), lambda: load_file(file), beside(file), int(seed))
+    Path(result).write_text(json.dumps(outcome.to_json()), "utf-8")
 
 
 class _Beginning(io.StringIO):

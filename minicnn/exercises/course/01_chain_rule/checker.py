@@ -18,10 +18,10 @@ def _call(x, w, b, t):
 
 
 def _forward(learner, x, w, b, t):
-    found = unpack("chain_forward", learner.chain_forward(x, w, b, t), ("u", "a", "L"))
+    returned = unpack("chain_forward", learner.chain_forward(x, w, b, t), ("u", "a", "L"))
     u = w * x + b
     wrong = {"L": [Wrong("loss-not-squared", "the loss is a - t, not its square", u**2 - t)]}
-    for name, value, expected in zip("uaL", found, (u, u**2, (u**2 - t) ** 2), strict=True):
+    for name, value, expected in zip("uaL", returned, (u, u**2, (u**2 - t) ** 2), strict=True):
         yield from compare(
             f"{name} of chain_forward{_call(x, w, b, t)}", value, expected,
             wrong=wrong.get(name, ()), where="chain_forward",
@@ -29,11 +29,11 @@ def _forward(learner, x, w, b, t):
 
 
 def _backward(learner, x, w, b, t):
-    found = unpack("chain_backward", learner.chain_backward(x, w, b, t), NAMES)
+    returned = unpack("chain_backward", learner.chain_backward(x, w, b, t), NAMES)
     u = w * x + b
     da = 2 * (u**2 - t)
     du = da * 2 * u
-    for name, value, expected in zip(NAMES, found, (du * w, du * x, du, -da), strict=True):
+    for name, value, expected in zip(NAMES, returned, (du * w, du * x, du, -da), strict=True):
         yield from compare(
             f"{name} of chain_backward{_call(x, w, b, t)}", value, expected,
             wrong=_mistakes(name, expected, x, w, u, da), where=f"{name} in chain_backward",

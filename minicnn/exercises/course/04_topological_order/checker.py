@@ -75,14 +75,14 @@ def _picture(nodes):
 
 def _order(learner, nodes):
     """Findings for the order of a graph."""
-    found = learner.topological_order(nodes[-1])
+    order = learner.topological_order(nodes[-1])
     where = "topological_order"
     graph = f"of the graph {_picture(nodes)}"
-    if not isinstance(found, list | tuple):
-        yield Finding("type", "no list of nodes", "a list", type(found).__name__, where)
-    place = {node: i for i, node in enumerate(found)}
-    names = " ".join(map(str, found))
-    if len(place) < len(found):
+    if not isinstance(order, list | tuple):
+        yield Finding("type", "no list of nodes", "a list", type(order).__name__, where)
+    place = {node: i for i, node in enumerate(order)}
+    names = " ".join(map(str, order))
+    if len(place) < len(order):
         title = "a node stands in the order more than once"
         remedy = "keep a set of nodes seen"
         yield Finding("node-twice", title, f"{len(nodes)} nodes {graph}", names, remedy)
@@ -131,42 +131,42 @@ def _gradients(learner, nodes):
 
 
 def _assigned(nodes):
-    found = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
+    grads = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
     for node in reversed(nodes):
-        found |= {parent: found[node] * local for parent, local in node._parents}
-    return found
+        grads |= {parent: grads[node] * local for parent, local in node._parents}
+    return grads
 
 
 def _ignored(nodes):
-    found = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
+    grads = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
     for node in nodes:
         for parent, local in node._parents:
-            found[parent] += local
-    return found
+            grads[parent] += local
+    return grads
 
 
 def _sent_again(nodes):
     """Depth first, sending on all that there is at each visit."""
-    found = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
+    grads = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
 
     def send(node):
         for parent, local in node._parents:
-            found[parent] += found[node] * local
+            grads[parent] += grads[node] * local
             send(parent)
 
     send(nodes[-1])
-    return found
+    return grads
 
 
 def _breadth_first(nodes):
     """Each node once, in the order in which they are met."""
-    found = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
+    grads = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
     queue = [nodes[-1]]
     for node in queue:
         for parent, local in node._parents:
-            found[parent] += found[node] * local
+            grads[parent] += grads[node] * local
             queue += [parent] if parent not in queue else []
-    return found
+    return grads
 
 
 # ---- graphs ------------------------------------------------------------------------------------

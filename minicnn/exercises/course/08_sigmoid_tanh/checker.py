@@ -64,15 +64,15 @@ def _large(learner, op):
     expected = _right(op, x, {})[0]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = np.asarray(getattr(learner, name)(x))
+        returned = np.asarray(getattr(learner, name)(x))
     said = [str(warning.message) for warning in caught]
-    if said or not np.isfinite(found).all():
+    if said or not np.isfinite(returned).all():
         where = "an exponent that is positive: take −|x|; np.where computes both of its branches"
         return [Finding(
             "overflow", f"{name} overflows at large |x|",
-            f"{name}({x}) = {expected}, no warning", "; ".join([str(found), *said]), where,
+            f"{name}({x}) = {expected}, no warning", "; ".join([str(returned), *said]), where,
         )]  # fmt: skip
-    return compare(f"{name}({x})", found, expected, where=name)
+    return compare(f"{name}({x})", returned, expected, where=name)
 
 
 def _backward(learner, op, x, params, rng):

@@ -102,5 +102,5 @@ def _near_kink(learner, rng):
               "near_kink: x may be negative"),
         Wrong("not-inverted", "True where no kink is near", 1 - expected, "near_kink: |x| < h"),
     ]  # fmt: skip
-    found = learner.near_kink(x, h)
-    return compare("near_kink(x, h)", found, expected, wrong=wrong, where="near_kink: |x| < h")
+    returned = learner.near_kink(x, h)
+    return compare("near_kink(x, h)", returned, expected, wrong=wrong, where="near_kink: |x| < h")

@@ -59,8 +59,8 @@ def _forward(learner, x, target):
               "classes are counted from 0"),
         Wrong("GB040", "softmax twice", twice.mean(), "x are logits; softmax comes once"),
     ]  # fmt: skip
-    found = getattr(learner, name)(x, target)
-    return compare(f"{name}(x, target)", found, losses.mean(), wrong=wrong, where=name)
+    returned = getattr(learner, name)(x, target)
+    return compare(f"{name}(x, target)", returned, losses.mean(), wrong=wrong, where=name)
 
 
 def _large(learner, x, target):
@@ -89,14 +89,14 @@ def _large(learner, x, target):
 
 def _large_loss(learner, x, target, shown):
     name, where = "softmax_cross_entropy_forward", "log p = z − log Σ exp(z), not log of p"
-    found = getattr(learner, name)(x, target)
+    returned = getattr(learner, name)(x, target)
     expected = _right(x, target)[0].mean()
-    if np.isinf(found):
-        told = f"{expected:.6g} for logits like {shown}", f"{found}"
+    if np.isinf(returned):
+        told = f"{expected:.6g} for logits like {shown}", f"{returned}"
         return [Finding("log-of-zero", "the logarithm of a p that is 0", *told, where)]
     # finite, right at usual logits and wrong here: log(p + 1e-12), or p clipped
-    wrong = [Wrong("log-clipped", "p is kept away from 0 by a small number", found, where)]
-    return compare(f"{name} for x[0] = {shown}", found, expected, wrong=wrong, where=where)
+    wrong = [Wrong("log-clipped", "p is kept away from 0 by a small number", returned, where)]
+    return compare(f"{name} for x[0] = {shown}", returned, expected, wrong=wrong, where=where)
 
 
 def _backward(learner, x, target, rng):

@@ -66,9 +66,9 @@ def conv2d(x, weight, bias, stride=1, padding=0):
 def _forward(learner, x, weight, bias, how):
     expected = conv2d(x, weight, bias, **how)
     given = "".join(f", {name}={value}" for name, value in how.items())
-    found = learner.conv2d_forward(x, weight, bias, **how)
+    returned = learner.conv2d_forward(x, weight, bias, **how)
     return compare(
-        f"conv2d_forward(x, weight, bias{given})", found, expected,
+        f"conv2d_forward(x, weight, bias{given})", returned, expected,
         wrong=_mistakes(x, weight, bias, how, expected), axes="(N, O, OH, OW)",
         where=f"x {x.shape}, weight {weight.shape}: the window of one output",
     )  # fmt: skip

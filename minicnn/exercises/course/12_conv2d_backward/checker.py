@@ -28,8 +28,8 @@ def _loops(learner, inputs, how, rng):
     """What goes wrong in loops only, and is not known of other ways to write a convolution."""
     y, saved = _conv2d(*inputs, **how)
     g = rng.standard_normal(y.shape)
-    found = learner.conv2d_backward(g, *inputs, **how)
-    if not isinstance(found, tuple) or len(found) != 3:
+    returned = learner.conv2d_backward(g, *inputs, **how)
+    if not isinstance(returned, tuple) or len(returned) != 3:
         return
     right = reference.conv2d_backward(g, saved, (True, True, True))
     sh, sw = np.broadcast_to(how.get("stride", 1), 2)
@@ -43,8 +43,8 @@ def _loops(learner, inputs, how, rng):
             *(Wrong("GB050", f"the stride is ignored for {name}", both[k],
                     "the window starts at row i·sh and column j·sw") for both in unstrided),
         ]  # fmt: skip
-        if not same(found[k], right[k]) and any(same(found[k], w.value) for w in wrong):
-            yield from compare(f"{name} of conv2d_backward", found[k], right[k], wrong=wrong)
+        if not same(returned[k], right[k]) and any(same(returned[k], w.value) for w in wrong):
+            yield from compare(f"{name} of conv2d_backward", returned[k], right[k], wrong=wrong)
 
 
 def _by_loops(g, inputs, stride, padding, adding=True):

@@ -42,11 +42,11 @@ def _output_size(learner, rng):
             Wrong("stride-ignored", "the stride is ignored", size + 2 * p - k + 1,
                   "windows begin at 0, s, 2s, ..."),
         ]  # fmt: skip
-        found = learner.output_size(size, k, stride=s, padding=p)
+        returned = learner.output_size(size, k, stride=s, padding=p)
         what = f"output_size({size}, {k}, stride={s}, padding={p})"
-        yield from compare(what, found, len(fit), wrong=wrong, where="output_size")
-        if not isinstance(found, int | np.integer):
-            yield Finding("type", f"{what} is no int", str(len(fit)), repr(found),
+        yield from compare(what, returned, len(fit), wrong=wrong, where="output_size")
+        if not isinstance(returned, int | np.integer):
+            yield Finding("type", f"{what} is no int", str(len(fit)), repr(returned),
                           "// divides whole numbers, / gives a float")  # fmt: skip
 
 
@@ -92,9 +92,9 @@ def _im2col(learner, x, kernel_size, stride, padding):
               lambda: _packed(x, kernel_size, padding, *six.shape[4:]),
               "window (i, j) begins at row i sh, column j sw"),
     ]  # fmt: skip
-    found = learner.im2col(x, kernel_size, stride=stride, padding=padding)
+    returned = learner.im2col(x, kernel_size, stride=stride, padding=padding)
     what = f"im2col(x, {kernel_size}, stride={stride}, padding={padding})"
-    return compare(f"{what} for x of shape {x.shape}", found, right, wrong=wrong,
+    return compare(f"{what} for x of shape {x.shape}", returned, right, wrong=wrong,
                    axes="(N, C*kh*kw, L)", where="im2col")  # fmt: skip
 
 

@@ -36,15 +36,15 @@ def _scatter(columns, size, at):
 
 def _col2im(learner, rng, columns, size, at, how):
     right = _scatter(columns, size, at)
-    found = learner.col2im(columns, tuple(size), **how)
+    returned = learner.col2im(columns, tuple(size), **how)
     x = rng.standard_normal(right.shape)
     where = "col2im"
-    if np.shape(found) == right.shape:
-        one, two = (reference.im2col(x, at) * columns).sum(), np.sum(x * np.asarray(found))
+    if np.shape(returned) == right.shape:
+        one, two = (reference.im2col(x, at) * columns).sum(), np.sum(x * np.asarray(returned))
         where += f"; for a random x <im2col(x), c> = {one:.6g}, <x, col2im(c)> = {two:.6g}"
     options = ", ".join(f"{name}={value}" for name, value in how.items())
     return compare(
-        f"col2im(columns, {tuple(size)}, {options})", found, right,
+        f"col2im(columns, {tuple(size)}, {options})", returned, right,
         wrong=_wrong(columns, size, at, right), axes="(N, C, H, W)", where=where,
     )  # fmt: skip
 
@@ -115,9 +115,9 @@ def _counts(learner, size, at, how):
               "how many windows cover a pixel, not how many pixels a window covers"),
         Wrong("four-axes", "the counts have four axes", right[None, None], "(H, W) only"),
     ]  # fmt: skip
-    found = learner.window_counts(tuple(size), **how)
+    returned = learner.window_counts(tuple(size), **how)
     options = ", ".join(f"{name}={value}" for name, value in how.items())
-    return compare(f"window_counts({tuple(size)}, {options})", found, right, wrong=wrong,
+    return compare(f"window_counts({tuple(size)}, {options})", returned, right, wrong=wrong,
                    axes="(H, W)", where="window_counts: col2im of ones")  # fmt: skip
 
 

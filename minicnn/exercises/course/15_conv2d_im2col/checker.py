@@ -48,9 +48,9 @@ def _true(g, inputs, how):
 def _right(learner, inputs, how, rng):
     """Whether the gradients are right: quicker than the check that says what is wrong."""
     g = rng.standard_normal(_reference(*inputs, **how)[0].shape)
-    found = learner.conv2d_backward(g, *inputs, **how)
-    found = unpack("conv2d_backward", found, ("dx", "dweight", "dbias"))
-    return all(map(same, found, _true(g, inputs, how), [1e-11] * 3))
+    returned = learner.conv2d_backward(g, *inputs, **how)
+    returned = unpack("conv2d_backward", returned, ("dx", "dweight", "dbias"))
+    return all(map(same, returned, _true(g, inputs, how), [1e-11] * 3))
 
 
 def _assigned(learner, inputs, how, rng):
@@ -124,7 +124,7 @@ def _forward(learner, inputs, how):
                 lambda name=name, value=value: other(**{name: value}), "im2col")
           for name, value in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)))),
     ]  # fmt: skip
-    found = learner.conv2d_forward(*inputs, **how)
+    returned = learner.conv2d_forward(*inputs, **how)
     options = ", ".join(f"{name}={value}" for name, value in how.items())
-    return compare("conv2d_forward(x, weight, bias, ...)", found, right, wrong=wrong,
+    return compare("conv2d_forward(x, weight, bias, ...)", returned, right, wrong=wrong,
                    axes="(N, O, oh, ow)", where=f"conv2d_forward, with {options}")  # fmt: skip

@@ -101,7 +101,7 @@ def _forward(learner, x, how):
                 "the remainder is left out: //")
           for divisor in (None, kh * kw)),
     ]  # fmt: skip
-    found = learner.avg_pool2d_forward(x, **how)
+    returned = learner.avg_pool2d_forward(x, **how)
     options = ", ".join(f"{name}={value}" for name, value in how.items())
-    return compare(f"avg_pool2d_forward(x, {options})", found, right, wrong=wrong,
+    return compare(f"avg_pool2d_forward(x, {options})", returned, right, wrong=wrong,
                    axes="(N, C, oh, ow)", where="avg_pool2d_forward")  # fmt: skip

@@ -103,9 +103,9 @@ def _added(learner, x, how, rng):
               "several windows may have their maximum at one pixel: add (np.add.at)")
         for dx in (by_windows, by_taps)
     ]  # fmt: skip
-    found = learner.max_pool2d_backward(g, x, **how)
-    found = found[0] if isinstance(found, tuple) and len(found) == 1 else found
-    findings = compare(f"max_pool2d_backward(g, x, {_said(how)})", found, _true(g, x, how),
+    returned = learner.max_pool2d_backward(g, x, **how)
+    returned = returned[0] if isinstance(returned, tuple) and len(returned) == 1 else returned
+    findings = compare(f"max_pool2d_backward(g, x, {_said(how)})", returned, _true(g, x, how),
                        wrong=wrong, axes="(N, C, H, W)", where="max_pool2d_backward")  # fmt: skip
     known = {mistake.code for mistake in wrong}
     tied = any(mistake.code == "GB067" for mistake in wrong)
@@ -145,8 +145,8 @@ def _forward(learner, x, how):
         Wrong("rounded-up", "windows that stick out are kept",
               lambda: other(ceil_mode=True), "the remainder is left out: //"),
     ]  # fmt: skip
-    found = learner.max_pool2d_forward(x, **how)
-    y, places = unpack("max_pool2d_forward", found, ("y", "indices"))
+    returned = learner.max_pool2d_forward(x, **how)
+    y, places = unpack("max_pool2d_forward", returned, ("y", "indices"))
     call = f"max_pool2d_forward(x, {_said(how)})"
     return compare(f"y of {call}", y, right, wrong=wrong, axes="(N, C, oh, ow)",
                    where="max_pool2d_forward") or compare(

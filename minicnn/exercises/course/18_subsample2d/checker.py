@@ -47,8 +47,8 @@ def _spread(learner, inputs, how, rng):
     """A finding for two ways to spread g wrongly that depend on how one loops."""
     y, saved = _reference(inputs, how)
     g = rng.standard_normal(y.shape)
-    found = learner.subsample2d_backward(g, *inputs, **how)
-    dx = unpack("subsample2d_backward", found, ("dx", "dcoefficient", "dbias"))[0]
+    returned = learner.subsample2d_backward(g, *inputs, **how)
+    dx = unpack("subsample2d_backward", returned, ("dx", "dcoefficient", "dbias"))[0]
     true = reference.subsample2d_backward(g, saved, (True, False, False))[0]
     assigned, corner = np.zeros_like(inputs[0]), np.zeros_like(inputs[0])
     share = g * inputs[1][:, None, None]

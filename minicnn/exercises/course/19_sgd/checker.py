@@ -236,21 +236,21 @@ def _train(learner):
     """The gradient of each step must be that of its batch, and of no other."""
     recorder, batches = _Recorder(), [0, 1, 2]
     learner.train(recorder, recorder.backward, batches)
-    expected, found = [[f"batch {b}"] for b in batches], recorder.steps
-    if found == expected:
+    expected, made = [[f"batch {b}"] for b in batches], recorder.steps
+    if made == expected:
         return
-    if not found:
+    if not made:
         code, title, where = "step-missing", "train makes no step", "optimizer.step()"
-    elif not all(found):
+    elif not all(made):
         code, title = "zeroed-too-soon", "a step finds no gradient"
         where = "zero_grad, then backward, then step"
-    elif len(found) == len(batches) and all(f"batch {b}" not in found[b] for b in batches):
+    elif len(made) == len(batches) and all(f"batch {b}" not in made[b] for b in batches):
         code, title = "step-too-soon", "the step comes before the batch's own backward pass"
         where = "zero_grad, then backward, then step"
-    elif any(len(step) > 1 for step in found):
+    elif any(len(step) > 1 for step in made):
         code, title = "GB007", "a step uses gradients of earlier batches too"
         where = "zero_grad before each backward pass"
     else:
         code, title, where = "order", "train makes other steps", "one step for each batch"
-    told = [", ".join(" + ".join(step) or "nothing" for step in s) for s in (expected, found)]
+    told = [", ".join(" + ".join(step) or "nothing" for step in s) for s in (expected, made)]
     yield Finding(code, title, f"steps on: {told[0]}", f"steps on: {told[1] or 'none'}", where)

@@ -100,10 +100,10 @@ class Case:
         copies = [np.copy(a) for a in (self.g, *self.inputs)]
         try:
             with np.errstate(all="ignore"):
-                found = backward(*copies, **self.params)
+                returned = backward(*copies, **self.params)
         except (ValueError, IndexError):
             return None
-        return found if isinstance(found, tuple) else (found,)
+        return returned if isinstance(returned, tuple) else (returned,)
 
     @property
     def names(self):
@@ -269,12 +269,12 @@ def _beside(blocks):
             rows, width = [*rows, []], 0
         width += 2 + len(lines[0])
         rows[-1].append(lines)
-    found = []
+    text = []
     for row in rows:
         height = max(map(len, row))
         padded = [lines + [" " * len(lines[0])] * (height - len(lines)) for lines in row]
-        found += ["  ".join(parts).rstrip() for parts in zip(*padded, strict=True)]
-    return found
+        text += ["  ".join(parts).rstrip() for parts in zip(*padded, strict=True)]
+    return text
 
 
 def _facts(a, n):

@@ -59,11 +59,11 @@ def check_briefly(learner, rng):
 
 def _parameters(net):
     """Shapes, order, and a random start."""
-    found = [np.shape(getattr(p, "data", 0)) for p in getattr(net, "parameters", ())]
+    returned = [np.shape(getattr(p, "data", 0)) for p in getattr(net, "parameters", ())]
     expected = [shape for weight in SHAPES for shape in (weight, weight[:1])]
-    if found != expected:
+    if returned != expected:
         yield Finding("parameters", "net.parameters are not those of LeNet-5",
-                      ", ".join(map(str, expected)), ", ".join(map(str, found)) or "none",
+                      ", ".join(map(str, expected)), ", ".join(map(str, returned)) or "none",
                       "weight and bias of each layer, in the order of the layers")  # fmt: skip
     for name, p in zip(NAMES[::2], net.parameters[::2], strict=True):
         rows = p.data.reshape(len(p.data), -1)
@@ -84,7 +84,7 @@ def _network(learner, net, rng):
     data = [p.data.copy() for p in net.parameters]
     logits, steps = _reference(x, data)
     with learner.watching():
-        found = net.forward(x.copy())
+        returned = net.forward(x.copy())
     wrong = [
         Wrong("logits-squashed", "a ReLU stands after the last layer", np.maximum(logits, 0),
               "the logits are the last linear layer's output as it is"),
@@ -98,7 +98,7 @@ def _network(learner, net, rng):
           for place in ("C1", "C3", "C5", "F6")),
     ]  # fmt: skip
     yield from compare(
-        "net.forward(x)", found, logits, wrong=wrong, axes="(N, 10)", where="LeNet5.forward"
+        "net.forward(x)", returned, logits, wrong=wrong, axes="(N, 10)", where="LeNet5.forward"
     )
     yield from _gradients(learner, net, g, _true(g, steps))
 
@@ -163,11 +163,11 @@ def _reference(x, data, pool="avg", axes=None, without=None):
 
 def _true(g, steps):
     """The gradients of all parameters, in their order."""
-    found: list = []
+    returned: list = []
     for backward, saved in reversed(steps):
         g, *rest = backward(g, saved, (True, True, True))
-        found = rest + found
-    return found
+        returned = rest + returned
+    return returned
 
 
 # ---- training ----------------------------------------------------------------------------------

@@ -90,8 +90,8 @@ class LeNet5:
         #: raise NotImplementedError
         steps = list(zip(LAYERS, self.inputs, strict=True))
         for (_, backward, settings, learns), (inputs, mine) in steps[::-1]:
-            found = backward(g, *inputs, **settings)
-            g, *gradients = found if learns else (found,)
+            returned = backward(g, *inputs, **settings)
+            g, *gradients = returned if learns else (returned,)
             for p, gradient in zip(mine, gradients, strict=True):
                 p.grad = gradient if p.grad is None else p.grad + gradient
 
