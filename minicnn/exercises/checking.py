@@ -5,10 +5,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..kernels import reference
+from ..kernels.reference import Saved
 from .learner import Learner
 from .results import Finding, Stop
 
-__all__ = ["Finding", "Learner", "Stop", "Wrong", "compare", "gradients", "same", "sizes", "unpack"]
+__all__ = [
+    "Finding",
+    "Learner",
+    "Reference",
+    "Stop",
+    "Wrong",
+    "compare",
+    "gradients",
+    "same",
+    "sizes",
+    "unpack",
+]
 
 SCREEN = 16  # lines of clues shown
 CLOSE = 1e-9  # of a forward pass in float64, relative to the largest value
@@ -33,6 +46,28 @@ class Wrong(NamedTuple):
     title: str
     value: Any
     where: str = ""
+
+
+class Reference:
+    """What is right: a kernel of minicnn.kernels.reference, with its settings.
+
+    Called with the inputs it gives the result; `gradients(g, *inputs)` are the true ones.
+    """
+
+    def __init__(self, kernel: str, *settings: Any) -> None:
+        self.kernel, self.settings = kernel, settings
+
+    def run(self, *inputs: np.ndarray) -> tuple[Any, Saved]:
+        """(the result, what the kernel's backward needs)."""
+        return getattr(reference, self.kernel)(*inputs, *self.settings)
+
+    def __call__(self, *inputs: np.ndarray) -> Any:
+        return self.run(*inputs)[0]
+
+    def gradients(self, g: np.ndarray, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """One for each input."""
+        backward = getattr(reference, self.kernel + "_backward")
+        return backward(g, self.run(*inputs)[1], (True,) * len(inputs))
 
 
 def sizes(rng: np.random.Generator, n: int, low: int = 2, high: int = 7) -> list[int]:

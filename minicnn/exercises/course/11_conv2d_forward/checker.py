@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Wrong, compare, sizes
-from minicnn.kernels import reference
+from minicnn.exercises.checking import Reference, Wrong, compare, sizes
 from minicnn.shapes import window
 
 
@@ -60,7 +59,7 @@ SIZES = [
 def conv2d(x, weight, bias, stride=1, padding=0):
     """By the reference."""
     at = window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, 1)
-    return reference.conv2d(x, weight, bias, at, 1)[0]
+    return Reference("conv2d", at, 1)(x, weight, bias)
 
 
 def _forward(learner, x, weight, bias, how):

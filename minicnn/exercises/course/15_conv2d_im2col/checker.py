@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Wrong, compare, gradients, same, sizes, unpack
+from minicnn.exercises.checking import Reference, Wrong, compare, gradients, same, sizes, unpack
 from minicnn.kernels import reference
 from minicnn.shapes import window
 
@@ -33,29 +33,26 @@ def check(learner, rng):
 
 
 def _reference(x, weight, bias, stride, padding, dilation, groups):
-    """(y, what the backward pass needs)."""
     at = window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    return reference.conv2d(x, weight, bias, at, groups)
+    return Reference("conv2d", at, groups)
 
 
 # ---- backward ----------------------------------------------------------------------------------
 
 
-def _true(g, inputs, how):
-    return reference.conv2d_backward(g, _reference(*inputs, **how)[1], (True, True, True))
-
-
 def _right(learner, inputs, how, rng):
     """Whether the gradients are right: quicker than the check that says what is wrong."""
-    g = rng.standard_normal(_reference(*inputs, **how)[0].shape)
+    right = _reference(*inputs, **how)
+    g = rng.standard_normal(right(*inputs).shape)
     returned = learner.conv2d_backward(g, *inputs, **how)
     returned = unpack("conv2d_backward", returned, ("dx", "dweight", "dbias"))
-    return all(map(same, returned, _true(g, inputs, how), [1e-11] * 3))
+    return all(map(same, returned, right.gradients(g, *inputs), [1e-11] * 3))
 
 
 def _assigned(learner, inputs, how, rng):
     """A finding where dx has what the last (u, v) left, which depends on how one loops."""
-    y, saved = _reference(*inputs, **how)
+    right = _reference(*inputs, **how)
+    y, saved = right.run(*inputs)
     _, weight, x_shape, at = saved.state
     g, (ph, pw), (h, w) = rng.standard_normal(y.shape), at.padding, x_shape[2:]
     dx = learner.conv2d_backward(g, *inputs, **how)[0]
@@ -68,15 +65,15 @@ def _assigned(learner, inputs, how, rng):
     wrong = Wrong("GB044", "conv2d_backward: col2im assigns instead of adds",
                   padded[:, :, ph : ph + h, pw : pw + w],
                   "+= where several windows cover a pixel")  # fmt: skip
-    findings = compare("dx", dx, _true(g, inputs, how)[0], wrong=[wrong], axes="(N, C, H, W)")
+    findings = compare("dx", dx, right.gradients(g, *inputs)[0], wrong=[wrong], axes="(N, C, H, W)")
     return [finding for finding in findings if finding.code == wrong.code]
 
 
 def _backward(learner, inputs, how, rng):
+    right = _reference(*inputs, **how)
     return gradients(
-        learner, "conv2d_backward", lambda *inputs: _reference(*inputs, **how)[0], inputs,
-        lambda g, *inputs: _true(g, inputs, how), rng, op="conv2d", params=how,
-    )  # fmt: skip
+        learner, "conv2d_backward", right, inputs, right.gradients, rng, op="conv2d", params=how
+    )
 
 
 # ---- forward -----------------------------------------------------------------------------------
@@ -84,11 +81,11 @@ def _backward(learner, inputs, how, rng):
 
 def _forward(learner, inputs, how):
     x, weight, bias = inputs
-    right = _reference(*inputs, **how)[0]
+    right = _reference(*inputs, **how)(*inputs)
     o, c, kh, kw = weight.shape
 
     def other(weight=weight, **changed):
-        return _reference(x, weight, bias, **how | changed)[0]
+        return _reference(x, weight, bias, **how | changed)(x, weight, bias)
 
     wrong = [
         Wrong("bias-missing", "the bias is not added", right - bias[:, None, None],

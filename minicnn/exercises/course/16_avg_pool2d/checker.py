@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Finding, Wrong, compare, gradients, same, sizes
+from minicnn.exercises.checking import Finding, Reference, Wrong, compare, gradients, same, sizes
 from minicnn.kernels import reference
 from minicnn.shapes import window
 
@@ -30,19 +30,21 @@ def _window(x, kernel_size, stride=None, padding=(0, 0), ceil_mode=False):
 
 
 def _reference(x, counting=True, divisor=None, **how):
-    """(y, what the backward pass needs)."""
-    return reference.avg_pool2d(x, _window(x, **how), counting, divisor)
-
-
-def _true(g, x, how):
-    return reference.avg_pool2d_backward(g, _reference(x, **how)[1], (True,))[0]
+    return Reference("avg_pool2d", _window(x, **how), counting, divisor)
 
 
 def _backward(learner, x, how, rng):
+    right = _reference(x, **how)
     return gradients(
-        learner, "avg_pool2d_backward", lambda x: _reference(x, **how)[0], [x],
-        lambda g, x: _true(g, x, how), rng, op="avg_pool2d", params=how,
-    )  # fmt: skip
+        learner,
+        "avg_pool2d_backward",
+        right,
+        [x],
+        right.gradients,
+        rng,
+        op="avg_pool2d",
+        params=how,
+    )
 
 
 def _assigned(learner, x, how, rng):
@@ -53,7 +55,7 @@ def _assigned(learner, x, how, rng):
     padded = np.zeros((*x.shape[:2], h + 2 * ph, w + 2 * pw))
     for tap in reference.taps(padded, at):
         tap[...] = g / (kh * kw)
-    dx, true = learner.avg_pool2d_backward(g, x, **how), _true(g, x, how)
+    dx, true = learner.avg_pool2d_backward(g, x, **how), _reference(x, **how).gradients(g, x)[0]
     if not same(dx, true) and same(dx, padded[:, :, ph : ph + h, pw : pw + w]):
         yield Finding("GB063", "avg_pool2d_backward: dx is overwritten where windows overlap",
                       "the sum of the shares of all windows that cover a pixel",
@@ -61,13 +63,12 @@ def _assigned(learner, x, how, rng):
 
 
 def _forward(learner, x, how):
-    right, saved = _reference(x, **how)
+    right, at = _reference(x, **how)(x), _window(x, **how)
     (kh, kw), (oh, ow) = how["kernel_size"], right.shape[2:]
-    at = saved.state[2]
     padded = reference.pad(x, at)
 
     def other(**changed):
-        return _reference(x, **{"stride": at.stride} | how | changed)[0]
+        return _reference(x, **{"stride": at.stride} | how | changed)(x)
 
     wrong = [
         Wrong("GB058", "the sum, not the mean", right * (kh * kw), "/ (kh * kw)"),

@@ -3,7 +3,16 @@
 import numpy as np
 
 from minicnn import shapes
-from minicnn.exercises.checking import Finding, Wrong, compare, gradients, same, sizes, unpack
+from minicnn.exercises.checking import (
+    Finding,
+    Reference,
+    Wrong,
+    compare,
+    gradients,
+    same,
+    sizes,
+    unpack,
+)
 from minicnn.kernels import reference
 
 
@@ -28,28 +37,26 @@ def check(learner, rng):
 
 
 def _reference(inputs, how):
-    """(y, what the backward pass needs)."""
     window = shapes.window("subsample2d", inputs[0].shape[2:], **how, padding=0, dilation=1)
-    x, coefficient, bias = inputs
-    return reference.subsample2d(x, coefficient, bias, window)
+    return Reference("subsample2d", window)
 
 
 def _backward(learner, inputs, how, rng):
+    right = _reference(inputs, how)
     return gradients(
-        learner, "subsample2d_backward", lambda *inputs: _reference(inputs, how)[0], inputs,
-        lambda g, *inputs: reference.subsample2d_backward(
-            g, _reference(inputs, how)[1], (True, True, True)
-        ), rng, op="subsample2d", params=how,
+        learner, "subsample2d_backward", right, inputs, right.gradients, rng,
+        op="subsample2d", params=how,
     )  # fmt: skip
 
 
 def _spread(learner, inputs, how, rng):
     """A finding for two ways to spread g wrongly that depend on how one loops."""
-    y, saved = _reference(inputs, how)
+    right = _reference(inputs, how)
+    y, saved = right.run(*inputs)
     g = rng.standard_normal(y.shape)
     returned = learner.subsample2d_backward(g, *inputs, **how)
     dx = unpack("subsample2d_backward", returned, ("dx", "dcoefficient", "dbias"))[0]
-    true = reference.subsample2d_backward(g, saved, (True, False, False))[0]
+    true = right.gradients(g, *inputs)[0]
     assigned, corner = np.zeros_like(inputs[0]), np.zeros_like(inputs[0])
     share = g * inputs[1][:, None, None]
     taps = list(reference.taps(assigned, saved.state[3]))
@@ -70,7 +77,7 @@ def _forward(learner, inputs, how):
     x, coefficient, bias = inputs
     (kh, kw), stride = how["kernel_size"], how["stride"]
     y = learner.subsample2d_forward(x, coefficient, bias, **how)
-    expected, saved = _reference(inputs, how)
+    expected, saved = _reference(inputs, how).run(*inputs)
     s, a, b = saved.state[0], coefficient[:, None, None], bias[:, None, None]
     wrong = [
         Wrong("GB071", "the mean of the window instead of its sum", a * s / (kh * kw) + b,
