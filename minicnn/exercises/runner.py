@@ -72,7 +72,7 @@ def check_file(exercise: Exercise, path: Path, seed: int) -> Result:
     limit = exercise.load("checker.py").get("LIMIT", LIMIT)
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "result.json")
-        command = [sys.executable, "-m", "minicnn.exercises.worker"]
+        command = [sys.executable, "-m", "minicnn.exercises.runner"]
         command += [str(exercise.folder), str(path.resolve()), str(seed), str(answer)]
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -117,3 +117,7 @@ class _Beginning(io.StringIO):
         if room > 0:
             super().write(text if len(text) <= room else text[:room] + "\n... (and more)\n")
         return len(text)
+
+
+if __name__ == "__main__":
+    answer(*sys.argv[1:])

@@ -32,21 +32,6 @@ def _right(w, v, g, lr, m, d):
     return w - lr * v, v
 
 
-def _upwards(w, v, g, lr, m, d):
-    v = m * v + g + d * w
-    return w + lr * v, v
-
-
-def _dampened(w, v, g, lr, m, d):
-    v = m * v + (1 - m) * (g + d * w)
-    return w - lr * v, v
-
-
-def _rate_in_velocity(w, v, g, lr, m, d):
-    v = m * v + lr * (g + d * w)
-    return w - v, v
-
-
 def _nesterov(w, v, g, lr, m, d):
     v = m * v + g + d * w
     return w - lr * (g + d * w + m * v), v
@@ -58,12 +43,15 @@ def _decoupled(w, v, g, lr, m, d):
 
 
 RULES = [
-    ("GB002", "the step goes uphill", _upwards, "data - lr * v: against the gradient"),
+    ("GB002", "the step goes uphill",
+     lambda w, v, g, lr, m, d: _right(w, v, g, -lr, m, d), "data - lr * v: against the gradient"),
     ("momentum-missing", "the velocity is not kept from step to step",
      lambda w, v, g, lr, m, d: _right(w, 0, g, lr, m, d), "v of the last step, times momentum"),
-    ("dampened", "the new gradient is multiplied by 1 - momentum", _dampened,
+    ("dampened", "the new gradient is multiplied by 1 - momentum",
+     lambda w, v, g, lr, m, d: _right(w, v, (1 - m) * g, lr, m, (1 - m) * d),
      "v = momentum * v + d; PyTorch's dampening is 0"),
-    ("lr-in-velocity", "the learning rate is inside the velocity", _rate_in_velocity,
+    ("lr-in-velocity", "the learning rate is inside the velocity",
+     lambda w, v, g, lr, m, d: _right(w, v, lr * g, 1, m, lr * d),
      "v without lr; lr * v at the step: a new lr acts on all of it"),
     ("velocity-late", "the step uses the velocity from before",
      lambda w, v, g, lr, m, d: (w - lr * v, _right(w, v, g, lr, m, d)[1]),

@@ -1,12 +1,12 @@
-"""Checks LeNet5 against the reference kernels, then trains it: on 2,000 images, then on 60,000."""
+"""Checks LeNet5 against minicnn's own, then trains it: on 2,000 images, then on 60,000."""
 
 import time
 
 import numpy as np
 
-from minicnn import shapes
+from minicnn import tensor
 from minicnn.exercises.checking import Finding, Stop, Wrong, compare
-from minicnn.kernels import reference
+from minicnn.nn import functional as F
 
 LIMIT = 3600  # seconds
 SHAPES = [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
@@ -81,26 +81,32 @@ def _network(learner, net, rng):
             p.data += 0.1 * rng.standard_normal(p.data.shape)
     x = rng.uniform(0, 1, (3, 1, 28, 28))
     g = rng.standard_normal((3, 10))
-    data = [p.data.copy() for p in net.parameters]
-    logits, steps = _reference(x, data)
+    data = [tensor(p.data.copy(), requires_grad=True) for p in net.parameters]
+    right = _reference(tensor(x), data)
+    right.backward(tensor(g))
+    logits = right.detach().numpy()
+
+    def other(**changed):
+        return _reference(tensor(x), data, **changed).detach().numpy()
+
     with learner.watching():
         returned = net.forward(x.copy())
     wrong = [
         Wrong("logits-squashed", "a ReLU stands after the last layer", np.maximum(logits, 0),
               "the logits are the last linear layer's output as it is"),
         Wrong("max-pooling", "the maximum is taken in place of the average",
-              lambda: _reference(x, data, pool="max")[0], "S2 and S4 take averages"),
+              lambda: other(pool=F.max_pool2d), "S2 and S4 take averages"),
         Wrong("flatten-order", "flatten has the axes in another order",
-              lambda: _reference(x, data, axes=(0, 2, 3, 1))[0],
+              lambda: other(axes=(0, 2, 3, 1)),
               "x.reshape(len(x), -1) of (N, C, H, W)"),
         *(Wrong("activation-missing", f"no ReLU after {place}",
-                lambda place=place: _reference(x, data, without=place)[0], "C1, C3, C5 and F6")
+                lambda place=place: other(without=place), "C1, C3, C5 and F6")
           for place in ("C1", "C3", "C5", "F6")),
     ]  # fmt: skip
     yield from compare(
         "net.forward(x)", returned, logits, wrong=wrong, axes="(N, 10)", where="LeNet5.forward"
     )
-    yield from _gradients(learner, net, g, _true(g, steps))
+    yield from _gradients(learner, net, g, [np.asarray(p.grad) for p in data])
 
 
 def _gradients(learner, net, g, true):
@@ -130,44 +136,18 @@ def _gradients(learner, net, g, true):
             )  # fmt: skip
 
 
-def _reference(x, data, pool="avg", axes=None, without=None):
-    """(logits, what the way back needs: a list of (backward, saved))."""
-    steps, data = [], list(data)
+def _reference(x, data, pool=F.avg_pool2d, axes=(0, 1, 2, 3), without=None):
+    """The logits."""
 
-    def do(forward, backward, x, *rest):
-        y, saved = forward(x, *rest)
-        steps.append((backward, saved))
-        return y
+    def relu(y, place):
+        return y if place == without else F.relu(y)
 
-    def relu(x, place):
-        return x if place == without else do(reference.relu, reference.relu_backward, x)
-
-    for place, padding in (("C1", 2), ("C3", 0)):
-        window = shapes.window("conv2d", x.shape[2:], 5, 1, padding, 1)
-        weights, data = data[:2], data[2:]
-        x = do(reference.conv2d, reference.conv2d_backward, x, *weights, window, 1)
-        x = relu(x, place)
-        window = shapes.window("pool", x.shape[2:], 2, 2, 0, 1)
-        if pool == "avg":
-            x = do(reference.avg_pool2d, reference.avg_pool2d_backward, x, window, True, None)
-        else:
-            x = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3] // 2, 2).max(axis=(3, 5))
-    shape, x = x.shape, x.transpose(axes or (0, 1, 2, 3)).reshape(len(x), -1)
-    steps.append((lambda g, saved, needs: (g.reshape(shape),), None))
-    for place in ("C5", "F6", ""):
-        weights, data = data[:2], data[2:]
-        x = do(reference.linear, reference.linear_backward, x, *weights)
-        x = relu(x, place) if place else x
-    return x, steps
-
-
-def _true(g, steps):
-    """The gradients of all parameters, in their order."""
-    returned: list = []
-    for backward, saved in reversed(steps):
-        g, *rest = backward(g, saved, (True, True, True))
-        returned = rest + returned
-    return returned
+    y = pool(relu(F.conv2d(x, *data[:2], padding=2), "C1"), 2)
+    y = pool(relu(F.conv2d(y, *data[2:4]), "C3"), 2)
+    y = y.permute(axes).flatten(1)
+    y = relu(F.linear(y, *data[4:6]), "C5")
+    y = relu(F.linear(y, *data[6:8]), "F6")
+    return F.linear(y, *data[8:])
 
 
 # ---- training ----------------------------------------------------------------------------------
