@@ -11,17 +11,9 @@ from .learner import Learner
 from .results import Finding, Stop
 
 __all__ = [
-    "Finding",
-    "Learner",
-    "Reference",
-    "Stop",
-    "Wrong",
-    "compare",
-    "gradients",
-    "same",
-    "sizes",
+    "Finding", "Learner", "Reference", "Stop", "Wrong", "compare", "gradients", "same", "sizes",
     "unpack",
-]
+]  # fmt: skip
 
 SCREEN = 16  # lines of clues shown
 CLOSE = 1e-9  # of a forward pass in float64, relative to the largest value
