@@ -453,8 +453,8 @@ def _walk(
         slots = arrived[target]
         slots[number] = g if slots[number] is None else slots[number] + g
 
-    for edge, g in _starts(outputs, gradients, create_graph):
-        send(None, edge, g)
+    for start, g in _starts(outputs, gradients, create_graph):
+        send(None, start, g)
     while queue:
         node = heapq.heappop(queue)[1]
         received = arrived.pop(node)
@@ -557,7 +557,7 @@ def _node_backward(node: Context, received: list[Array | None]) -> Sequence[Arra
     return results
 
 
-def _checked(node: Any, edge: Edge, g: Any, kind: type, shape: Shape, dtype: np.dtype) -> Array:
+def _checked(node: Any, edge: Edge, g: Any, kind: Any, shape: Shape, dtype: np.dtype) -> Array:
     """A node's gradient for this edge as it must be, summed where its op broadcast; or an error."""
     if type(g) is kind and g.shape == shape and g.dtype == dtype and dtype.kind == "f":
         return g
