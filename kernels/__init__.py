@@ -39,9 +39,9 @@ import numpy as np
 if __name__ != "minicnn.kernels":
     raise ImportError(f"import this package as minicnn.kernels, not as {__name__}")
 
-from . import reference
-from .calls import Call, Chain, geometry
-from .reference import Needs, Saved
+from minicnn.kernels import reference
+from minicnn.kernels.calls import Call, Chain, geometry
+from minicnn.kernels.reference import Needs, Saved
 
 PAIRS = [name for name in vars(reference) if f"{name}_backward" in vars(reference)]
 PLAIN = ["im2col", "col2im", "sgd", "adam"]

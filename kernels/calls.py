@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shapes import Shape
+from minicnn.shapes import Shape
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import is_array
-from ..errors import MinicnnError
-from . import PAIRS, PLAIN, numba_cpu, one_by_one, reference, way_back
-from .calls import START, Chain
-from .numba_cpu import FUSED, serves  # noqa: F401
-from .reference import Saved
+from minicnn.arrays import is_array
+from minicnn.errors import MinicnnError
+from minicnn.kernels import PAIRS, PLAIN, numba_cpu, one_by_one, reference, way_back
+from minicnn.kernels.calls import START, Chain
+from minicnn.kernels.numba_cpu import FUSED, serves  # noqa: F401
+from minicnn.kernels.reference import Saved
 
 TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}  # relative to the largest
 

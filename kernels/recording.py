@@ -50,9 +50,9 @@ class Recording:
     def refresh(self) -> None:
         """Does what the recorded steps did on the host, and fills the slots if need be."""
         for where, action in self._actions:
-            found = action()
+            value = action()
             if where is not None:
-                self._values[where] = found.view(np.int64).reshape(-1)
+                self._values[where] = value.view(np.int64).reshape(-1)
         values = self._values[: self._used]
         if self._used and values.tobytes() != self._written:
             self._write(self.words, values)

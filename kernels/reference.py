@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, is_array, module_of
-from ..errors import ArgumentError
-from ..shapes import Pair, Shape, Window
+from minicnn.arrays import Array, is_array, module_of
+from minicnn.errors import ArgumentError
+from minicnn.shapes import Pair, Shape, Window
 
 Needs = tuple[bool, ...]  # which gradients are wanted, one per array of the forward
 Gradients = tuple[Array | None, ...]

@@ -11,19 +11,24 @@ from typing import Any
 import numpy as np
 from numba import config
 
-from .chain import back, run
-from .compiling import TYPES, cache_folder
-from .layer import LAYERS
-from .loss import (
+from minicnn.kernels.numba_cpu.chain import back, run
+from minicnn.kernels.numba_cpu.compiling import TYPES, cache_folder
+from minicnn.kernels.numba_cpu.layer import LAYERS
+from minicnn.kernels.numba_cpu.loss import (
     cross_entropy,
     cross_entropy_backward,
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
 )
-from .norm import batch_norm, batch_norm_backward, dropout, dropout_backward
-from .program import warm_up
-from .unfold import col2im, im2col
-from .update import adam, sgd
+from minicnn.kernels.numba_cpu.norm import (
+    batch_norm,
+    batch_norm_backward,
+    dropout,
+    dropout_backward,
+)
+from minicnn.kernels.numba_cpu.program import warm_up
+from minicnn.kernels.numba_cpu.unfold import col2im, im2col
+from minicnn.kernels.numba_cpu.update import adam, sgd
 
 FUSED = LAYERS.keys()
 

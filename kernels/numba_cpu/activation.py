@@ -11,12 +11,12 @@ import math
 
 import numpy as np
 
-from .compiling import FLOAT, INT, array, entry, given, inner, named_inner
-from .layer import Layer
-from .maths import exp
-from .maths import tanh as tanh_of
-from .parallel import parallel, share_numbers
-from .simd import at, pointer
+from minicnn.kernels.numba_cpu.compiling import FLOAT, INT, array, entry, given, inner, named_inner
+from minicnn.kernels.numba_cpu.layer import Layer
+from minicnn.kernels.numba_cpu.maths import exp
+from minicnn.kernels.numba_cpu.maths import tanh as tanh_of
+from minicnn.kernels.numba_cpu.parallel import parallel, share_numbers
+from minicnn.kernels.numba_cpu.simd import at, pointer
 
 GRAIN = 60_000  # numbers per thread
 

@@ -15,20 +15,33 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..calls import Call
-from ..reference import Saved
-from ..threads import get_num_threads, threads_for
-from . import layout
-from .activation import Activation, flat, like
-from .compiling import INT, array, entry, strided
-from .conv import Conv2d
-from .layer import DW, DX, LAYERS, ONCE, SAVED, WEIGHTS, A, B, Flatten, G, X, Y
-from .layout import given_batch_last, ordered, turned
-from .linear import Linear  # noqa: F401  # makes its layers known
-from .pool import Pool  # noqa: F401
-from .program import PART, Place, Program
-from .program import run as run_program
-from .simd import BYTES
+from minicnn.kernels.calls import Call
+from minicnn.kernels.numba_cpu import layout
+from minicnn.kernels.numba_cpu.activation import Activation, flat, like
+from minicnn.kernels.numba_cpu.compiling import INT, array, entry, strided
+from minicnn.kernels.numba_cpu.conv import Conv2d
+from minicnn.kernels.numba_cpu.layer import (
+    DW,
+    DX,
+    LAYERS,
+    ONCE,
+    SAVED,
+    WEIGHTS,
+    A,
+    B,
+    Flatten,
+    G,
+    X,
+    Y,
+)
+from minicnn.kernels.numba_cpu.layout import given_batch_last, ordered, turned
+from minicnn.kernels.numba_cpu.linear import Linear  # noqa: F401  # makes its layers known
+from minicnn.kernels.numba_cpu.pool import Pool  # noqa: F401
+from minicnn.kernels.numba_cpu.program import PART, Place, Program
+from minicnn.kernels.numba_cpu.program import run as run_program
+from minicnn.kernels.numba_cpu.simd import BYTES
+from minicnn.kernels.reference import Saved
+from minicnn.kernels.threads import get_num_threads, threads_for
 
 ALIGNMENT = 64  # bytes
 PLANS = 32  # of one chain, for batches of several sizes
@@ -120,10 +133,10 @@ class Plan:
         """(n, features) memory of (features, n), or the other way round."""
         if 1 in x.shape:
             return x.seen_as(*x.shape[::-1])
-        found, size = self.memory(x.shape[::-1]), self.dtype.itemsize
+        out, size = self.memory(x.shape[::-1]), self.dtype.itemsize
         x = x.seen_as(*x.shape, strides=(x.shape[1] * size, size))
-        self.call(layout.turn_all, x, found)
-        return found
+        self.call(layout.turn_all, x, out)
+        return out
 
     # -- writing
 
@@ -161,12 +174,12 @@ class Plan:
             if not isinstance(layers[0], Conv2d):
                 self._begin(place, False)
                 save = self.saves and layers[0].keeps_input
-                found = self.memory((*self.x_shape, self.n), save)
+                placed = self.memory((*self.x_shape, self.n), save)
                 if x.ndim == 2:
-                    self.call(layout.turn_all, place, found)
+                    self.call(layout.turn_all, place, placed)
                 else:
-                    self.place(place, found)
-                place = found
+                    self.place(place, placed)
+                place = placed
         for i, layer in enumerate(layers):
             last = i + 1 == len(layers)
             keep = layer.keeps_output or (not last and layers[i + 1].keeps_input)
@@ -187,16 +200,16 @@ class Plan:
         if not self.whole:
             self._begin(g, False)
             images = self._images(g, self.pitch, self.y_shape)
-            found = self.memory((*images.shape[1:], self.n))
-            self.place(images, found)
-            g = found.seen_as(*g.shape)
+            placed = self.memory((*images.shape[1:], self.n))
+            self.place(images, placed)
+            g = placed.seen_as(*g.shape)
         wanted = [i for i, layer in enumerate(self.layers) if layer.wants_any(self)]
         lowest = 0 if self.needs[0] else min(wanted)
         for i in range(len(self.layers) - 1, lowest - 1, -1):
             self._begin(g, all(isinstance(layer, Flatten) for layer in self.layers[:i]))
             below = self.needs[0] or i > lowest
-            found = self.layers[i].backward(self, g, below)
-            g = found if below else g
+            passed = self.layers[i].backward(self, g, below)
+            g = passed if below else g
         return self._finish(g, self.x_shape) if self.needs[0] else self._written()
 
     def _place_gradients(self):
@@ -278,8 +291,8 @@ class Compiled:
         x, n, batch = self.like, self.part, len(self.like)
         rest = self.calls, x, batch % n, batch, self.needs, True, by_column
         plan = Plan(self.calls, x, n, batch, self.needs, self.threads == 1, by_column)
-        found = [(0, batch // n, self.blocks, self.threads, plan)]
-        return found + ([(batch // n, 1, 1, 1, Plan(*rest))] if batch % n else [])
+        runs = [(0, batch // n, self.blocks, self.threads, plan)]
+        return runs + ([(batch // n, 1, 1, 1, Plan(*rest))] if batch % n else [])
 
     def _set_steps(self, bases):
         """By how much the bases move on: from part to part, block to block, thread to thread."""

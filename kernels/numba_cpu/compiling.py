@@ -115,8 +115,8 @@ class Shared:
             def emit(context, builder, signature, packed):
                 values = cgutils.unpack_tuple(builder, packed[0])
                 values = [
-                    context.cast(builder, value, found, wanted)
-                    for value, found, wanted in zip(values, args, expected, strict=True)
+                    context.cast(builder, value, actual, wanted)
+                    for value, actual, wanted in zip(values, args, expected, strict=True)
                 ]
                 form = ir.FunctionType(ir.VoidType(), [v.type for v in values])
                 function = cgutils.get_or_insert_function(builder.module, form, self._symbol(kind))
@@ -211,14 +211,14 @@ def cache_folder() -> Path | None:
 
 def _key() -> str:
     """A hash of all that the compiled code depends on."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        found.update(path.name.encode() + path.read_bytes())
+        digest.update(path.name.encode() + path.read_bytes())
     cpu = (binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
     chosen = (config.CPU_NAME, config.CPU_FEATURES, config.OPT)
     versions = (numba.__version__, llvmlite.__version__, np.__version__, platform.python_version())
-    found.update(repr((cpu, chosen, versions, platform.machine())).encode())
-    return found.hexdigest()[:16]
+    digest.update(repr((cpu, chosen, versions, platform.machine())).encode())
+    return digest.hexdigest()[:16]
 
 
 def _remove_old(base: Path, days: int = 30) -> None:

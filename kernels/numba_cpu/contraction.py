@@ -21,8 +21,8 @@ Convolution Algorithm".
 
 from numba import types
 
-from .compiling import INT, inner, shared
-from .simd import (
+from minicnn.kernels.numba_cpu.compiling import INT, inner, shared
+from minicnn.kernels.numba_cpu.simd import (
     INNER_COLUMNS,
     INNER_ROWS,
     OUTER_ROWS,

@@ -5,7 +5,7 @@
     dW        dw[o, c, u, v]    = sum_i <g[o, i, :], x[c, i sh + u dh, : + tap v]>
 
 The first two are outer products, one number of w times a run of x or g; dW is inner products of two
-runs.  There is no im2col matrix: a window's element is an offset, and `Plan` holds their tables.
+runs.  There is no im2col matrix: a window's element is an offset; `Geometry` holds their tables.
 
       x, one channel             the run that tap (u, v) = (1, 2) meets for output row i = 0
       . . . . . . .
@@ -15,31 +15,80 @@ runs.  There is no im2col matrix: a window's element is an offset, and `Plan` ho
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from .compiling import INT, array, entry, given, inner
-from .contraction import inner_products, outer
-from .layer import Layer
-from .parallel import parallel, share
-from .program import Place
-from .simd import BYTES, INNER_ROWS, at, pointer
-from .sums import total
+from minicnn.kernels.numba_cpu.compiling import INT, array, entry, given, inner
+from minicnn.kernels.numba_cpu.contraction import inner_products, outer
+from minicnn.kernels.numba_cpu.layer import Layer
+from minicnn.kernels.numba_cpu.parallel import parallel, share
+from minicnn.kernels.numba_cpu.program import Place
+from minicnn.kernels.numba_cpu.simd import BYTES, INNER_ROWS, at, pointer
+from minicnn.kernels.numba_cpu.sums import total
 
 add_outer, add_inner = outer.call, inner_products.call
 BLOCK = 4096  # numbers of a run that dW takes at a time: ten such runs stay in the cache
 WEIGHTS = 100_000  # weights that forward and dx go through at a time: they stay in the second cache
 
 
-class Plan:
+class ForwardSizes(NamedTuple):
+    """Counts, and steps in numbers of an array, of the outer products that make y."""
+
+    groups: int
+    outputs: int  # channels of a group
+    w_output: int  # from one output channel's weights to the next's
+    x_group: int
+    terms: int  # of the innermost sum
+    w_term: int
+    x_term: int
+    rows: int  # of windows
+    runs: int  # of a row of windows,
+    run: int  # and the numbers of each
+    x_row: int
+    x_run: int
+    y_row: int
+    y_run: int
+    some: int  # terms at a time
+
+
+class WeightGradientSizes(NamedTuple):
+    """The same of the inner products that make dW."""
+
+    groups: int
+    outputs: int
+    taps: int
+    rows: int
+    run: int
+    x_group: int
+    x_row: int
+    some: int  # rows at a time
+
+
+class InputGradientSizes(NamedTuple):
+    """The same of the outer products that make dx."""
+
+    groups: int
+    inputs: int  # channels of a group
+    outputs: int
+    height: int
+    runs: int  # of a row of dx
+    run: int
+    g_output: int
+    dx_row: int
+    dx_run: int
+    some: int  # output channels at a time
+
+
+class Geometry:
     """The tables and strides of one convolution: pure integers, made once for each geometry.
 
     The images may be a part of a batch of `pitch`, in whose memory y and dx lie.
     """
 
     def __init__(self, x_shape, w_shape, window, groups, itemsize, pitch, by_column=False):
-        self.geometry = x_shape, w_shape, window, groups, itemsize, pitch
+        self.of = x_shape, w_shape, window, groups, itemsize, pitch
         (n, c, h, w), (o, cg, kh, kw) = x_shape, w_shape
         _, (sh, sw), padding, _, (oh, ow) = window
         self.padding, self.phases = padding, sw
@@ -58,7 +107,7 @@ class Plan:
         self._plan_dx()
 
     def _plan_forward_and_dw(self):
-        (n, *_), (o, cg, kh, kw), window, groups, _, pitch = self.geometry
+        (n, *_), (o, cg, kh, kw), window, groups, _, pitch = self.of
         _, (sh, sw), _, (dh, dw), (oh, ow) = window
         row = sw * self.width * n
         plane, taps = self.height * row, kh * kw
@@ -70,18 +119,25 @@ class Plan:
         if cg == sw == 1:  # ... or, where there is one only, over the window's columns
             terms, w_step, x_step, self.vs = kw, 1, dw * n, _integers(0, 0)
         columns, run = (1, ow * n) if n == pitch else (ow, n)
-        self.forward = _integers(
-            groups, o // groups, cg * taps, cg * plane, terms, w_step, x_step, oh, columns, run,
-            sh * row, n, ow * pitch, pitch, _fitting(o // groups * taps),
+        sizes = ForwardSizes(
+            groups=groups, outputs=o // groups, w_output=cg * taps, x_group=cg * plane,
+            terms=terms, w_term=w_step, x_term=x_step, rows=oh, runs=columns, run=run,
+            x_row=sh * row, x_run=n, y_row=ow * pitch, y_run=pitch,
+            some=_fitting(o // groups * taps),
         )  # fmt: skip
+        self.forward = _integers(*sizes)
         # Of each tap its offset into x; and how many rows dW takes at a time.
         self.taps = _integers(*(c * plane + u + v for c in range(cg) for u in down for v in along))
         rows = max(1, min(BLOCK // max(ow * n, 1), oh))
-        self.dw = _integers(groups, o // groups, cg * taps, oh, ow * n, cg * plane, sh * row, rows)
+        sizes = WeightGradientSizes(
+            groups=groups, outputs=o // groups, taps=cg * taps, rows=oh, run=ow * n,
+            x_group=cg * plane, x_row=sh * row, some=rows,
+        )  # fmt: skip
+        self.dw = _integers(*sizes)
 
     def _plan_dx(self):
         """By column or not: else all columns have all taps, and g zeros for those beside it."""
-        (n, _, h, w), (o, cg, kh, kw), window, groups, _, pitch = self.geometry
+        (n, _, h, w), (o, cg, kh, kw), window, groups, _, pitch = self.of
         _, (sh, sw), (ph, pw), (dh, dw), (oh, ow) = window
         beside = window.reach()[1] - 1
         self.g_before = 0 if self.by_column else beside - pw
@@ -93,10 +149,11 @@ class Plan:
             self.w_starts = _integers(0, kw)
             self.w_taps = _pairs((v * size, (beside - v * dw) * n) for v in range(kw))
         run = n if self.by_column else w * n
-        self.dx = _integers(
-            groups, cg, o // groups, h, len(self.w_starts) - 1, run, oh * row,
-            w * pitch, pitch, _fitting(cg * kh * kw),
+        sizes = InputGradientSizes(
+            groups=groups, inputs=cg, outputs=o // groups, height=h, runs=len(self.w_starts) - 1,
+            run=run, g_output=oh * row, dx_row=w * pitch, dx_run=pitch, some=_fitting(cg * kh * kw),
         )  # fmt: skip
+        self.dx = _integers(*sizes)
 
 
 def _as_it_lies(window, size):
@@ -114,8 +171,8 @@ def _fitting(size):
     return max(1, WEIGHTS // max(size, 1))
 
 
-def _pairs(found):
-    return np.array([*found], dtype=np.int64).reshape(-1)
+def _pairs(pairs):
+    return np.array([*pairs], dtype=np.int64).reshape(-1)
 
 
 def _met(size, before, axis, w_step, g_step):
@@ -132,7 +189,7 @@ def _met(size, before, axis, w_step, g_step):
     return starts.astype(np.int64), pairs.astype(np.int64).reshape(-1)
 
 
-plan_of = lru_cache(maxsize=256)(Plan)
+geometry_of = lru_cache(maxsize=256)(Geometry)
 
 
 # ---- forward ---------------------------------------------------------------------------------
@@ -140,21 +197,21 @@ plan_of = lru_cache(maxsize=256)(Plan)
 
 @inner
 def _forward_rows(thread, threads, x, weight, bias, bias_row, y, from_image, us, vs, sizes):
-    groups, o, w_row, planes, terms, w_step, x_step, oh = sizes[:8]
-    columns, run, row, column, y_row, pitch, some = sizes[8:]
-    first, last = share(thread, threads, groups * oh)
+    s = ForwardSizes(*sizes)
+    first, last = share(thread, threads, s.groups * s.rows)
     for task in range(first, last):
-        group, i = task // oh, task % oh
-        for k in range(0, max(terms, 1), some):  # the sum over channels, some of them at a time
-            for j in range(columns):
+        group, i = task // s.rows, task % s.rows
+        output = group * s.outputs  # the group's first channel
+        for k in range(0, max(s.terms, 1), s.some):  # the sum over channels, some at a time
+            for j in range(s.runs):
                 add_outer(
-                    o, run,
-                    at(pointer(weight), group * o * w_row + k * w_step), w_row,
-                    at(pointer(x), group * planes + k * x_step + i * row + j * column),
-                    pointer(us), us.size // 2, pointer(vs), vs.size // 2, min(some, terms - k),
-                    w_step, x_step, at(pointer(bias), group * o * bias_row), bias_row, k,
-                    at(pointer(y), (group * o * oh + i) * y_row + j * pitch + from_image),
-                    oh * y_row,
+                    s.outputs, s.run,
+                    at(pointer(weight), output * s.w_output + k * s.w_term), s.w_output,
+                    at(pointer(x), group * s.x_group + k * s.x_term + i * s.x_row + j * s.x_run),
+                    pointer(us), us.size // 2, pointer(vs), vs.size // 2, min(s.some, s.terms - k),
+                    s.w_term, s.x_term, at(pointer(bias), output * bias_row), bias_row, k,
+                    at(pointer(y), (output * s.rows + i) * s.y_row + j * s.y_run + from_image),
+                    s.rows * s.y_row,
                 )  # fmt: skip
 
 
@@ -192,43 +249,44 @@ def _taps_first(weight, out, flag):
 def _dx_rows(
     thread, threads, g, weight, zero, dx, from_image, h_starts, h_taps, w_starts, w_taps, sizes
 ):
-    groups, c, o, height, columns, run, plane, dx_row, pitch, some = sizes
-    first, last = share(thread, threads, groups * height)
+    s = InputGradientSizes(*sizes)
+    first, last = share(thread, threads, s.groups * s.height)
     for task in range(first, last):
-        group, h = task // height, task % height
-        us = at(pointer(h_taps), 2 * h_starts[h])
-        for k in range(0, max(o, 1), some):
-            for w in range(columns):
+        group, h = task // s.height, task % s.height
+        us, input = at(pointer(h_taps), 2 * h_starts[h]), group * s.inputs
+        for k in range(0, max(s.outputs, 1), s.some):
+            output = group * s.outputs + k
+            for w in range(s.runs):
                 vs = at(pointer(w_taps), 2 * w_starts[w])
                 add_outer(
-                    c, run,
-                    at(pointer(weight), (group * o + k) * c), 1,
-                    at(pointer(g), (group * o + k) * plane),
+                    s.inputs, s.run,
+                    at(pointer(weight), output * s.inputs), 1, at(pointer(g), output * s.g_output),
                     us, h_starts[h + 1] - h_starts[h], vs, w_starts[w + 1] - w_starts[w],
-                    min(some, o - k), c, plane, pointer(zero), 0, k,
-                    at(pointer(dx), (group * c * height + h) * dx_row + w * pitch + from_image),
-                    height * dx_row,
+                    min(s.some, s.outputs - k), s.inputs, s.g_output, pointer(zero), 0, k,
+                    at(pointer(dx), (input * s.height + h) * s.dx_row + w * s.dx_run + from_image),
+                    s.height * s.dx_row,
                 )  # fmt: skip
 
 
 @inner
 def _dw_tiles(thread, threads, x, g, offsets, dw, more, sizes):
-    groups, o, taps, oh, run, plane, step, rows = sizes
-    blocks = (o + INNER_ROWS - 1) // INNER_ROWS  # of output channels
-    first, last = share(thread, threads, groups * blocks * taps)
-    for i in range(0, oh, rows):
-        for start in range(0, max(run, 1), BLOCK):  # also for no images, whose sum is 0
+    s = WeightGradientSizes(*sizes)
+    blocks = (s.outputs + INNER_ROWS - 1) // INNER_ROWS  # of output channels
+    first, last = share(thread, threads, s.groups * blocks * s.taps)
+    for i in range(0, s.rows, s.some):
+        for start in range(0, max(s.run, 1), BLOCK):  # also for no images, whose sum is 0
             task = first
             while task < last:
-                group, block, tap = task // taps // blocks, task // taps % blocks, task % taps
-                o_first = group * o + block * INNER_ROWS
-                columns = min(taps - tap, last - task)
+                tap, block, group = task % s.taps, task // s.taps % blocks, task // s.taps // blocks
+                output = group * s.outputs + block * INNER_ROWS
+                columns = min(s.taps - tap, last - task)
                 add_inner(
-                    min(INNER_ROWS, group * o + o - o_first), columns,
-                    at(pointer(g), (o_first * oh + i) * run + start), oh * run, run,
-                    at(pointer(x), group * plane + i * step + start), at(pointer(offsets), tap),
-                    step, min(rows, oh - i), min(BLOCK, run - start), more + i + start,
-                    at(pointer(dw), o_first * taps + tap), taps, 1,
+                    min(INNER_ROWS, (group + 1) * s.outputs - output), columns,
+                    at(pointer(g), (output * s.rows + i) * s.run + start), s.rows * s.run, s.run,
+                    at(pointer(x), group * s.x_group + i * s.x_row + start),
+                    at(pointer(offsets), tap),
+                    s.x_row, min(s.some, s.rows - i), min(BLOCK, s.run - start), more + i + start,
+                    at(pointer(dw), output * s.taps + tap), s.taps, 1,
                 )  # fmt: skip
                 task += columns
 
@@ -237,8 +295,8 @@ def _dw_tiles(thread, threads, x, g, offsets, dw, more, sizes):
 def _sum_planes(thread, threads, g, db, more):
     first, last = share(thread, threads, g.shape[0])
     for channel in range(first, last):
-        found = total(g[channel].reshape(-1))
-        db[channel] = db[channel] + found if more else found
+        plane = total(g[channel].reshape(-1))
+        db[channel] = db[channel] + plane if more else plane
 
 
 @entry(
@@ -281,48 +339,46 @@ class Conv2d(Layer, kernel="conv2d"):
         super().__init__(*args)
         self.keeps_input = _as_it_lies(self.args[0], self.x_shape[1:])
 
-    def _geometry(self, plan, x_shape, by_column=False):
+    def _geometry(self, plan, by_column=False):
         window, groups = self.args
         n, size = plan.n, plan.dtype.itemsize
-        return plan_of((n, *x_shape), self.shapes[0], window, groups, size, n, by_column)
+        return geometry_of((n, *self.x_shape), self.shapes[0], window, groups, size, n, by_column)
 
     def forward(self, plan, x, keep):
-        x_shape = x.shape[1:] if x.strides else x.shape[:3]
-        self.plan = found = self._geometry(plan, x_shape)
+        self.geometry = geometry = self._geometry(plan)
         self.memory, bias = x, self.weight(1)
-        if x.strides or not found.direct:
-            shape = (x_shape[0], found.height, found.phases * found.width, plan.n)
-            self.memory = plan.memory(shape, plan.saves)
-            plan.place(x, self.memory, found.padding, found.phases)
-        y, threads = plan.output(found.y_shape, keep), plan.threads_for(found.macs)
+        if x.strides or not geometry.direct:
+            width = geometry.phases * geometry.width
+            self.memory = plan.memory((self.x_shape[0], geometry.height, width, plan.n), plan.saves)
+            plan.place(x, self.memory, geometry.padding, geometry.phases)
+        y, threads = plan.output(geometry.y_shape, keep), plan.threads_for(geometry.macs)
         plan.call(
             _forward, self.memory, self.weight(0), plan.zero if bias is None else bias,
-            int(bias is not None), y, 0, found.us, found.vs, found.forward, threads,
+            int(bias is not None), y, 0, geometry.us, geometry.vs, geometry.forward, threads,
         )  # fmt: skip
         return y
 
     def backward(self, plan, g, dx_wanted):
-        found = self.plan
+        geometry = self.geometry
         dw, db = self.wanted(plan, 0, 0, 0, 0, 0), self.wanted(plan, 1, 0)
         if any(isinstance(d, Place) for d in (dw, db)):
             plan.call(
-                _dw_and_db, self.memory, g, found.taps, dw, db, plan.part, found.dw,
-                plan.threads_for(found.macs),
+                _dw_and_db, self.memory, g, geometry.taps, dw, db, plan.part, geometry.dw,
+                plan.threads_for(geometry.macs),
             )  # fmt: skip
         return self._dx(plan, g) if dx_wanted else None
 
     def _dx(self, plan, g):
-        found, weight = self.plan, self.weight(0)
-        if plan.by_column:
-            found = self._geometry(plan, found.geometry[0][1:], True)
+        weight = self.weight(0)
+        geometry = self._geometry(plan, True) if plan.by_column else self.geometry
         turned = plan.once((math.prod(weight.shape),))
-        flag = plan.memory((1,)) if found.by_column else plan.flag()
+        flag = plan.memory((1,)) if geometry.by_column else plan.flag()
         plan.call_once(_taps_first, weight, turned, flag)
-        if not found.by_column:
-            wide = plan.memory((*g.shape[:2], found.g_width, plan.n))
-            plan.place(g, wide, (0, found.g_before), 1)
+        if not geometry.by_column:
+            wide = plan.memory((*g.shape[:2], geometry.g_width, plan.n))
+            plan.place(g, wide, (0, geometry.g_before), 1)
             g = wide
-        dx = plan.output(found.dx_shape)
-        tables = (found.h_starts, found.h_taps, found.w_starts, found.w_taps, found.dx)
-        plan.call(_dx, g, turned, plan.zero, dx, 0, *tables, plan.threads_for(found.macs))
+        dx, threads = plan.output(geometry.dx_shape), plan.threads_for(geometry.macs)
+        tables = geometry.h_starts, geometry.h_taps, geometry.w_starts, geometry.w_taps, geometry.dx
+        plan.call(_dx, g, turned, plan.zero, dx, 0, *tables, threads)
         return dx

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .program import Place
+from minicnn.kernels.numba_cpu.program import Place
 
 # Bases (see program.py): x, y, what is kept for backward, scratch memory A and B, what is filled
 # once for all parts, the gradients of y, x and the weights, and then the weights themselves.

@@ -19,10 +19,10 @@ their remainder, so that what a row of windows meets at one tap is a run again:
 import numpy as np
 from numba import types
 
-from ..threads import threads_for
-from .compiling import INT, array, entry, inner, shared, strided
-from .parallel import parallel, share
-from .simd import at, lanes_of, pointer, turn_tile
+from minicnn.kernels.numba_cpu.compiling import INT, array, entry, inner, shared, strided
+from minicnn.kernels.numba_cpu.parallel import parallel, share
+from minicnn.kernels.numba_cpu.simd import at, lanes_of, pointer, turn_tile
+from minicnn.kernels.threads import threads_for
 
 
 @inner
@@ -102,15 +102,15 @@ def place(image, height, width, before=(0, 0), phases=1):
 
 def batch_last(image):
     """The memory (C, H, W, N) of an image (N, C, H, W): its own if it lies so, else a copy."""
-    found = image.transpose(1, 2, 3, 0)
-    return found if found.flags.carray else place(image, *image.shape[2:])
+    memory = image.transpose(1, 2, 3, 0)
+    return memory if memory.flags.carray else place(image, *image.shape[2:])
 
 
 def given_batch_last(g):
     """As `batch_last`, for a gradient, which may be read-only."""
-    found = g.transpose(1, 2, 3, 0)
-    if found.flags.c_contiguous and found.flags.aligned:
-        return found
+    memory = g.transpose(1, 2, 3, 0)
+    if memory.flags.c_contiguous and memory.flags.aligned:
+        return memory
     return place(g, *g.shape[2:])
 
 

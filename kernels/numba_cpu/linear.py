@@ -15,13 +15,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from .compiling import INT, array, entry, given, inner
-from .contraction import inner_products, outer
-from .layer import Layer
-from .parallel import parallel, share
-from .program import Place
-from .simd import BYTES, at, pointer
-from .sums import total
+from minicnn.kernels.numba_cpu.compiling import INT, array, entry, given, inner
+from minicnn.kernels.numba_cpu.contraction import inner_products, outer
+from minicnn.kernels.numba_cpu.layer import Layer
+from minicnn.kernels.numba_cpu.parallel import parallel, share
+from minicnn.kernels.numba_cpu.program import Place
+from minicnn.kernels.numba_cpu.simd import BYTES, at, pointer
+from minicnn.kernels.numba_cpu.sums import total
 
 add_outer, add_inner = outer.call, inner_products.call
 NO_OFFSET = np.zeros(2, np.int64)

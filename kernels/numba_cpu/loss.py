@@ -12,13 +12,13 @@ import math
 
 import numpy as np
 
-from ..reference import Saved, no_class, per_row, reduced
-from ..threads import threads_for
-from .compiling import FLOAT, INT, array, entry, inner
-from .layout import ordered, turned
-from .maths import exp
-from .parallel import parallel, share_numbers
-from .simd import at, pointer
+from minicnn.kernels.numba_cpu.compiling import FLOAT, INT, array, entry, inner
+from minicnn.kernels.numba_cpu.layout import ordered, turned
+from minicnn.kernels.numba_cpu.maths import exp
+from minicnn.kernels.numba_cpu.parallel import parallel, share_numbers
+from minicnn.kernels.numba_cpu.simd import at, pointer
+from minicnn.kernels.reference import Saved, no_class, per_row, reduced
+from minicnn.kernels.threads import threads_for
 
 BLOCK = 512  # predictions at a time, so that their logits stay in the cache
 GRAIN = 20_000  # logits per thread

@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from .compiling import OPTIONS, inner
+from minicnn.kernels.numba_cpu.compiling import OPTIONS, inner
 
 P0, P1, P2, P3, P4, P5 = (
     np.float32(c)

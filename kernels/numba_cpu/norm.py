@@ -14,14 +14,14 @@ import math
 import numpy as np
 from numba import types
 
-from ..reference import Saved
-from ..threads import threads_for
-from .activation import flat, like
-from .compiling import FLOAT, INT, array, entry, given, inner
-from .layout import batch_last, given_batch_last, ordered
-from .parallel import parallel, share, share_numbers
-from .simd import at, pointer
-from .sums import total, total_of_products, total_of_squares
+from minicnn.kernels.numba_cpu.activation import flat, like
+from minicnn.kernels.numba_cpu.compiling import FLOAT, INT, array, entry, given, inner
+from minicnn.kernels.numba_cpu.layout import batch_last, given_batch_last, ordered
+from minicnn.kernels.numba_cpu.parallel import parallel, share, share_numbers
+from minicnn.kernels.numba_cpu.simd import at, pointer
+from minicnn.kernels.numba_cpu.sums import total, total_of_products, total_of_squares
+from minicnn.kernels.reference import Saved
+from minicnn.kernels.threads import threads_for
 
 GRAIN = 60_000  # numbers per thread
 

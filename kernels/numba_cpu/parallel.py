@@ -14,8 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .. import threads
-from .compiling import inner
+from minicnn.kernels import threads
+from minicnn.kernels.numba_cpu.compiling import inner
 
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 ANY = ir.IntType(8).as_pointer()
@@ -35,10 +35,10 @@ def _find_openmp() -> bool:
     for name in LIBRARIES:
         try:
             library = ctypes.CDLL(name)
-            found = [ctypes.cast(getattr(library, f), ctypes.c_void_p).value for f in FUNCTIONS]
+            addresses = [ctypes.cast(getattr(library, f), ctypes.c_void_p).value for f in FUNCTIONS]
         except (OSError, AttributeError):
             continue
-        for symbol, address in zip(FUNCTIONS, found, strict=True):
+        for symbol, address in zip(FUNCTIONS, addresses, strict=True):
             binding.add_symbol("minicnn_" + symbol, address)
         return True
     never_called = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value

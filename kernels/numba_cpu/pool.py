@@ -24,19 +24,20 @@ from functools import lru_cache
 
 import numpy as np
 from numba import types
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from ..reference import window_sizes
-from .compiling import INT, array, entry, given, inner
-from .layer import Layer
-from .parallel import parallel, share
-from .program import Place
-from .simd import at, pointer
-from .sums import total, total_of_products
+from minicnn.kernels.numba_cpu.compiling import INT, array, entry, given, inner
+from minicnn.kernels.numba_cpu.layer import Layer
+from minicnn.kernels.numba_cpu.parallel import parallel, share
+from minicnn.kernels.numba_cpu.program import Place
+from minicnn.kernels.numba_cpu.simd import at, pointer
+from minicnn.kernels.numba_cpu.sums import total, total_of_products
+from minicnn.kernels.reference import window_sizes
 
 GRAIN = 60_000  # numbers of the image per thread
 
 
-class Plan:
+class Geometry:
     """The tables of one pooling: made once for each geometry and number type."""
 
     def __init__(self, x_shape, window, count_include_pad, divisor, dtype):
@@ -58,7 +59,7 @@ class Plan:
             ]
             self.sums += _sparse(pairs, out[axis], dtype)
             self.spread += _sparse([(h, i, x) for i, h, x in pairs], size[axis], dtype)
-        self.geometry = np.array([*kernel, *stride, *padding, *dilation])
+        self.window = np.array([*kernel, *stride, *padding, *dilation])
         # Where in an image's plane, h * W + w, each window begins, and from there each element is.
         rows, columns = (np.arange(out[i]) * stride[i] - padding[i] for i in (0, 1))
         self.corners = np.add.outer(rows * size[1], columns)[:, :, None]
@@ -90,7 +91,7 @@ def _sparse(triples, rows, dtype):
     return starts.astype(np.int64), columns, np.array([value for *_, value in triples], dtype)
 
 
-plan_of = lru_cache(maxsize=256)(Plan)
+geometry_of = lru_cache(maxsize=256)(Geometry)
 
 
 # ---- sums of windows -------------------------------------------------------------------------
@@ -328,8 +329,7 @@ def _max_types(place):
 
 
 def _max_windows(x, y, which, s, threads):
-    geometry = (s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])
-    parallel(threads, _max_rows, (x, y, which, geometry))
+    parallel(threads, _max_rows, (x, y, which, to_fixed_tuple(s, 8)))
 
 
 @inner
@@ -360,7 +360,7 @@ def _max_spread_types(place):
 
 
 def _max_windows_spread(g, which, dx, s, taps, h_starts, w_starts, threads):
-    geometry = (s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])
+    geometry = to_fixed_tuple(s, 8)
     parallel(threads, _max_spread_planes, (g, which, dx, geometry, taps, h_starts, w_starts))
 
 
@@ -378,42 +378,44 @@ _max_spread = {
 class Pool(Layer):
     """What all pools share: the geometry, and for sums of windows both directions."""
 
-    def _plan(self, plan, x, window, count_padding=True, divisor=1):
-        shape = (plan.n, *x.shape[:3])
-        self.plan = plan_of(shape, window, count_padding, divisor, plan.dtype)
-        self.threads = plan.threads_for(self.plan.work, GRAIN)
-        return self.plan
+    def _geometry(self, plan, window, count_padding=True, divisor=1):
+        shape = (plan.n, *self.x_shape)
+        self.geometry = geometry_of(shape, window, count_padding, divisor, plan.dtype)
+        self.threads = plan.threads_for(self.geometry.work, GRAIN)
+        return self.geometry
 
     def _sums(self, plan, x, y):
-        if self.plan.tiled:
-            plan.call(_tile_sums, x, y, self.plan.factor, self.threads)
+        if self.geometry.tiled:
+            plan.call(_tile_sums, x, y, self.geometry.factor, self.threads)
         else:
-            plan.call(_map, x, y, self.plan.one, *self.plan.sums, self.threads)
+            plan.call(_map, x, y, self.geometry.one, *self.geometry.sums, self.threads)
 
     def _spread(self, plan, g, factor):
-        dx = plan.output(self.plan.x_shape)
-        if self.plan.tiled:
+        dx = plan.output(self.geometry.x_shape)
+        if self.geometry.tiled:
             plan.call(_tile_spread, g, dx, factor, self.threads)
         else:
-            plan.call(_map, g, dx, factor, *self.plan.spread, self.threads)
+            plan.call(_map, g, dx, factor, *self.geometry.spread, self.threads)
         return dx
 
 
 class AvgPool2d(Pool, kernel="avg_pool2d"):
     def forward(self, plan, x, keep):
-        y = plan.output(self._plan(plan, x, *self.args).y_shape, keep)
+        y = plan.output(self._geometry(plan, *self.args).y_shape, keep)
         self._sums(plan, x, y)
         return y
 
     def backward(self, plan, g, dx_wanted):
-        return self._spread(plan, g, self.plan.factor if self.plan.tiled else self.plan.one)
+        return self._spread(
+            plan, g, self.geometry.factor if self.geometry.tiled else self.geometry.one
+        )
 
 
 class Subsample2d(Pool, kernel="subsample2d"):
     kept_weights = (0,)
 
     def forward(self, plan, x, keep):
-        shape = self._plan(plan, x, *self.args).y_shape
+        shape = self._geometry(plan, *self.args).y_shape
         self.sums, y = plan.memory(shape, plan.saves), plan.output(shape, keep)
         self._sums(plan, x, self.sums)
         grain = plan.threads_for(math.prod(shape), GRAIN)
@@ -432,22 +434,22 @@ class Subsample2d(Pool, kernel="subsample2d"):
 
 class MaxPool2d(Pool, kernel="max_pool2d"):
     def forward(self, plan, x, keep):
-        found = self._plan(plan, x, *self.args)
-        y = plan.output(found.y_shape, keep)
-        self.which = plan.memory(found.y_shape, plan.saves, found.place.itemsize)
-        if found.tiled:
+        geometry = self._geometry(plan, *self.args)
+        y = plan.output(geometry.y_shape, keep)
+        self.which = plan.memory(geometry.y_shape, plan.saves, geometry.place.itemsize)
+        if geometry.tiled:
             plan.call(_max_tiles, x, y, self.which, self.threads)
         else:
-            function = _max[found.place]
-            plan.call(function, x, y, self.which, found.geometry, self.threads)
+            function = _max[geometry.place]
+            plan.call(function, x, y, self.which, geometry.window, self.threads)
         return y
 
     def backward(self, plan, g, dx_wanted):
-        found = self.plan
-        dx = plan.output(found.x_shape)
-        if found.tiled:
+        geometry = self.geometry
+        dx = plan.output(geometry.x_shape)
+        if geometry.tiled:
             plan.call(_max_tile_spread, g, self.which, dx, self.threads)
         else:
-            tables = found.geometry, found.taps, found.sums[0], found.sums[3]
-            plan.call(_max_spread[found.place], g, self.which, dx, *tables, self.threads)
+            tables = geometry.window, geometry.taps, geometry.sums[0], geometry.sums[3]
+            plan.call(_max_spread[geometry.place], g, self.which, dx, *tables, self.threads)
         return dx

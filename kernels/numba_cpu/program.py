@@ -24,9 +24,18 @@ from numba.core.datamodel import models, register_default
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from .compiling import INT, TYPES, Entry, array, entries, entry, inner, kept
-from .parallel import parallel, share
-from .simd import pointer
+from minicnn.kernels.numba_cpu.compiling import (
+    INT,
+    TYPES,
+    Entry,
+    array,
+    entries,
+    entry,
+    inner,
+    kept,
+)
+from minicnn.kernels.numba_cpu.parallel import parallel, share
+from minicnn.kernels.numba_cpu.simd import pointer
 
 INT64 = ir.IntType(64)
 LONGEST = 256  # words of a call's arguments
@@ -59,12 +68,12 @@ def _call_entry(typing, packed):
 
         def take(count):
             nonlocal taken
-            found = [
+            loaded = [
                 builder.load(builder.gep(words, [INT64(taken + i)], source_etype=INT64), typ=INT64)
                 for i in range(count)
             ]
             taken += count
-            return found
+            return loaded
 
         args = [_argument(context, builder, kind, take) for kind in packed.args]
         form = context.call_conv.get_function_type(types.void, packed.args)

@@ -7,7 +7,7 @@ x   | 4096 numbers | 4096 numbers | ...      each block in its own type, in vect
 
 from numba import njit
 
-from .compiling import OPTIONS, inner
+from minicnn.kernels.numba_cpu.compiling import OPTIONS, inner
 
 BLOCK = 4096
 
@@ -21,50 +21,50 @@ regrouping = njit(
 
 @regrouping
 def _total(x):
-    found = x.dtype.type(0)
+    result = x.dtype.type(0)
     for i in range(x.size):
-        found += x[i]
-    return found
+        result += x[i]
+    return result
 
 
 @regrouping
 def _total_of_products(x, y):
-    found = x.dtype.type(0)
+    result = x.dtype.type(0)
     for i in range(x.size):
-        found += x[i] * y[i]
-    return found
+        result += x[i] * y[i]
+    return result
 
 
 @regrouping
 def _total_of_squares(x, centre):
-    found = x.dtype.type(0)
+    result = x.dtype.type(0)
     for i in range(x.size):
-        found += (x[i] - centre) * (x[i] - centre)
-    return found
+        result += (x[i] - centre) * (x[i] - centre)
+    return result
 
 
 @inner
 def total(x):
     """The sum of a 1-dim array."""
-    found = 0.0
+    result = 0.0
     for i in range(0, x.size, BLOCK):
-        found += _total(x[i : i + BLOCK])
-    return x.dtype.type(found)
+        result += _total(x[i : i + BLOCK])
+    return x.dtype.type(result)
 
 
 @inner
 def total_of_products(x, y):
     """The sum of x * y, of 1-dim arrays."""
-    found = 0.0
+    result = 0.0
     for i in range(0, x.size, BLOCK):
-        found += _total_of_products(x[i : i + BLOCK], y[i : i + BLOCK])
-    return x.dtype.type(found)
+        result += _total_of_products(x[i : i + BLOCK], y[i : i + BLOCK])
+    return x.dtype.type(result)
 
 
 @inner
 def total_of_squares(x, centre):
     """The sum of (x - centre)^2, of a 1-dim array."""
-    found = 0.0
+    result = 0.0
     for i in range(0, x.size, BLOCK):
-        found += _total_of_squares(x[i : i + BLOCK], centre)
-    return x.dtype.type(found)
+        result += _total_of_squares(x[i : i + BLOCK], centre)
+    return x.dtype.type(result)

@@ -16,11 +16,11 @@ import math
 
 import numpy as np
 
-from ..threads import threads_for
-from .compiling import INT, array, entry, inner
-from .layout import ordered
-from .parallel import parallel, share
-from .simd import at, pointer
+from minicnn.kernels.numba_cpu.compiling import INT, array, entry, inner
+from minicnn.kernels.numba_cpu.layout import ordered
+from minicnn.kernels.numba_cpu.parallel import parallel, share
+from minicnn.kernels.numba_cpu.simd import at, pointer
+from minicnn.kernels.threads import threads_for
 
 GRAIN = 100_000  # numbers of the columns per thread
 

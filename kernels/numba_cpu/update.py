@@ -12,12 +12,12 @@ import math
 
 from numba import types
 
-from .. import reference
-from ..threads import threads_for
-from .compiling import FLOAT, INT, array, entry, inner
-from .layout import ordered
-from .parallel import parallel, share_numbers
-from .simd import at, pointer
+from minicnn.kernels import reference
+from minicnn.kernels.numba_cpu.compiling import FLOAT, INT, array, entry, inner
+from minicnn.kernels.numba_cpu.layout import ordered
+from minicnn.kernels.numba_cpu.parallel import parallel, share_numbers
+from minicnn.kernels.numba_cpu.simd import at, pointer
+from minicnn.kernels.threads import threads_for
 
 BOOL = types.boolean
 GRAIN = 50_000  # numbers per thread
