@@ -63,6 +63,11 @@ class Resize(Transform):
         Shrink by averaging, instead of reading four pixels; 8-bit images always do.
     """
 
+    _shown = (
+        "size={size}, interpolation={interpolation.value}, max_size={max_size}, "
+        "antialias={antialias}"
+    )
+
     def __init__(
         self,
         size: "int | Sequence[int]",
@@ -97,12 +102,6 @@ class Resize(Transform):
         if self.interpolation is InterpolationMode.NEAREST:
             return resample.nearest(images, *size)
         return resample.bilinear(images, *size, self.antialias)
-
-    def __repr__(self) -> str:
-        return (
-            f"Resize(size={self.size}, interpolation={self.interpolation.value}, "
-            f"max_size={self.max_size}, antialias={self.antialias})"
-        )
 
 
 def _not_empty(who: str, images: np.ndarray) -> tuple[int, int]:
@@ -161,6 +160,8 @@ class Pad(Transform):
         (c b | a b c); symmetric, mirrored about the edge (b a | a b c).
     """
 
+    _shown = "padding={padding}, fill={fill}, padding_mode={padding_mode}"
+
     def __init__(self, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> None:
         self._edges = _edges("Pad", padding)
         self.padding, self.fill = padding, fill
@@ -170,12 +171,11 @@ class Pad(Transform):
         """(N, C, top + H + bottom, left + W + right)."""
         return _pad(images, self._edges, self.fill, self.padding_mode)
 
-    def __repr__(self) -> str:
-        return f"Pad(padding={self.padding}, fill={self.fill}, padding_mode={self.padding_mode})"
-
 
 class CenterCrop(Transform):
     """The middle of an image, on a black ground where that is larger than the image."""
+
+    _shown = "size={size}"
 
     def __init__(self, size: "int | Sequence[int]") -> None:
         self.size = _pair("CenterCrop", size)
@@ -190,9 +190,6 @@ class CenterCrop(Transform):
         top, left = (round((n - t) / 2) for n, t in zip(images.shape[2:], self.size, strict=True))
         return images[:, :, top : top + th, left : left + tw]
 
-    def __repr__(self) -> str:
-        return f"CenterCrop(size={self.size})"
-
 
 class RandomCrop(Transform):
     """A piece of the image, all places equally likely.
@@ -206,6 +203,8 @@ class RandomCrop(Transform):
     pad_if_needed
         Widen an image that is smaller than size, on both sides.
     """
+
+    _shown = "size={size}, padding={padding}"
 
     def __init__(
         self,
@@ -243,9 +242,6 @@ class RandomCrop(Transform):
             dh, dw = (max(t - n, 0) for t, n in zip(self.size, images.shape[2:], strict=True))
             images = _pad(images, (dw, dh, dw, dh), self.fill, self.padding_mode)
         return images
-
-    def __repr__(self) -> str:
-        return f"RandomCrop(size={self.size}, padding={self.padding})"
 
 
 class RandomResizedCrop(Transform):
@@ -321,6 +317,7 @@ class RandomHorizontalFlip(Transform):
     """Left and right exchanged, with probability p."""
 
     axis = 3
+    _shown = "p={p}"
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
@@ -333,9 +330,6 @@ class RandomHorizontalFlip(Transform):
         out = images.copy()
         out[flip] = np.flip(images[flip], self.axis)
         return out
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(p={self.p})"
 
 
 class RandomVerticalFlip(RandomHorizontalFlip):
