@@ -34,6 +34,15 @@ class Layer(Module):
         return self._shown.format_map(values)
 
 
+def check_dims(layer: Module, dims: tuple[int, ...], input: Tensor) -> None:
+    """Refuses an input of another number of dimensions than these."""
+    if input.ndim not in dims:
+        many = " or ".join(map(str, dims))
+        raise ShapeError(
+            f"{type(layer).__name__}: input must have {many} dimensions, not {input.shape}"
+        )
+
+
 class Identity(Module):
     """Returns its input; takes and ignores any arguments."""
 
@@ -163,10 +172,9 @@ class Conv2d(_Convolution):
         """(left, right, top, bottom) for F.pad."""
         if self.padding == "valid":
             return 0, 0, 0, 0
-        if self.padding == "same":
-            total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-            (top, left), (bottom, right) = [t // 2 for t in total], [-(t // -2) for t in total]
-            return left, right, top, bottom
+        if self.padding == "same":  # of an odd number one more behind
+            high, wide = (d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True))
+            return wide // 2, (wide + 1) // 2, high // 2, (high + 1) // 2
         ph, pw = self.padding
         return pw, pw, ph, ph
 
@@ -480,11 +488,7 @@ class _BatchNorm(Layer):
         self.num_batches_tracked = full((), 0, np.int64, device) if track else None
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim not in self._dims:
-            raise ShapeError(
-                f"{type(self).__name__}: input must have {' or '.join(map(str, self._dims))} "
-                f"dimensions, not {input.shape}"
-            )
+        check_dims(self, self._dims, input)
         mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
         own = self.training or (mean is None and var is None)  # the batch's own statistics
         if self.training and not self.track_running_stats:
