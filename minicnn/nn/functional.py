@@ -233,13 +233,9 @@ def _blend(like: Tensor, m: int, ratio: float, n: int, align_corners: bool) -> T
     if align_corners:
         at = np.arange(m) * ((n - 1) / max(m - 1, 1))
     else:
-        at = np.maximum((np.arange(m) + 0.5) * ratio - 0.5, 0)
-    below = np.minimum(at.astype(np.int64), n - 1)
-    above = np.minimum(below + 1, n - 1)
-    weights, share = np.zeros((m, n)), np.minimum(at - below, 1)
-    np.add.at(weights, (np.arange(m), below), 1 - share)
-    np.add.at(weights, (np.arange(m), above), share)
-    return Tensor(module_of(like.array).asarray(weights, like.dtype))
+        at = (np.arange(m) + 0.5) * ratio - 0.5
+    distances = np.abs(at.clip(0, n - 1)[:, None] - np.arange(n))
+    return Tensor(module_of(like.array).asarray(np.maximum(1 - distances, 0), like.dtype))
 
 
 # ---- activations -----------------------------------------------------------------------------

@@ -127,26 +127,27 @@ def _pad(images: np.ndarray, edges: Sequence[int], fill: Any, mode: str) -> np.n
     return images[:, :, rows[:, None], columns]
 
 
-def _edges(who: str, padding: Any) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) from a number, (sides, top and bottom), or all four."""
-    p = tuple(padding) if isinstance(padding, Sequence) else (padding,)
-    known = {1: p * 4, 2: p * 2, 4: p}.get(len(p))
-    if known is None or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in p):
-        raise ArgumentError(
-            f"{who}: padding must be 1, 2 or 4 whole numbers from 0 up, not {padding!r}"
-        )
-    return known
+class _Padding(Transform):
+    """What has pixels to add: their numbers on each side, their value, and the mode."""
+
+    def __init__(self, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> None:
+        p = tuple(padding) if isinstance(padding, Sequence) else (padding,)
+        edges = {1: p * 4, 2: p * 2, 4: p}.get(len(p))  # left, top, right, bottom
+        if edges is None or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in p):
+            raise ArgumentError(
+                f"{type(self).__name__}: padding must be 1, 2 or 4 whole numbers from 0 up, not "
+                f"{padding!r}"
+            )
+        if padding_mode not in PADDING_MODES:
+            raise ArgumentError(
+                f"{type(self).__name__}: padding_mode must be one of {', '.join(PADDING_MODES)}, "
+                f"not {padding_mode!r}"
+            )
+        self._edges, self.padding, self.fill = edges, padding, fill
+        self.padding_mode = padding_mode
 
 
-def _padding_mode(who: str, mode: str) -> str:
-    if mode not in PADDING_MODES:
-        raise ArgumentError(
-            f"{who}: padding_mode must be one of {', '.join(PADDING_MODES)}, not {mode!r}"
-        )
-    return mode
-
-
-class Pad(Transform):
+class Pad(_Padding):
     """Pixels added around the image.
 
     Parameters
@@ -161,11 +162,6 @@ class Pad(Transform):
     """
 
     _shown = "padding={padding}, fill={fill}, padding_mode={padding_mode}"
-
-    def __init__(self, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> None:
-        self._edges = _edges("Pad", padding)
-        self.padding, self.fill = padding, fill
-        self.padding_mode = _padding_mode("Pad", padding_mode)
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """(N, C, top + H + bottom, left + W + right)."""
@@ -191,7 +187,7 @@ class CenterCrop(Transform):
         return images[:, :, top : top + th, left : left + tw]
 
 
-class RandomCrop(Transform):
+class RandomCrop(_Padding):
     """A piece of the image, all places equally likely.
 
     Parameters
@@ -214,10 +210,9 @@ class RandomCrop(Transform):
         fill: Any = 0,
         padding_mode: str = "constant",
     ) -> None:
-        self.size, self.padding = _pair("RandomCrop", size), padding
-        self._edges = _edges("RandomCrop", 0 if padding is None else padding)
-        self.pad_if_needed, self.fill = pad_if_needed, fill
-        self.padding_mode = _padding_mode("RandomCrop", padding_mode)
+        self.size, self.pad_if_needed = _pair("RandomCrop", size), pad_if_needed
+        super().__init__(0 if padding is None else padding, fill, padding_mode)
+        self.padding = padding
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """(N, C, *size), a place drawn for each image."""
@@ -338,7 +333,23 @@ class RandomVerticalFlip(RandomHorizontalFlip):
     axis = 2
 
 
-class RandomAffine(Transform):
+class _Moving(Transform):
+    """What rotations and affine maps have in common."""
+
+    def _hold(self, degrees: Any, interpolation: Any, fill: Any, center: Any) -> None:
+        who = type(self).__name__
+        self.degrees = _range(who, "degrees", degrees, (2,))
+        self.interpolation = _interpolation(who, interpolation)
+        if center is not None and len(center) != 2:
+            raise ArgumentError(f"{who}: center must be (x, y), not {center}")
+        self.center, self.fill = center, 0 if fill is None else fill
+
+    def _moved(self, images: np.ndarray, draws: Sequence[Any], move: Any) -> np.ndarray:
+        fill = _filling(type(self).__name__, self.fill, images.shape[1])
+        return resample.moved(images, draws, move, self.interpolation, fill)
+
+
+class RandomAffine(_Moving):
     """Images rotated, moved, scaled and sheared at random about their centre.
 
     Parameters
@@ -374,7 +385,7 @@ class RandomAffine(Transform):
         fill: Any = 0,
         center: Sequence[float] | None = None,
     ) -> None:
-        self.degrees = _range("RandomAffine", "degrees", degrees, (2,))
+        self._hold(degrees, interpolation, fill, center)
         self.translate = translate
         if translate is not None and not (
             len(translate) == 2 and all(0 <= t <= 1 for t in translate)
@@ -384,10 +395,6 @@ class RandomAffine(Transform):
         if scale is not None and not (len(scale) == 2 and all(s > 0 for s in scale)):
             raise ArgumentError(f"RandomAffine: scale must be 2 numbers above 0, not {scale}")
         self.shear = None if shear is None else _range("RandomAffine", "shear", shear, (2, 4))
-        self.interpolation = _interpolation("RandomAffine", interpolation)
-        self.fill = 0 if fill is None else fill
-        self.center = center
-        _check_center("RandomAffine", center)
 
     def draw(self, n: int, height: int, width: int) -> np.ndarray:
         """The matrices (n, 6) of n random maps, for `PIL.Image.transform`."""
@@ -411,10 +418,8 @@ class RandomAffine(Transform):
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """The same shape, each image by its own map."""
-        _, c, h, w = images.shape
-        fill = _filling("RandomAffine", self.fill, c)
-        matrices = self.draw(len(images), h, w).tolist()
-        return resample.moved(images, matrices, _mapped, self.interpolation, fill)
+        matrices = self.draw(len(images), *images.shape[2:]).tolist()
+        return self._moved(images, matrices, _mapped)
 
     def __repr__(self) -> str:
         nearest = self.interpolation is InterpolationMode.NEAREST
@@ -438,12 +443,7 @@ def _mapped(image: Any, matrix: Sequence[float], **options: Any) -> Any:
     return image.transform(image.size, Image.Transform.AFFINE, matrix, **options)
 
 
-def _check_center(who: str, center: Any) -> None:
-    if center is not None and len(center) != 2:
-        raise ArgumentError(f"{who}: center must be (x, y), not {center}")
-
-
-class RandomRotation(Transform):
+class RandomRotation(_Moving):
     """Images rotated at random.
 
     Parameters
@@ -468,15 +468,12 @@ class RandomRotation(Transform):
         center: Sequence[float] | None = None,
         fill: Any = 0,
     ) -> None:
-        self.degrees = _range("RandomRotation", "degrees", degrees, (2,))
-        self.interpolation = _interpolation("RandomRotation", interpolation)
+        self._hold(degrees, interpolation, fill, center)
         if expand:
             raise ArgumentError(
                 "RandomRotation: expand=True would give images of unequal sizes; put Pad before it"
             )
-        self.expand, self.center = False, center
-        _check_center("RandomRotation", center)
-        self.fill = 0 if fill is None else fill
+        self.expand = False
 
     def draw(self, n: int) -> list[float]:
         """The angles of n random rotations."""
@@ -488,9 +485,7 @@ class RandomRotation(Transform):
         def rotated(image: Any, angle: float, **options: Any) -> Any:
             return image.rotate(angle, center=self.center, **options)
 
-        n, c = images.shape[:2]
-        fill = _filling("RandomRotation", self.fill, c)
-        return resample.moved(images, self.draw(n), rotated, self.interpolation, fill)
+        return self._moved(images, self.draw(len(images)), rotated)
 
     def __repr__(self) -> str:
         center = "" if self.center is None else f", center={self.center}"
