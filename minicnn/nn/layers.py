@@ -255,19 +255,25 @@ class Fold(Layer):
 
 
 @dataclass(eq=False, repr=False)
-class AvgPool2d(Layer):
-    """Mean of each window; stride is kernel_size unless given."""
+class _Pool(Layer):
+    """What the pools have in common."""
 
     _shown = "kernel_size={kernel_size}, stride={stride}, padding={padding}"
     kernel_size: Any
     stride: Any = None
     padding: Any = 0
-    ceil_mode: bool = False
-    count_include_pad: bool = True
-    divisor_override: int | None = None
 
     def __post_init__(self) -> None:
         self.stride = self.kernel_size if self.stride is None else self.stride
+
+
+@dataclass(eq=False, repr=False)
+class AvgPool2d(_Pool):
+    """Mean of each window; stride is kernel_size unless given."""
+
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    divisor_override: int | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         return F.avg_pool2d(
@@ -277,19 +283,13 @@ class AvgPool2d(Layer):
 
 
 @dataclass(eq=False, repr=False)
-class MaxPool2d(Layer):
+class MaxPool2d(_Pool):
     """Maximum of each window; stride is kernel_size unless given."""
 
-    _shown = f"{AvgPool2d._shown}, dilation={{dilation}}, ceil_mode={{ceil_mode}}"
-    kernel_size: Any
-    stride: Any = None
-    padding: Any = 0
+    _shown = f"{_Pool._shown}, dilation={{dilation}}, ceil_mode={{ceil_mode}}"
     dilation: Any = 1
     return_indices: bool = False
     ceil_mode: bool = False
-
-    def __post_init__(self) -> None:
-        self.stride = self.kernel_size if self.stride is None else self.stride
 
     def forward(self, input: Tensor) -> Any:
         return F.max_pool2d(

@@ -423,17 +423,11 @@ class RandomAffine(_Moving):
 
     def __repr__(self) -> str:
         nearest = self.interpolation is InterpolationMode.NEAREST
-        parts = {
-            "degrees": self.degrees,
-            "translate": self.translate,
-            "scale": self.scale,
-            "shear": self.shear,
-            "interpolation": None if nearest else self.interpolation.value,
-            "fill": self.fill if self.fill != 0 else None,
-            "center": self.center,
-        }
-        shown = ", ".join(f"{k}={v}" for k, v in parts.items() if v is not None)
-        return f"RandomAffine({shown})"
+        how = None if nearest else self.interpolation.value
+        values = vars(self) | {"interpolation": how, "fill": None if self.fill == 0 else self.fill}
+        names = "degrees translate scale shear interpolation fill center".split()
+        shown = (f"{name}={values[name]}" for name in names if values[name] is not None)
+        return f"RandomAffine({', '.join(shown)})"
 
 
 def _mapped(image: Any, matrix: Sequence[float], **options: Any) -> Any:
