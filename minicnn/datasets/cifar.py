@@ -113,12 +113,6 @@ class CIFAR10(ImageDataset):
     def _images(self, where: np.ndarray) -> np.ndarray:
         return self.data.transpose(0, 3, 1, 2).take(where, 0)
 
-    def _labels(self, where: np.ndarray) -> np.ndarray:
-        return np.array([self.targets[i] for i in where], np.int64)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
     @property
     def images_shape(self) -> tuple[int, int, int]:
         """(3, H, W)."""

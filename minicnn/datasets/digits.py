@@ -89,7 +89,7 @@ class MNIST(ImageDataset):
         download: bool = False,
     ) -> None:
         given = None if root is None else Path(root).expanduser()
-        image_file, label_file = self._files(given, "train" if train else "t10k", download)
+        image_file, label_file = self._files(given, FILES[:2] if train else FILES[2:], download)
         images = read_idx(image_file, np.uint8, (None, 28, 28))
         labels = read_idx(label_file, np.uint8, (None,))
         labels = check_labels(label_file, labels, len(images), image_file.name, len(self.classes))
@@ -101,9 +101,8 @@ class MNIST(ImageDataset):
         self.data, self.targets = Tensor(images), Tensor(labels)
         self.raw_folder = str(image_file.parent)
 
-    def _files(self, root: Path | None, part: str, download: bool) -> tuple[Path, Path]:
+    def _files(self, root: Path | None, names: tuple, download: bool) -> tuple[Path, Path]:
         """The images' and the labels' file."""
-        names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
         places = [] if root is None else [root / "MNIST" / "raw", root]
         if not any(_existing(places, (name,)) for name in FILES):
             places = [PACKAGED]
@@ -121,13 +120,10 @@ class MNIST(ImageDataset):
     def _labels(self, where: np.ndarray) -> np.ndarray:
         return self.targets.array.take(where)
 
-    def __len__(self) -> int:
-        return len(self.data)
-
     @property
     def images_shape(self) -> tuple[int, int, int]:
         """(1, H, W)."""
-        return (1, *self.data.shape[1:])  # type: ignore[return-value]
+        return (1, *self.data.shape[1:])
 
     train_data, test_data = _renamed("train_data", "data"), _renamed("test_data", "data")
     train_labels = _renamed("train_labels", "targets")
@@ -176,8 +172,7 @@ class FashionMNIST(MNIST):
         "t10k-labels-idx1-ubyte": Remote(5148, "bb300cfdad3c16e7a12a480ee83cd310"),
     }
 
-    def _files(self, root: Path | None, part: str, download: bool) -> tuple[Path, Path]:
-        names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+    def _files(self, root: Path | None, names: tuple, download: bool) -> tuple[Path, Path]:
         own = [] if root is None else [root / "FashionMNIST" / "raw", root]
         files = _existing(own, names) or _existing([DEBIAN], names)
         if files is None and download:

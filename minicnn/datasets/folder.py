@@ -113,9 +113,6 @@ class ImageFolder(ImageDataset):
         (i,) = where
         return decode(self.samples[i][0])[0][None]
 
-    def _labels(self, where: np.ndarray) -> np.ndarray:
-        return np.array([self.targets[i] for i in where], np.int64)
-
     def _batch(self, where: np.ndarray) -> Any:
         """Decoded one by one; the transform gets them together if their sizes allow it."""
         pixels = [decode(self.samples[i][0])[0] for i in where]

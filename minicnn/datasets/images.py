@@ -24,7 +24,7 @@ class ImageDataset(Dataset):
     batches; any other function gets one PIL image after the other, as in torchvision.
     target_transform gets each label, an int.
 
-    A subclass defines `_images(where)`, `_labels(where)` and `__len__`.
+    A subclass defines `_images(where)`, and has all images as `data` and all labels as `targets`.
 
     Attributes
     ----------
@@ -35,6 +35,8 @@ class ImageDataset(Dataset):
     """
 
     classes: list[str]
+    data: Any
+    targets: Any
     train: Any = None  # a bool: which of two sets, where there are two
 
     def __init__(
@@ -51,7 +53,10 @@ class ImageDataset(Dataset):
 
     def _labels(self, where: np.ndarray) -> np.ndarray:
         """Their labels, in memory of their own: int64 (n,)."""
-        raise NotImplementedError(f"{type(self).__name__} must define _labels(where)")
+        return np.array([self.targets[i] for i in where], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.data)
 
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         where = np.array([operator.index(index)])
@@ -148,9 +153,6 @@ class ArrayImages(ImageDataset):
 
     def _labels(self, where: np.ndarray) -> np.ndarray:
         return self.targets.take(where)
-
-    def __len__(self) -> int:
-        return len(self.data)
 
     @property
     def images_shape(self) -> tuple[int, int, int] | None:

@@ -32,8 +32,8 @@ class _Ordered(Module):
         return iter([value for value in vars(self).values() if isinstance(value, Module)])
 
     def __getitem__(self, index: int | slice) -> Any:
-        found = list(self._own_modules())[index]
-        return self._of(found) if isinstance(found, list) else found[1]
+        named = list(self._own_modules())[index]
+        return self._of(named) if isinstance(named, list) else named[1]
 
     def __setitem__(self, index: int, module: Module) -> None:
         name, _ = list(self._own_modules())[index]
@@ -74,10 +74,9 @@ class Sequential(_Ordered):
 
     def __init__(self, *modules: Any) -> None:
         super().__init__()
-        named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else None
-        for name, module in (
-            ((str(i), m) for i, m in enumerate(modules)) if named is None else named.items()
-        ):
+        if len(modules) != 1 or not isinstance(modules[0], dict):
+            modules = ({str(i): module for i, module in enumerate(modules)},)
+        for name, module in modules[0].items():
             self.add_module(name, module)
 
     def forward(self, input: Any) -> Any:

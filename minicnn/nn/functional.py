@@ -32,14 +32,12 @@ def _documented_by(op: type[Function]) -> Callable[[Callable], Callable]:
     return add
 
 
-def _on_image(op: type[Function], input: Tensor, *args: Any) -> Any:
-    """Runs an op on (N, C, H, W), or on one (C, H, W) as a batch of one."""
-    if input.ndim != 3:
-        return op.apply(input, *args)
-    out = op.apply(reshape(input, (1, *input.shape)), *args)
-    if isinstance(out, tuple):
-        return tuple(reshape(y, y.shape[1:]) for y in out)
-    return reshape(out, out.shape[1:])
+def _batched(ndim: int, f: Callable, input: Tensor, *args: Any) -> Any:
+    """f of a batch, which has ndim dimensions; what has one fewer counts as a batch of one."""
+    if input.ndim != ndim - 1:
+        return f(input, *args)
+    out = f(reshape(input, (1, *input.shape)), *args)
+    return tuple(y[0] for y in out) if isinstance(out, tuple) else out[0]
 
 
 # ---- layers with weights ---------------------------------------------------------------------
@@ -67,7 +65,7 @@ def conv2d(
 def unfold(
     input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:
-    return _on_image(Unfold, input, kernel_size, dilation, padding, stride)
+    return _batched(4, Unfold.apply, input, kernel_size, dilation, padding, stride)
 
 
 @_documented_by(Fold)
@@ -79,10 +77,7 @@ def fold(
     padding: Any = 0,
     stride: Any = 1,
 ) -> Tensor:
-    if input.ndim != 2:
-        return Fold.apply(input, output_size, kernel_size, dilation, padding, stride)
-    one = reshape(input, (1, *input.shape))
-    return fold(one, output_size, kernel_size, dilation, padding, stride)[0]
+    return _batched(3, Fold.apply, input, output_size, kernel_size, dilation, padding, stride)
 
 
 @_documented_by(Subsample2d)
@@ -130,8 +125,8 @@ def conv_transpose2d(
     if groups != 1:
         raise ArgumentError(f"conv_transpose2d: groups must be 1, not {groups}")
     if input.ndim == 3:
-        one = reshape(input, (1, *input.shape))
-        return conv_transpose2d(one, weight, bias, stride, padding, output_padding, 1, dilation)[0]
+        options = weight, bias, stride, padding, output_padding, 1, dilation
+        return _batched(4, conv_transpose2d, input, *options)
     name = "conv_transpose2d"
     if input.ndim != 4 or weight.ndim != 4 or input.shape[1] != weight.shape[0]:
         raise ShapeError(f"{name}: input {input.shape} does not fit weight {weight.shape}: (C, O)")
@@ -180,15 +175,14 @@ def max_pool2d(
     return_indices: bool = False,
 ) -> Any:
     if return_indices:
-        return _on_image(
-            MaxPool2dWithIndices, input, kernel_size, stride, padding, dilation, ceil_mode
-        )
+        both = MaxPool2dWithIndices.apply
+        return _batched(4, both, input, kernel_size, stride, padding, dilation, ceil_mode)
     return MaxPool2d.apply(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 @_documented_by(AdaptiveAvgPool2d)
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    return _on_image(AdaptiveAvgPool2d, input, output_size)
+    return _batched(4, AdaptiveAvgPool2d.apply, input, output_size)
 
 
 @_documented_by(Pad)
@@ -238,13 +232,9 @@ def _blend(like: Tensor, m: int, ratio: float, n: int, align_corners: bool) -> T
     if align_corners:
         at = np.arange(m) * ((n - 1) / max(m - 1, 1))
     else:
-        at = np.maximum((np.arange(m) + 0.5) * ratio - 0.5, 0)
-    below = np.minimum(at.astype(np.int64), n - 1)
-    above = np.minimum(below + 1, n - 1)
-    weights, share = np.zeros((m, n)), np.minimum(at - below, 1)
-    np.add.at(weights, (np.arange(m), below), 1 - share)
-    np.add.at(weights, (np.arange(m), above), share)
-    return Tensor(module_of(like.array).asarray(weights, like.dtype))
+        at = (np.arange(m) + 0.5) * ratio - 0.5
+    distances = np.abs(at.clip(0, n - 1)[:, None] - np.arange(n))
+    return Tensor(module_of(like.array).asarray(np.maximum(1 - distances, 0), like.dtype))
 
 
 # ---- activations -----------------------------------------------------------------------------
@@ -397,15 +387,16 @@ def _reduced(losses: Tensor, reduction: str) -> Tensor:
     return losses if reduction == "none" else getattr(losses, reduction)()
 
 
-def _check_pair(name: str, input: Tensor, target: Tensor, reduction: str) -> None:
-    """Warns, as PyTorch does, of shapes that broadcast."""
+def _check_pair(
+    name: str, input: Tensor, target: Tensor, reduction: str, broadcast: bool = True
+) -> None:
+    """Refuses unequal shapes, or warns, as PyTorch does, where they may broadcast."""
     check_reduction(name, reduction)
     if input.shape != target.shape:
-        warnings.warn(
-            f"{name}: target has shape {target.shape}, but input {input.shape}: they broadcast; "
-            "is that meant?",
-            stacklevel=3,
-        )
+        text = f"{name}: target has shape {target.shape}, but input {input.shape}"
+        if not broadcast:
+            raise ShapeError(text)
+        warnings.warn(f"{text}: they broadcast; is that meant?", stacklevel=3)
 
 
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -434,12 +425,6 @@ def smooth_l1_loss(
     return _reduced(where(d < beta, d * d / (2 * beta), d - beta / 2), reduction)
 
 
-def _check_same(name: str, input: Tensor, target: Tensor, reduction: str) -> None:
-    check_reduction(name, reduction)
-    if input.shape != target.shape:
-        raise ShapeError(f"{name}: target has shape {target.shape}, but input {input.shape}")
-
-
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:
@@ -448,7 +433,7 @@ def binary_cross_entropy(
     VJP: (p - t) / (p (1 - p)) g, the divisor at least 1e-12: PyTorch's choices.
     """
     name = "binary_cross_entropy"
-    _check_same(name, input, target, reduction)
+    _check_pair(name, input, target, reduction, broadcast=False)
     p = input.detach()
     if p.array.size and not (p.array.min() >= 0 and p.array.max() <= 1):
         raise ArgumentError(f"{name}: input must be probabilities, from 0 to 1; found others")
@@ -470,10 +455,9 @@ def binary_cross_entropy_with_logits(
 
     -(pos_weight t ln s(x) + (1 - t) ln s(-x)) with the sigmoid s.
     """
-    _check_same("binary_cross_entropy_with_logits", input, target, reduction)
+    _check_pair("binary_cross_entropy_with_logits", input, target, reduction, broadcast=False)
     yes, no = _log_sigmoids(input)
-    yes = yes if pos_weight is None else yes * pos_weight
-    losses = -(target * yes + (1 - target) * no)
+    losses = -(target * (yes if pos_weight is None else yes * pos_weight) + (1 - target) * no)
     return _reduced(losses if weight is None else losses * weight, reduction)
 
 

@@ -4,6 +4,8 @@ Activations and losses are in files of their own.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,27 @@ from . import init
 from .module import Module, Parameter
 
 
-def _empty(*shape: int, **where: Any) -> Parameter:
-    return Parameter(zeros(*shape, **where))
+class Layer(Module):
+    """A module that prints what it was made with.
+
+    Those that only hold their arguments are dataclasses, with the arguments for fields.
+    """
+
+    _shown = ""  # what is printed, with the attributes' names in braces
+
+    def extra_repr(self) -> str:
+        values = dict(vars(self))
+        values["bias"] = values.get("bias") is not None  # whether there is one
+        return self._shown.format_map(values)
+
+
+def check_dims(layer: Module, dims: tuple[int, ...], input: Tensor) -> None:
+    """Refuses an input of another number of dimensions than these."""
+    if input.ndim not in dims:
+        many = " or ".join(map(str, dims))
+        raise ShapeError(
+            f"{type(layer).__name__}: input must have {many} dimensions, not {input.shape}"
+        )
 
 
 class Identity(Module):
@@ -32,11 +53,36 @@ class Identity(Module):
         return input
 
 
-class Linear(Module):
+class _Weighted(Layer):
+    """A layer with a weight and perhaps a bias."""
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def _make_weights(
+        self, shape: Sequence[int], outputs: int, bias: bool, device: Any, dtype: Any
+    ) -> None:
+        self.weight = Parameter(zeros(shape, dtype=dtype, device=device))
+        self.bias = Parameter(zeros(outputs, dtype=dtype, device=device)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws initial weights anew."""
+        # PyTorch's default: it writes kaiming_uniform_ with a = sqrt(5).
+        fan_in = init.fans(self.weight)[0]
+        bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                init.uniform_(parameter, -bound, bound)
+
+
+class Linear(_Weighted):
     """y = x W^T + b, with weight (out_features, in_features).
 
     Weight and bias start uniform in +-1/sqrt(in_features), PyTorch's default.
     """
+
+    _shown = "in_features={in_features}, out_features={out_features}, bias={bias}"
 
     def __init__(
         self,
@@ -48,39 +94,34 @@ class Linear(Module):
     ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        self.weight = _empty(out_features, in_features, dtype=dtype, device=device)
-        self.bias = _empty(out_features, dtype=dtype, device=device) if bias else None
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draws initial weights anew."""
-        _default_init(self.weight, self.bias)
+        self._make_weights((out_features, in_features), out_features, bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.weight, self.bias)
 
+
+class _Convolution(_Weighted):
+    """How the convolutions are printed."""
+
+    _shown = "{in_channels}, {out_channels}, kernel_size={kernel_size}, stride={stride}"
+    _usual: dict[str, Any] = {}  # what is shown behind that, where it is not as usual
+
     def extra_repr(self) -> str:
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"bias={self.bias is not None}"
-        )
+        values = vars(self) | {"bias": self.bias is not None}
+        unusual = [f", {k}={values[k]}" for k, usual in self._usual.items() if values[k] != usual]
+        return super().extra_repr() + "".join(unusual)
 
 
-def _default_init(weight: Parameter, bias: Parameter | None) -> None:
-    """PyTorch's: uniform in +-1/sqrt(fan_in) (it writes kaiming_uniform_ with a = sqrt(5))."""
-    fan_in = init.fans(weight)[0]
-    bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
-    init.uniform_(weight, -bound, bound)
-    if bias is not None:
-        init.uniform_(bias, -bound, bound)
-
-
-class Conv2d(Module):
+class Conv2d(_Convolution):
     """Convolution with weight (out_channels, in_channels/groups, kh, kw).
 
     padding may be a number, a pair, "same" or "valid"; padding_mode is "zeros", "reflect",
     "replicate" or "circular".  Weight and bias start uniform in +-1/sqrt(in_channels/groups kh kw).
     """
+
+    _usual = {
+        "padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True, "padding_mode": "zeros",
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -116,15 +157,8 @@ class Conv2d(Module):
         elif padding == "same" and self.stride != (1, 1):
             raise ArgumentError(f"Conv2d: padding 'same' needs stride 1, not {self.stride}")
         self.padding_mode = padding_mode
-        self.weight = _empty(
-            out_channels, in_channels // groups, *self.kernel_size, dtype=dtype, device=device
-        )
-        self.bias = _empty(out_channels, dtype=dtype, device=device) if bias else None
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draws initial weights anew."""
-        _default_init(self.weight, self.bias)
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        self._make_weights(shape, out_channels, bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         padding = self.padding
@@ -138,38 +172,22 @@ class Conv2d(Module):
         """(left, right, top, bottom) for F.pad."""
         if self.padding == "valid":
             return 0, 0, 0, 0
-        if self.padding == "same":
-            total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-            (top, left), (bottom, right) = [t // 2 for t in total], [-(t // -2) for t in total]
-            return left, right, top, bottom
+        if self.padding == "same":  # of an odd number one more behind
+            high, wide = (d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True))
+            return wide // 2, (wide + 1) // 2, high // 2, (high + 1) // 2
         ph, pw = self.padding
         return pw, pw, ph, ph
 
-    def extra_repr(self) -> str:
-        text = (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
-            f"stride={self.stride}"
-        )
-        if self.padding != (0, 0):
-            text += f", padding={self.padding}"
-        if self.dilation != (1, 1):
-            text += f", dilation={self.dilation}"
-        if self.groups != 1:
-            text += f", groups={self.groups}"
-        if self.bias is None:
-            text += ", bias=False"
-        if self.padding_mode != "zeros":
-            text += f", padding_mode={self.padding_mode}"
-        return text
 
-
-class ConvTranspose2d(Module):
+class ConvTranspose2d(_Convolution):
     """The transpose of a convolution, weight (in_channels, out_channels, kh, kw): it enlarges.
 
     Every input pixel adds its value times the kernel to the output.  output_padding adds rows and
     columns at the end, which a stride leaves undetermined.  Groups are not supported.  Weight and
     bias start uniform in +-1/sqrt(out_channels kh kw), PyTorch's choice.
     """
+
+    _usual = {"padding": (0, 0), "dilation": (1, 1), "output_padding": (0, 0), "bias": True}
 
     def __init__(
         self,
@@ -192,15 +210,8 @@ class ConvTranspose2d(Module):
         self.padding = pair("ConvTranspose2d", "padding", padding, least=0)
         self.output_padding = pair("ConvTranspose2d", "output_padding", output_padding, least=0)
         self.dilation = pair("ConvTranspose2d", "dilation", dilation)
-        self.weight = _empty(
-            in_channels, out_channels, *self.kernel_size, dtype=dtype, device=device
-        )
-        self.bias = _empty(out_channels, dtype=dtype, device=device) if bias else None
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draws initial weights anew."""
-        _default_init(self.weight, self.bias)
+        shape = (in_channels, out_channels, *self.kernel_size)
+        self._make_weights(shape, out_channels, bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.conv_transpose2d(
@@ -208,87 +219,61 @@ class ConvTranspose2d(Module):
             self.groups, self.dilation,
         )  # fmt: skip
 
-    def extra_repr(self) -> str:
-        text = (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
-            f"stride={self.stride}"
-        )
-        if self.padding != (0, 0):
-            text += f", padding={self.padding}"
-        if self.dilation != (1, 1):
-            text += f", dilation={self.dilation}"
-        if self.output_padding != (0, 0):
-            text += f", output_padding={self.output_padding}"
-        return text + ("" if self.bias is not None else ", bias=False")
 
-
-class Unfold(Module):
+@dataclass(eq=False, repr=False)
+class Unfold(Layer):
     """Every window as a column: im2col."""
 
-    def __init__(
-        self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-    ) -> None:
-        super().__init__()
-        self.kernel_size, self.dilation = kernel_size, dilation
-        self.padding, self.stride = padding, stride
+    _shown = "kernel_size={kernel_size}, dilation={dilation}, padding={padding}, stride={stride}"
+    kernel_size: Any
+    dilation: Any = 1
+    padding: Any = 0
+    stride: Any = 1
 
     def forward(self, input: Tensor) -> Tensor:
         return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
 
-    def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, "
-            f"stride={self.stride}"
-        )
 
-
-class Fold(Module):
+@dataclass(eq=False, repr=False)
+class Fold(Layer):
     """Columns added back to where their windows were: col2im."""
 
-    def __init__(
-        self,
-        output_size: Any,
-        kernel_size: Any,
-        dilation: Any = 1,
-        padding: Any = 0,
-        stride: Any = 1,
-    ) -> None:
-        super().__init__()
-        self.output_size, self.kernel_size, self.dilation = output_size, kernel_size, dilation
-        self.padding, self.stride = padding, stride
+    _shown = f"output_size={{output_size}}, {Unfold._shown}"
+    output_size: Any
+    kernel_size: Any
+    dilation: Any = 1
+    padding: Any = 0
+    stride: Any = 1
 
     def forward(self, input: Tensor) -> Tensor:
         return F.fold(
             input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
         )
 
-    def extra_repr(self) -> str:
-        return (
-            f"output_size={self.output_size}, kernel_size={self.kernel_size}, "
-            f"dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
-        )
-
 
 # ---- pooling ---------------------------------------------------------------------------------
 
 
-class AvgPool2d(Module):
+@dataclass(eq=False, repr=False)
+class _Pool(Layer):
+    """What the pools have in common."""
+
+    _shown = "kernel_size={kernel_size}, stride={stride}, padding={padding}"
+    kernel_size: Any
+    stride: Any = None
+    padding: Any = 0
+
+    def __post_init__(self) -> None:
+        self.stride = self.kernel_size if self.stride is None else self.stride
+
+
+@dataclass(eq=False, repr=False)
+class AvgPool2d(_Pool):
     """Mean of each window; stride is kernel_size unless given."""
 
-    def __init__(
-        self,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.kernel_size, self.padding = kernel_size, padding
-        self.stride = kernel_size if stride is None else stride
-        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
-        self.divisor_override = divisor_override
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    divisor_override: int | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         return F.avg_pool2d(
@@ -296,26 +281,15 @@ class AvgPool2d(Module):
             self.count_include_pad, self.divisor_override,
         )  # fmt: skip
 
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
-
-class MaxPool2d(Module):
+@dataclass(eq=False, repr=False)
+class MaxPool2d(_Pool):
     """Maximum of each window; stride is kernel_size unless given."""
 
-    def __init__(
-        self,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
-    ) -> None:
-        super().__init__()
-        self.kernel_size, self.padding, self.dilation = kernel_size, padding, dilation
-        self.stride = kernel_size if stride is None else stride
-        self.return_indices, self.ceil_mode = return_indices, ceil_mode
+    _shown = f"{_Pool._shown}, dilation={{dilation}}, ceil_mode={{ceil_mode}}"
+    dilation: Any = 1
+    return_indices: bool = False
+    ceil_mode: bool = False
 
     def forward(self, input: Tensor) -> Any:
         return F.max_pool2d(
@@ -323,33 +297,26 @@ class MaxPool2d(Module):
             self.return_indices,
         )  # fmt: skip
 
-    def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
 
-
-class AdaptiveAvgPool2d(Module):
+@dataclass(eq=False, repr=False)
+class AdaptiveAvgPool2d(Layer):
     """Means over a grid of output_size cells."""
 
-    def __init__(self, output_size: Any) -> None:
-        super().__init__()
-        self.output_size = output_size
+    _shown = "output_size={output_size}"
+    output_size: Any
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(input, self.output_size)
 
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
 
-
-class Subsample2d(Module):
+class Subsample2d(Layer):
     """LeNet's trainable subsampling: coefficient_c * (sum of the window) + bias_c per map.
 
     The 1998 paper does not give initial values: here the coefficient starts at 1/(kh kw) and the
     bias at 0, so the layer starts as an average pool.
     """
+
+    _shown = "{channels}, kernel_size={kernel_size}, stride={stride}"
 
     def __init__(
         self,
@@ -366,8 +333,8 @@ class Subsample2d(Module):
         self.kernel_size = pair("Subsample2d", "kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else stride
         self.padding, self.ceil_mode = padding, ceil_mode
-        self.coefficient = _empty(channels, dtype=dtype, device=device)
-        self.bias = _empty(channels, dtype=dtype, device=device)
+        self.coefficient = Parameter(zeros(channels, dtype=dtype, device=device))
+        self.bias = Parameter(zeros(channels, dtype=dtype, device=device))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -381,72 +348,67 @@ class Subsample2d(Module):
             self.ceil_mode,
         )  # fmt: skip
 
-    def extra_repr(self) -> str:
-        return f"{self.channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-
 
 # ---- shape ---------------------------------------------------------------------------------
 
 
-class Flatten(Module):
+@dataclass(eq=False, repr=False)
+class Flatten(Layer):
     """The dimensions start_dim .. end_dim as one; the batch stays by default."""
 
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
+    _shown = "start_dim={start_dim}, end_dim={end_dim}"
+    start_dim: int = 1
+    end_dim: int = -1
 
     def forward(self, input: Tensor) -> Tensor:
         return flatten(input, self.start_dim, self.end_dim)
 
-    def extra_repr(self) -> str:
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
-
-class Unflatten(Module):
+@dataclass(eq=False, repr=False)
+class Unflatten(Layer):
     """One dimension as several: the opposite of Flatten."""
 
-    def __init__(self, dim: int, unflattened_size: Any) -> None:
-        super().__init__()
-        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+    _shown = "dim={dim}, unflattened_size={unflattened_size}"
+    dim: int
+    unflattened_size: Any
+
+    def __post_init__(self) -> None:
+        self.unflattened_size = tuple(self.unflattened_size)
 
     def forward(self, input: Tensor) -> Tensor:
         dim = axis("Unflatten", self.dim, input.ndim)
         return input.reshape(*input.shape[:dim], *self.unflattened_size, *input.shape[dim + 1 :])
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
-
-class ZeroPad2d(Module):
+@dataclass(eq=False, repr=False)
+class ZeroPad2d(Layer):
     """Zeros around the image: one number, or (left, right, top, bottom)."""
 
-    def __init__(self, padding: Any) -> None:
-        super().__init__()
-        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+    _shown = "{padding}"
+    padding: Any
+
+    def __post_init__(self) -> None:
+        around = self.padding
+        self.padding = (around,) * 4 if isinstance(around, int) else tuple(around)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.pad(input, self.padding)
 
-    def extra_repr(self) -> str:
-        return str(self.padding)
 
-
-class Upsample(Module):
+@dataclass(eq=False, repr=False)
+class Upsample(Layer):
     """The image scale_factor times (or size) as large: each pixel repeated, or "bilinear"."""
 
-    def __init__(
-        self,
-        size: Any = None,
-        scale_factor: Any = None,
-        mode: str = "nearest",
-        align_corners: bool | None = None,
-    ) -> None:
-        super().__init__()
-        self.size, self.mode, self.align_corners = size, mode, align_corners
-        self.scale_factor = scale_factor
-        if scale_factor is not None:
-            several = isinstance(scale_factor, (tuple, list))
-            self.scale_factor = tuple(map(float, scale_factor)) if several else float(scale_factor)
+    size: Any = None
+    scale_factor: Any = None
+    mode: str = "nearest"
+    align_corners: bool | None = None
+
+    def __post_init__(self) -> None:
+        factor = self.scale_factor
+        if factor is not None:
+            several = isinstance(factor, (tuple, list))
+            self.scale_factor = tuple(map(float, factor)) if several else float(factor)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.interpolate(input, self.size, self.scale_factor, self.mode, self.align_corners)
@@ -459,17 +421,17 @@ class Upsample(Module):
 # ---- normalisation and dropout ---------------------------------------------------------------
 
 
-class _Dropout(Module):
+@dataclass(eq=False, repr=False)
+class _Dropout(Layer):
     """What the dropouts have in common: their probability, checked."""
 
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
-        if not 0 <= p <= 1:
-            raise ArgumentError(f"{type(self).__name__}: p must be between 0 and 1, not {p}")
-        self.p, self.inplace = p, inplace
+    _shown = "p={p}, inplace={inplace}"
+    p: float = 0.5
+    inplace: bool = False
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1:
+            raise ArgumentError(f"{type(self).__name__}: p must be between 0 and 1, not {self.p}")
 
 
 class Dropout(_Dropout):
@@ -489,10 +451,15 @@ class Dropout2d(_Dropout):
         return F.dropout2d(input, self.p, self.training)
 
 
-class _BatchNorm(Module):
+class _BatchNorm(Layer):
     """Batch normalisation over channels; the subclasses say which inputs they take."""
 
     _dims: tuple[int, ...] = ()
+    _buffer_names = ("running_mean", "running_var", "num_batches_tracked")
+    _shown = (
+        "{num_features}, eps={eps}, momentum={momentum}, affine={affine}, bias={bias}, "
+        "track_running_stats={track_running_stats}"
+    )
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -512,25 +479,16 @@ class _BatchNorm(Module):
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self.weight = Parameter(ones(num_features, dtype=dtype, device=device)) if affine else None
-        self.bias = _empty(num_features, dtype=dtype, device=device) if affine and bias else None
+        n, how = num_features, {"dtype": dtype, "device": device}
+        self.weight = Parameter(ones(n, **how)) if affine else None
+        self.bias = Parameter(zeros(n, **how)) if affine and bias else None
         track = track_running_stats
-        self.register_buffer(
-            "running_mean", zeros(num_features, dtype=dtype, device=device) if track else None
-        )
-        self.register_buffer(
-            "running_var", ones(num_features, dtype=dtype, device=device) if track else None
-        )
-        self.register_buffer(
-            "num_batches_tracked", full((), 0, np.int64, device) if track else None
-        )
+        self.running_mean = zeros(n, **how) if track else None
+        self.running_var = ones(n, **how) if track else None
+        self.num_batches_tracked = full((), 0, np.int64, device) if track else None
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim not in self._dims:
-            raise ShapeError(
-                f"{type(self).__name__}: input must have {' or '.join(map(str, self._dims))} "
-                f"dimensions, not {input.shape}"
-            )
+        check_dims(self, self._dims, input)
         mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
         own = self.training or (mean is None and var is None)  # the batch's own statistics
         if self.training and not self.track_running_stats:
@@ -541,13 +499,6 @@ class _BatchNorm(Module):
         if momentum is None:  # a plain average over all batches so far
             momentum = 1 / count.item() if count else 0.0
         return F.batch_norm(input, mean, var, self.weight, self.bias, own, momentum, self.eps)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, bias={self.bias is not None}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -562,15 +513,15 @@ class BatchNorm2d(_BatchNorm):
     _dims = (4,)
 
 
-class LocalResponseNorm(Module):
+@dataclass(eq=False, repr=False)
+class LocalResponseNorm(Layer):
     """Each value over a power of its neighbours' energy across channels (AlexNet's)."""
 
-    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
-        super().__init__()
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+    _shown = "{size}, alpha={alpha}, beta={beta}, k={k}"
+    size: int
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
 
     def forward(self, input: Tensor) -> Tensor:
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
-
-    def extra_repr(self) -> str:
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -3,8 +3,8 @@
 from typing import Any
 
 from ..autograd import Tensor
-from ..errors import ArgumentError, ShapeError
-from .layers import BatchNorm2d, Conv2d, Linear
+from ..errors import ArgumentError
+from .layers import BatchNorm2d, Conv2d, Linear, check_dims
 from .module import Module
 
 
@@ -27,11 +27,7 @@ class _Lazy(Module):
         self._arguments = args, kwargs
 
     def forward(self, input: Tensor) -> Tensor:
-        if self._dims and input.ndim not in self._dims:
-            many = " or ".join(map(str, self._dims))
-            raise ShapeError(
-                f"{type(self).__name__}: input must have {many} dimensions, not {input.shape}"
-            )
+        check_dims(self, self._dims or (input.ndim,), input)
         args, kwargs = vars(self).pop("_arguments")
         whole = self._whole(input.shape[self._axis], *args, **kwargs)
         kept = [n for n in vars(self) if n == "training" or n.endswith("_hooks")]

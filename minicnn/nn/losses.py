@@ -1,34 +1,25 @@
-"""Losses as layers: each holds its arguments and calls the function of the same name."""
+"""Losses as layers: each holds its arguments and calls the function of the same name.
+
+Weights are buffers, so they move with the module.
+"""
+
+from dataclasses import KW_ONLY, dataclass
 
 from ..autograd import Tensor
 from . import functional as F
 from .module import Module
 
 
-class _Loss(Module):
-    """Holds the reduction; class weights are a buffer, so they move with the module."""
-
-    weight: Tensor | None
-
-    def __init__(self, weight: Tensor | None, reduction: str) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight)
-        self.reduction = reduction
-
-
-class CrossEntropyLoss(_Loss):
+@dataclass(eq=False, repr=False)
+class CrossEntropyLoss(Module):
     """Cross-entropy of logits with class indices or probabilities."""
 
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        *,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__(weight, reduction)
-        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+    _buffer_names = ("weight",)
+    weight: Tensor | None = None
+    _: KW_ONLY
+    ignore_index: int = -100
+    reduction: str = "mean"
+    label_smoothing: float = 0.0
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(
@@ -37,18 +28,15 @@ class CrossEntropyLoss(_Loss):
         )  # fmt: skip
 
 
-class NLLLoss(_Loss):
+@dataclass(eq=False, repr=False)
+class NLLLoss(Module):
     """Negative log-likelihood of log-probabilities with class indices."""
 
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        *,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(weight, reduction)
-        self.ignore_index = ignore_index
+    _buffer_names = ("weight",)
+    weight: Tensor | None = None
+    _: KW_ONLY
+    ignore_index: int = -100
+    reduction: str = "mean"
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.nll_loss(
@@ -56,63 +44,59 @@ class NLLLoss(_Loss):
         )
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MSELoss(Module):
     """Mean squared error."""
 
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__()
-        self.reduction = reduction
+    reduction: str = "mean"
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class L1Loss(Module):
     """Mean absolute error."""
 
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__()
-        self.reduction = reduction
+    reduction: str = "mean"
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class SmoothL1Loss(Module):
     """Squared error where it is small, absolute error beyond beta."""
 
-    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
-        super().__init__()
-        self.reduction, self.beta = reduction, beta
+    reduction: str = "mean"
+    beta: float = 1.0
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
-class BCELoss(_Loss):
+@dataclass(eq=False, repr=False)
+class BCELoss(Module):
     """Binary cross-entropy of probabilities; weight rescales the elements."""
 
-    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
-        super().__init__(weight, reduction)
+    _buffer_names = ("weight",)
+    weight: Tensor | None = None
+    _: KW_ONLY
+    reduction: str = "mean"
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
-class BCEWithLogitsLoss(_Loss):
+@dataclass(eq=False, repr=False)
+class BCEWithLogitsLoss(Module):
     """Binary cross-entropy of logits; pos_weight rescales the part of the positive targets."""
 
-    pos_weight: Tensor | None
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        *,
-        reduction: str = "mean",
-        pos_weight: Tensor | None = None,
-    ) -> None:
-        super().__init__(weight, reduction)
-        self.register_buffer("pos_weight", pos_weight)
+    _buffer_names = ("weight", "pos_weight")
+    weight: Tensor | None = None
+    _: KW_ONLY
+    reduction: str = "mean"
+    pos_weight: Tensor | None = None
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(

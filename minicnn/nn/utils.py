@@ -72,11 +72,11 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
 def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     """The gradients there are; warns of an iterator that has nothing left."""
-    found = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    if not found and isinstance(parameters, Iterator):
+    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not listed and isinstance(parameters, Iterator):
         warnings.warn(
             "clip_grad: the iterator of parameters is empty, perhaps because it was used before; "
             "nothing is clipped.  Call model.parameters() again.",
             stacklevel=3,
         )
-    return [p.grad for p in found if p.grad is not None]
+    return [p.grad for p in listed if p.grad is not None]

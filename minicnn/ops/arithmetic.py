@@ -339,13 +339,13 @@ def _mask(rng: Any) -> Samples:
     yield refused(DtypeError, "boolean and integer", rng.random((2, 3)))
 
 
-def _without_gradient(name: str, compute: Callable, about: str, samples: Callable) -> type:
-    """The op y = compute(a, b), whose result has no gradient."""
+def _without_gradient(
+    name: str, compute: Callable, about: str, samples: Callable, kinds: str = "buif"
+) -> type:
+    """The op y = compute(a, b) for arrays of these kinds of types; it has no gradient."""
 
     def forward(ctx, *operands):
-        if samples is not _comparisons and any(
-            x.dtype.kind == "f" for x in filter(is_array, operands)
-        ):
+        if any(x.dtype.kind not in kinds for x in operands if is_array(x)):
             raise DtypeError(f"{name}: works on boolean and integer tensors only")
         return compute(*operands)
 
@@ -359,6 +359,6 @@ Lt = _without_gradient("Lt", operator.lt, "y = (a < b).", _comparisons)
 Le = _without_gradient("Le", operator.le, "y = (a <= b).", _comparisons)
 Gt = _without_gradient("Gt", operator.gt, "y = (a > b).", _comparisons)
 Ge = _without_gradient("Ge", operator.ge, "y = (a >= b).", _comparisons)
-BitwiseAnd = _without_gradient("BitwiseAnd", operator.and_, "y = a & b, for masks.", _masks)
-BitwiseOr = _without_gradient("BitwiseOr", operator.or_, "y = a | b, for masks.", _masks)
-BitwiseNot = _without_gradient("BitwiseNot", operator.invert, "y = ~x, for masks.", _mask)
+BitwiseAnd = _without_gradient("BitwiseAnd", operator.and_, "y = a & b, for masks.", _masks, "bui")
+BitwiseOr = _without_gradient("BitwiseOr", operator.or_, "y = a | b, for masks.", _masks, "bui")
+BitwiseNot = _without_gradient("BitwiseNot", operator.invert, "y = ~x, for masks.", _mask, "bui")

@@ -153,8 +153,6 @@ class Min(Max):
 
     find = "min"
 
-    samples = staticmethod(_extremes)
-
 
 def _along(rng: Any) -> Samples:
     x = rng.standard_normal((2, 3, 4))
@@ -210,8 +208,6 @@ class MinDim(MaxDim):
     """
 
     find = "argmin"
-
-    samples = staticmethod(_along)
 
 
 class ArgMax(Function):

@@ -34,8 +34,8 @@ class Reshape(Function):
         try:
             return input.reshape(shape if min(shape, default=0) >= -1 else "negative")
         except (TypeError, ValueError):
-            found = f"{tuple(shape)} does not fit a tensor of {input.size} elements"
-            raise ShapeError(f"reshape: shape {found}; one size may be -1") from None
+            problem = f"{tuple(shape)} does not fit a tensor of {input.size} elements"
+            raise ShapeError(f"reshape: shape {problem}; one size may be -1") from None
 
     @staticmethod
     def backward(ctx, g):
@@ -131,18 +131,18 @@ def plain_index(index: Any, x: Array) -> tuple[tuple, ...]:
     put the array's dimension first.  All steps but the last give views.  Negative steps of slices
     are refused, as in PyTorch.
     """
-    found: list[Any] = []
+    parts: list[Any] = []
     for part in index if isinstance(index, tuple) else (index,):
         if isinstance(part, slice) and part.step is not None and operator.index(part.step) < 1:
             raise ArgumentError(f"index: a slice's step must be positive, not {part.step}")
         if is_array(part):  # a copy, because backward needs it as it is now
             number = part.ndim == 0 and part.dtype.kind in "iu"
             part = int(part) if number else to_device(part, device_of(x)).copy()
-        found.append(list(part) if isinstance(part, (list, range)) else part)
-    rest = tuple(p for p in found if type(p) is not int)
-    if len(rest) == len(found) or not any(is_array(p) or isinstance(p, list) for p in rest):
-        return (tuple(found),)
-    return tuple(q for p in found for q in _whole(p)), rest
+        parts.append(list(part) if isinstance(part, (list, range)) else part)
+    rest = tuple(p for p in parts if type(p) is not int)
+    if len(rest) == len(parts) or not any(is_array(p) or isinstance(p, list) for p in rest):
+        return (tuple(parts),)
+    return tuple(q for p in parts for q in _whole(p)), rest
 
 
 def _whole(part: Any) -> tuple:
@@ -275,8 +275,8 @@ class Cat(Function):
         axis = ctx.axis = shapes.axis("cat", dim, tensors[0].ndim)
         for i, t in enumerate(tensors):
             if t.ndim == 0 or _without(t.shape, axis) != _without(tensors[0].shape, axis):
-                found = f"tensor {i} has shape {t.shape}, tensor 0 has {tensors[0].shape}"
-                raise ShapeError(f"cat: {found}; all sizes but that of dim {dim} must agree")
+                both = f"tensor {i} has shape {t.shape}, tensor 0 has {tensors[0].shape}"
+                raise ShapeError(f"cat: {both}; all sizes but that of dim {dim} must agree")
         ctx.cuts = [0, *itertools.accumulate(t.shape[axis] for t in tensors)]
         return module_of(tensors[0]).concatenate(tensors, axis)
 

@@ -49,6 +49,17 @@ class LRScheduler:
             raise ArgumentError(f"a schedule needs an Optimizer, not {type(optimizer).__name__}")
         self.optimizer = optimizer
 
+    def _per_group(self, name: str, value: Any) -> list[Any]:
+        """One value for each group: those given, or the same for all."""
+        n = len(self.optimizer.param_groups)
+        values = list(value) if isinstance(value, (list, tuple)) else [value] * n
+        if len(values) != n:
+            raise ArgumentError(
+                f"{type(self).__name__}: {len(values)} values of {name}, but the optimiser has "
+                f"{n} groups"
+            )
+        return values
+
     def get_lr(self) -> list[float]:
         """The lr of each group in epoch `last_epoch`."""
         raise NotImplementedError(f"{type(self).__name__} must define get_lr()")
@@ -100,8 +111,7 @@ class StepLR(_Multiplying):
         super().__init__(optimizer, last_epoch)
 
     def _factor(self) -> float:
-        over = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
-        return self.gamma if over else 1.0
+        return self.gamma if self.last_epoch and self.last_epoch % self.step_size == 0 else 1.0
 
 
 class MultiStepLR(_Multiplying):
@@ -172,7 +182,7 @@ class LambdaLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         self._attach(optimizer)
-        self.lr_lambdas = _per_group("LambdaLR", "lr_lambda", lr_lambda, optimizer.param_groups)
+        self.lr_lambdas = self._per_group("lr_lambda", lr_lambda)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -277,12 +287,12 @@ class OneCycleLR(LRScheduler):
             raise ArgumentError(f"OneCycleLR: {who} has no momentum; pass cycle_momentum=False")
         self.total_steps, self.phases = total_steps, _phases(total_steps, pct_start, three_phase)
         self.anneal_strategy, self.cycle_momentum = anneal_strategy, cycle_momentum
-        groups = optimizer.param_groups
-        peaks = _per_group("OneCycleLR", "max_lr", max_lr, groups)
-        highs = _per_group("OneCycleLR", "max_momentum", max_momentum, groups)
-        lows = _per_group("OneCycleLR", "base_momentum", base_momentum, groups)
+        peaks = self._per_group("max_lr", max_lr)
+        highs = self._per_group("max_momentum", max_momentum)
+        lows = self._per_group("base_momentum", base_momentum)
         if last_epoch == -1:  # else the groups have all this from their state_dict
-            for group, peak, high, low in zip(groups, peaks, highs, lows, strict=True):
+            each = zip(optimizer.param_groups, peaks, highs, lows, strict=True)
+            for group, peak, high, low in each:
                 first = peak / div_factor
                 group |= {"lr": first, "max_lr": peak, "min_lr": first / final_div_factor}
                 if cycle_momentum:
@@ -373,7 +383,7 @@ class ReduceLROnPlateau(LRScheduler):
                 f"ReduceLROnPlateau: threshold_mode {threshold_mode!r} is not rel or abs"
             )
         self.mode, self.threshold_mode = mode, threshold_mode
-        _per_group("ReduceLROnPlateau", "min_lr", min_lr, optimizer.param_groups)
+        self._per_group("min_lr", min_lr)
         self.factor, self.patience, self.threshold = factor, patience, threshold
         self.cooldown, self.min_lr, self.eps = cooldown, min_lr, eps
         self.best = math.inf if mode == "min" else -math.inf
@@ -402,22 +412,8 @@ class ReduceLROnPlateau(LRScheduler):
         return current > bound if self.mode == "max" else current < bound
 
     def _reduce(self) -> None:
-        groups = self.optimizer.param_groups
-        limits = _per_group("ReduceLROnPlateau", "min_lr", self.min_lr, groups)
-        for group, limit in zip(groups, limits, strict=True):
+        limits = self._per_group("min_lr", self.min_lr)
+        for group, limit in zip(self.optimizer.param_groups, limits, strict=True):
             lr = max(group["lr"] * self.factor, limit)
             if group["lr"] - lr > self.eps:
                 group["lr"] = lr
-
-
-# ---- arguments -------------------------------------------------------------------------------
-
-
-def _per_group(owner: str, name: str, value: Any, groups: list[dict[str, Any]]) -> list[Any]:
-    """One value for each group: those given, or the same for all."""
-    values = list(value) if isinstance(value, (list, tuple)) else [value] * len(groups)
-    if len(values) != len(groups):
-        raise ArgumentError(
-            f"{owner}: {len(values)} values of {name}, but the optimiser has {len(groups)} groups"
-        )
-    return values

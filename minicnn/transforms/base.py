@@ -29,6 +29,8 @@ class Transform:
     by one get other draws than in a batch.
     """
 
+    _shown = ""  # what repr shows, with the attributes' names in braces
+
     def batch(self, images: np.ndarray) -> Any:
         """The transformed batch (N, C, H', W') of a batch (N, C, H, W)."""
         raise NotImplementedError(f"{type(self).__name__} must define batch(images)")
@@ -46,7 +48,7 @@ class Transform:
         return Tensor(y.reshape(*x.shape[:-2], *y.shape[-2:]))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}({self._shown.format_map(vars(self))})"
 
 
 def is_pil(img: Any) -> bool:
@@ -236,6 +238,8 @@ class Normalize(Transform):
         If a std is 0, or the number of channels is neither 1 nor the images'.
     """
 
+    _shown = "mean={mean}, std={std}"
+
     def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
         self.mean, self.std, self.inplace = mean, std, inplace
 
@@ -277,9 +281,6 @@ class Normalize(Transform):
             raise ArgumentError(f"Normalize: std {self.std} has a 0 in {x.dtype}, to divide by")
         return statistics
 
-    def __repr__(self) -> str:
-        return f"Normalize(mean={self.mean}, std={self.std})"
-
 
 class Grayscale(Transform):
     """Colour as brightness, ITU-R 601-2's luma; PIL computes it of 8-bit images.
@@ -289,6 +290,8 @@ class Grayscale(Transform):
     num_output_channels
         1, or 3 equal ones.
     """
+
+    _shown = "num_output_channels={num_output_channels}"
 
     def __init__(self, num_output_channels: int = 1) -> None:
         if num_output_channels not in (1, 3):
@@ -312,9 +315,6 @@ class Grayscale(Transform):
             raise ShapeError(f"Grayscale: expected a Tensor (..., C, H, W), found {img.shape}")
         y = self.batch(x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:]))
         return Tensor(y.reshape(*x.shape[:-3], *y.shape[1:]))
-
-    def __repr__(self) -> str:
-        return f"Grayscale(num_output_channels={self.num_output_channels})"
 
 
 def _luma(images: np.ndarray) -> np.ndarray:

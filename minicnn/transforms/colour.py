@@ -37,6 +37,8 @@ class ColorJitter(Transform):
     What `PIL.ImageEnhance` does, image by image, with draws of its own for each.
     """
 
+    _shown = "brightness={brightness}, contrast={contrast}, saturation={saturation}, hue={hue}"
+
     def __init__(
         self,
         brightness: "float | Sequence[float]" = 0,
@@ -75,10 +77,6 @@ class ColorJitter(Transform):
                     image = getattr(ImageEnhance, ENHANCERS[name])(image).enhance(factor)
             made[:] = from_pil(image, "ColorJitter")[0]
         return out
-
-    def __repr__(self) -> str:
-        parts = (f"{name}={getattr(self, name)}" for name in (*ENHANCERS, "hue"))
-        return f"ColorJitter({', '.join(parts)})"
 
 
 def turned(image: Any, share: float) -> Any:

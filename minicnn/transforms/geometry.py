@@ -63,6 +63,11 @@ class Resize(Transform):
         Shrink by averaging, instead of reading four pixels; 8-bit images always do.
     """
 
+    _shown = (
+        "size={size}, interpolation={interpolation.value}, max_size={max_size}, "
+        "antialias={antialias}"
+    )
+
     def __init__(
         self,
         size: "int | Sequence[int]",
@@ -98,12 +103,6 @@ class Resize(Transform):
             return resample.nearest(images, *size)
         return resample.bilinear(images, *size, self.antialias)
 
-    def __repr__(self) -> str:
-        return (
-            f"Resize(size={self.size}, interpolation={self.interpolation.value}, "
-            f"max_size={self.max_size}, antialias={self.antialias})"
-        )
-
 
 def _not_empty(who: str, images: np.ndarray) -> tuple[int, int]:
     """(H, W), neither of them 0."""
@@ -128,26 +127,27 @@ def _pad(images: np.ndarray, edges: Sequence[int], fill: Any, mode: str) -> np.n
     return images[:, :, rows[:, None], columns]
 
 
-def _edges(who: str, padding: Any) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) from a number, (sides, top and bottom), or all four."""
-    p = tuple(padding) if isinstance(padding, Sequence) else (padding,)
-    known = {1: p * 4, 2: p * 2, 4: p}.get(len(p))
-    if known is None or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in p):
-        raise ArgumentError(
-            f"{who}: padding must be 1, 2 or 4 whole numbers from 0 up, not {padding!r}"
-        )
-    return known
+class _Padding(Transform):
+    """What has pixels to add: their numbers on each side, their value, and the mode."""
+
+    def __init__(self, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> None:
+        p = tuple(padding) if isinstance(padding, Sequence) else (padding,)
+        edges = {1: p * 4, 2: p * 2, 4: p}.get(len(p))  # left, top, right, bottom
+        if edges is None or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in p):
+            raise ArgumentError(
+                f"{type(self).__name__}: padding must be 1, 2 or 4 whole numbers from 0 up, not "
+                f"{padding!r}"
+            )
+        if padding_mode not in PADDING_MODES:
+            raise ArgumentError(
+                f"{type(self).__name__}: padding_mode must be one of {', '.join(PADDING_MODES)}, "
+                f"not {padding_mode!r}"
+            )
+        self._edges, self.padding, self.fill = edges, padding, fill
+        self.padding_mode = padding_mode
 
 
-def _padding_mode(who: str, mode: str) -> str:
-    if mode not in PADDING_MODES:
-        raise ArgumentError(
-            f"{who}: padding_mode must be one of {', '.join(PADDING_MODES)}, not {mode!r}"
-        )
-    return mode
-
-
-class Pad(Transform):
+class Pad(_Padding):
     """Pixels added around the image.
 
     Parameters
@@ -161,21 +161,17 @@ class Pad(Transform):
         (c b | a b c); symmetric, mirrored about the edge (b a | a b c).
     """
 
-    def __init__(self, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> None:
-        self._edges = _edges("Pad", padding)
-        self.padding, self.fill = padding, fill
-        self.padding_mode = _padding_mode("Pad", padding_mode)
+    _shown = "padding={padding}, fill={fill}, padding_mode={padding_mode}"
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """(N, C, top + H + bottom, left + W + right)."""
         return _pad(images, self._edges, self.fill, self.padding_mode)
 
-    def __repr__(self) -> str:
-        return f"Pad(padding={self.padding}, fill={self.fill}, padding_mode={self.padding_mode})"
-
 
 class CenterCrop(Transform):
     """The middle of an image, on a black ground where that is larger than the image."""
+
+    _shown = "size={size}"
 
     def __init__(self, size: "int | Sequence[int]") -> None:
         self.size = _pair("CenterCrop", size)
@@ -190,11 +186,8 @@ class CenterCrop(Transform):
         top, left = (round((n - t) / 2) for n, t in zip(images.shape[2:], self.size, strict=True))
         return images[:, :, top : top + th, left : left + tw]
 
-    def __repr__(self) -> str:
-        return f"CenterCrop(size={self.size})"
 
-
-class RandomCrop(Transform):
+class RandomCrop(_Padding):
     """A piece of the image, all places equally likely.
 
     Parameters
@@ -207,6 +200,8 @@ class RandomCrop(Transform):
         Widen an image that is smaller than size, on both sides.
     """
 
+    _shown = "size={size}, padding={padding}"
+
     def __init__(
         self,
         size: "int | Sequence[int]",
@@ -215,10 +210,9 @@ class RandomCrop(Transform):
         fill: Any = 0,
         padding_mode: str = "constant",
     ) -> None:
-        self.size, self.padding = _pair("RandomCrop", size), padding
-        self._edges = _edges("RandomCrop", 0 if padding is None else padding)
-        self.pad_if_needed, self.fill = pad_if_needed, fill
-        self.padding_mode = _padding_mode("RandomCrop", padding_mode)
+        self.size, self.pad_if_needed = _pair("RandomCrop", size), pad_if_needed
+        super().__init__(0 if padding is None else padding, fill, padding_mode)
+        self.padding = padding
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """(N, C, *size), a place drawn for each image."""
@@ -243,9 +237,6 @@ class RandomCrop(Transform):
             dh, dw = (max(t - n, 0) for t, n in zip(self.size, images.shape[2:], strict=True))
             images = _pad(images, (dw, dh, dw, dh), self.fill, self.padding_mode)
         return images
-
-    def __repr__(self) -> str:
-        return f"RandomCrop(size={self.size}, padding={self.padding})"
 
 
 class RandomResizedCrop(Transform):
@@ -321,6 +312,7 @@ class RandomHorizontalFlip(Transform):
     """Left and right exchanged, with probability p."""
 
     axis = 3
+    _shown = "p={p}"
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
@@ -334,9 +326,6 @@ class RandomHorizontalFlip(Transform):
         out[flip] = np.flip(images[flip], self.axis)
         return out
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(p={self.p})"
-
 
 class RandomVerticalFlip(RandomHorizontalFlip):
     """Top and bottom exchanged, with probability p."""
@@ -344,7 +333,23 @@ class RandomVerticalFlip(RandomHorizontalFlip):
     axis = 2
 
 
-class RandomAffine(Transform):
+class _Moving(Transform):
+    """What rotations and affine maps have in common."""
+
+    def _hold(self, degrees: Any, interpolation: Any, fill: Any, center: Any) -> None:
+        who = type(self).__name__
+        self.degrees = _range(who, "degrees", degrees, (2,))
+        self.interpolation = _interpolation(who, interpolation)
+        if center is not None and len(center) != 2:
+            raise ArgumentError(f"{who}: center must be (x, y), not {center}")
+        self.center, self.fill = center, 0 if fill is None else fill
+
+    def _moved(self, images: np.ndarray, draws: Sequence[Any], move: Any) -> np.ndarray:
+        fill = _filling(type(self).__name__, self.fill, images.shape[1])
+        return resample.moved(images, draws, move, self.interpolation, fill)
+
+
+class RandomAffine(_Moving):
     """Images rotated, moved, scaled and sheared at random about their centre.
 
     Parameters
@@ -380,7 +385,7 @@ class RandomAffine(Transform):
         fill: Any = 0,
         center: Sequence[float] | None = None,
     ) -> None:
-        self.degrees = _range("RandomAffine", "degrees", degrees, (2,))
+        self._hold(degrees, interpolation, fill, center)
         self.translate = translate
         if translate is not None and not (
             len(translate) == 2 and all(0 <= t <= 1 for t in translate)
@@ -390,10 +395,6 @@ class RandomAffine(Transform):
         if scale is not None and not (len(scale) == 2 and all(s > 0 for s in scale)):
             raise ArgumentError(f"RandomAffine: scale must be 2 numbers above 0, not {scale}")
         self.shear = None if shear is None else _range("RandomAffine", "shear", shear, (2, 4))
-        self.interpolation = _interpolation("RandomAffine", interpolation)
-        self.fill = 0 if fill is None else fill
-        self.center = center
-        _check_center("RandomAffine", center)
 
     def draw(self, n: int, height: int, width: int) -> np.ndarray:
         """The matrices (n, 6) of n random maps, for `PIL.Image.transform`."""
@@ -417,24 +418,16 @@ class RandomAffine(Transform):
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """The same shape, each image by its own map."""
-        _, c, h, w = images.shape
-        fill = _filling("RandomAffine", self.fill, c)
-        matrices = self.draw(len(images), h, w).tolist()
-        return resample.moved(images, matrices, _mapped, self.interpolation, fill)
+        matrices = self.draw(len(images), *images.shape[2:]).tolist()
+        return self._moved(images, matrices, _mapped)
 
     def __repr__(self) -> str:
         nearest = self.interpolation is InterpolationMode.NEAREST
-        parts = {
-            "degrees": self.degrees,
-            "translate": self.translate,
-            "scale": self.scale,
-            "shear": self.shear,
-            "interpolation": None if nearest else self.interpolation.value,
-            "fill": self.fill if self.fill != 0 else None,
-            "center": self.center,
-        }
-        shown = ", ".join(f"{k}={v}" for k, v in parts.items() if v is not None)
-        return f"RandomAffine({shown})"
+        how = None if nearest else self.interpolation.value
+        values = vars(self) | {"interpolation": how, "fill": None if self.fill == 0 else self.fill}
+        names = "degrees translate scale shear interpolation fill center".split()
+        shown = (f"{name}={values[name]}" for name in names if values[name] is not None)
+        return f"RandomAffine({', '.join(shown)})"
 
 
 def _mapped(image: Any, matrix: Sequence[float], **options: Any) -> Any:
@@ -444,12 +437,7 @@ def _mapped(image: Any, matrix: Sequence[float], **options: Any) -> Any:
     return image.transform(image.size, Image.Transform.AFFINE, matrix, **options)
 
 
-def _check_center(who: str, center: Any) -> None:
-    if center is not None and len(center) != 2:
-        raise ArgumentError(f"{who}: center must be (x, y), not {center}")
-
-
-class RandomRotation(Transform):
+class RandomRotation(_Moving):
     """Images rotated at random.
 
     Parameters
@@ -474,15 +462,12 @@ class RandomRotation(Transform):
         center: Sequence[float] | None = None,
         fill: Any = 0,
     ) -> None:
-        self.degrees = _range("RandomRotation", "degrees", degrees, (2,))
-        self.interpolation = _interpolation("RandomRotation", interpolation)
+        self._hold(degrees, interpolation, fill, center)
         if expand:
             raise ArgumentError(
                 "RandomRotation: expand=True would give images of unequal sizes; put Pad before it"
             )
-        self.expand, self.center = False, center
-        _check_center("RandomRotation", center)
-        self.fill = 0 if fill is None else fill
+        self.expand = False
 
     def draw(self, n: int) -> list[float]:
         """The angles of n random rotations."""
@@ -494,9 +479,7 @@ class RandomRotation(Transform):
         def rotated(image: Any, angle: float, **options: Any) -> Any:
             return image.rotate(angle, center=self.center, **options)
 
-        n, c = images.shape[:2]
-        fill = _filling("RandomRotation", self.fill, c)
-        return resample.moved(images, self.draw(n), rotated, self.interpolation, fill)
+        return self._moved(images, self.draw(len(images)), rotated)
 
     def __repr__(self) -> str:
         center = "" if self.center is None else f", center={self.center}"
