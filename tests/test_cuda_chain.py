@@ -1,14 +1,23 @@
 """Chains on a GPU: several layers in few launches, with the results of the layers one by one."""
 
+import shutil
 import sys
 
 import numpy as np
 import pytest
+import torch
 
 import minicnn as mc
-from minicnn import nn
+from minicnn import kernels, nn
 from minicnn.errors import InPlaceError
+from minicnn.kernels.calls import Chain
+from minicnn.kernels.cuda import activation, launch
 from minicnn.models import make
+from minicnn.nn import functional as F
+from minicnn.ops.activation import elementwise
+from minicnn.ops.conv import Conv2d
+from minicnn.ops.linear import Linear
+from minicnn.ops.pool import MaxPool2d
 
 NETS = {
     "lenet": lambda: make("lenet"),
@@ -19,6 +28,10 @@ NETS = {
         nn.Conv2d(2, 3, (3, 2), (2, 1), bias=False), nn.MaxPool2d(2, 1, 1), nn.Tanh(),
         nn.Conv2d(3, 4, 2, groups=1), nn.AvgPool2d((2, 3), ceil_mode=True), nn.ReLU(),
         nn.Flatten(), nn.Linear(24, 5), nn.Linear(5, 3, bias=False), nn.Sigmoid(),
+    ),
+    "same": lambda: nn.Sequential(
+        nn.Conv2d(2, 3, (2, 4), padding="same"), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(3, 4, 2, padding="same"), nn.Tanh(), nn.Flatten(), nn.Linear(64, 3),
     ),
     "subsampling": lambda: nn.Sequential(
         nn.Conv2d(2, 3, 2), nn.ScaledTanh(), nn.Subsample2d(3, 2), nn.ScaledTanh(),
@@ -116,7 +129,24 @@ def test_a_change_in_place_is_noticed(gpu):
         z.sum().backward()
 
 
-def test_what_a_training_step_of_lenet_launches(gpu, monkeypatch):
+class ByForward(nn.Module):
+    """The sigmoid LeNet as tutorials write it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 6, 5, padding=2), nn.Conv2d(6, 16, 5)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10)
+
+    def forward(self, x):
+        x = F.avg_pool2d(F.sigmoid(self.conv1(x)), 2)
+        x = F.avg_pool2d(F.sigmoid(self.conv2(x)), 2)
+        x = x.flatten(1)
+        return self.fc3(self.fc2(self.fc1(x)))
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The names of the kernels that are launched from now on."""
     names = []
     for module in [m for n, m in sys.modules.items() if n.startswith("minicnn.kernels.cuda.")]:
         if hasattr(module, "launch") and not module.__name__.endswith(".launch"):
@@ -127,15 +157,42 @@ def test_what_a_training_step_of_lenet_launches(gpu, monkeypatch):
                 original(file, kernel, *args, **kwargs)
 
             monkeypatch.setattr(module, "launch", noted)
-    net = make("lenet-sigmoid").cuda()
+    return names
+
+
+def a_step(net):
+    """One training step on made-up images; the logits and the parameters' gradients."""
     optimizer, labels = mc.optim.Adam(net.parameters()), mc.zeros(64, dtype=mc.int64, device="cuda")
-    x = mc.rand(64, *net.input_shape, device="cuda")
-    nn.functional.cross_entropy(net(x), labels).backward()
+    y = net(mc.rand(64, 1, 28, 28, device="cuda"))
+    F.cross_entropy(y, labels).backward()
     optimizer.step()
-    assert names == [
+    return [y.array.get(), *(p.grad.array.get() for p in net.parameters())]
+
+
+@pytest.mark.parametrize("build", [lambda: make("lenet-sigmoid"), ByForward])
+def test_what_a_training_step_of_lenet_launches(gpu, launched, build):
+    a_step(build().cuda())
+    assert launched == [
         *["conv_forward"] * 2, *["product_small"] * 3, "cross_entropy", "cross_entropy_backward",
         *["linear_backward"] * 3, *["conv_backward", "conv_add_parts"] * 2, "adam",
     ]  # fmt: skip
+
+
+def test_a_forward_has_the_bits_of_a_sequential(gpu):
+    results = []
+    for build in (lambda: make("lenet-sigmoid"), ByForward):
+        mc.manual_seed(4)
+        results.append(a_step(build().cuda()))
+    for a, b in zip(*results, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_what_lenet5_launches(gpu, launched):
+    net = make("lenet5").cuda()
+    with mc.no_grad():
+        net(mc.rand(3, 1, 32, 32, device="cuda"))
+    features = ["conv_forward", "subsample2d", "activate"] * 2
+    assert launched == [*features, "conv_forward", "product_small", "product_small"]
 
 
 def test_weights_on_another_device_are_named(gpu):
@@ -148,3 +205,105 @@ def test_weights_on_another_device_are_named(gpu):
         mc.errors.DeviceError, match=r"on cpu, weight .* on cuda:0.*\[Sequential.0\]"
     ):
         net.cuda()(mc.ones(1, 1, 4, 4))
+
+
+# ---- what is kept --------------------------------------------------------------------------------
+
+
+def test_only_what_backward_reads_is_named(gpu):
+    """By the arrays that were given or returned, themselves."""
+    x, w = gpu.ones((2, 3), "float32"), gpu.ones((4, 3), "float32")
+    sigmoid = elementwise("sigmoid", (2, 3), x.dtype)
+    y, saved = kernels.run(Chain((sigmoid,)), x, (), (True,))
+    assert [id(a) for a in saved.inputs] == [id(y)]
+    linear = Linear.call(x, w)
+    y, saved = kernels.run(Chain((linear,)), x, (w, None), (False, True, False))
+    assert [id(a) for a in saved.inputs] == [id(x), id(w)]
+    y, saved = kernels.run(Chain((linear,)), x, (w, None), (False, False, False))
+    assert saved.inputs == ()
+    flat = kernels.Call("flatten", (2, 3), x.dtype)
+    chain = Chain(
+        (
+            flat,
+            linear,
+            elementwise("tanh", (2, 4), x.dtype),
+            kernels.Call("flatten", (2, 4), x.dtype),
+        )
+    )
+    y, saved = kernels.run(chain, x, (w, None), (True, True, False))  # views of x and y are kept
+    assert [id(a) for a in saved.inputs] == [id(x), id(w), id(y)]
+    turned = gpu.ones((3, 4), "float32").T
+    y, saved = kernels.run(Chain((linear,)), x, (turned, None), (True, True, False))
+    assert [id(a) for a in saved.inputs] == [id(x)]  # of the weight a copy in C order is kept
+
+
+def test_what_is_frozen_below_keeps_nothing(gpu):
+    x, w = gpu.ones((2, 3), "float32"), gpu.ones((3, 3), "float32")
+    v, linear = gpu.ones((3, 3), "float32"), Linear.call(x, w)
+    chain = Chain((linear, elementwise("relu", (2, 3), x.dtype), linear))
+    _, saved = kernels.run(chain, x, (w, None, v, None), (False, False, False, True, True))
+    assert [id(a) for a in saved.inputs] == [id(v)]
+    found = kernels.back(gpu.ones((2, 3), "float32"), saved, (False, False, False, True, True))
+    assert [g is not None for g in found] == [False, False, False, True, True]
+    np.testing.assert_array_equal(found[3].get(), np.full((3, 3), 6))
+
+
+# ---- activations whose gradient needs x ----------------------------------------------------------
+
+CASES = {
+    "FROM_X,": "FROM_X, MISH,",
+    "default: return x;": """case MISH: return x * tanh(log1p(exp(x)));
+        default: return x;""",
+    "default: return g;": """case MISH: {
+            real x = y, t = tanh(log1p(exp(x)));
+            return g * (t + x * (1 - t * t) / (1 + exp(-x)));
+        }
+        default: return g;""",
+}
+
+
+@pytest.fixture
+def mish(monkeypatch, tmp_path):
+    """Mish, added to a copy of activation.cuh and nowhere else."""
+    folder = tmp_path / "cuda"
+    shutil.copytree(launch.FOLDER, folder)
+    text = (folder / "activation.cuh").read_text()
+    for before, after in CASES.items():
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    (folder / "activation.cuh").write_text(text)
+    caches = launch.source, launch.signatures, launch._function, launch._module
+    for module in (launch, activation):
+        monkeypatch.setattr(module, "FOLDER", folder)
+    monkeypatch.setattr(activation, "KINDS", activation._kinds())
+    monkeypatch.setitem(activation.LAYERS, "mish", activation.Activation)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_an_activation_whose_gradient_needs_x_is_a_launch_of_its_own(gpu, mish, launched):
+    rng = np.random.default_rng(3)
+    shapes = (2, 2, 6, 7), (3, 2, 3, 2), (3,), (4, 3 * 2 * 3), (4,)
+    host = [rng.standard_normal(shape) for shape in shapes]
+    conv = Conv2d.call(*host[:3])
+    pool = MaxPool2d.call(conv.like, 2)
+    flat = kernels.Call("flatten", (2, 18), conv.dtype)
+    linear = Linear.call(flat.like, *host[3:])
+    after = [elementwise("mish", call.shape, call.dtype) for call in (conv, linear)]
+    chain = Chain((conv, after[0], pool, flat, linear, after[1]))
+    x, *weights = map(gpu.asarray, host)
+    y, saved = kernels.run(chain, x, weights, (True,) * 5)
+    assert launched == ["conv_forward", "activate", "max_pool2d", "product_small", "activate"]
+    found = kernels.back(gpu.ones(y.shape), saved, (True,) * 5)
+    leaves = [torch.tensor(a, requires_grad=True) for a in host]
+    of = torch.nn.functional
+    z = of.max_pool2d(of.mish(of.conv2d(*leaves[:3])), 2).flatten(1)
+    z = of.mish(of.linear(z, *leaves[3:]))
+    z.sum().backward()
+    for a, b in zip((y, *found), (z.detach(), *(leaf.grad for leaf in leaves)), strict=True):
+        np.testing.assert_allclose(a.get(), b.numpy(), rtol=1e-10, atol=1e-12)
+    _, saved = kernels.run(Chain((after[1],)), y, (), (True,))
+    assert [id(a) for a in saved.inputs] == [id(y)]  # its input

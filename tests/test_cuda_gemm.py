@@ -3,7 +3,6 @@
 Each test runs on the stand-in for CuPy, and, marked `gpu`, on a real GPU where there is one.
 """
 
-import importlib
 from itertools import product as combinations
 
 import numpy as np
@@ -12,10 +11,9 @@ import torch
 
 import minicnn as mc
 from minicnn import kernels, shapes
-from minicnn.kernels.cuda import columns, gemm
-from minicnn.kernels.cuda.activation import activation_of
-
-linear = importlib.import_module("minicnn.kernels.cuda.linear")  # not the function of that name
+from minicnn.kernels.calls import Call
+from minicnn.kernels.cuda import columns, gemm, linear
+from minicnn.kernels.cuda.activation import IDENTITY, activation_of
 
 DTYPES = ("float32", "float64")
 ACTIVATIONS = {
@@ -29,8 +27,19 @@ ACTIVATIONS = {
 
 def activation(name):
     if name is None:
-        return None
+        return IDENTITY
     return activation_of(name, 1.7159, 2 / 3) if name == "scaled_tanh" else activation_of(name)
+
+
+def linear_layer(name, m, inside, out, dtype):
+    """The linear layer with this activation behind it, if it is one, for m rows."""
+    calls = [Call("linear", (m, out), np.dtype(dtype), (), ((out, inside), (out,)))]
+    if name is not None:
+        numbers = (1.7159, 2 / 3) if name == "scaled_tanh" else ()
+        calls.append(Call(name, (m, out), np.dtype(dtype), numbers))
+    layer = linear.Linear(calls, (m, inside))
+    assert layer.calls == len(calls)
+    return layer
 
 
 def integers(rng, *shape):
@@ -231,24 +240,24 @@ def linear_case(xp, rng, m, inside, out, name, dtype, bias=True):
 def test_linear_with_an_activation_is_pytorchs(gpu, rng, monkeypatch, name, dtype, fused):
     if not fused:
         monkeypatch.setattr(linear, "FUSED", -1)
-    f = activation(name)
     for size in ((1, 1, 1), (5, 31, 33), (20, 16, 17)):
         (x, weight, b, g), y, gradients = linear_case(gpu, rng, *size, name, dtype)
-        found = linear.linear_forward(x, weight, b, f)
+        layer = linear_layer(name, *size, dtype)
+        found, kept = layer.forward(x, (weight, b), True)
         assert_close(found, y, dtype)
-        found = linear.linear_gradients(g, found, f, x, weight, (True, True, True))
+        found = layer.backward(g, kept, (True, True, True))
         for a, expected in zip(found, gradients, strict=True):
             assert_close(a, expected, dtype)
 
 
 def test_linear_gives_the_gradients_that_are_wanted(gpu, rng, monkeypatch):
-    f = activation("sigmoid")
+    layer = linear_layer("sigmoid", 18, 33, 20, "float64")
     for most in (linear.FUSED, -1):
         monkeypatch.setattr(linear, "FUSED", most)
         (x, weight, b, g), _, gradients = linear_case(gpu, rng, 18, 33, 20, "sigmoid", "float64")
-        y = linear.linear_forward(x, weight, b, f)
+        _, kept = layer.forward(x, (weight, b), True)
         for needs in combinations((False, True), repeat=3):
-            found = linear.linear_gradients(g, y, f, x, weight, needs)
+            found = layer.backward(g, kept, needs)
             for a, expected, needed in zip(found, gradients, needs, strict=True):
                 assert (a is not None) == needed
                 if needed:
@@ -258,11 +267,13 @@ def test_linear_gives_the_gradients_that_are_wanted(gpu, rng, monkeypatch):
 def test_linear_without_bias_or_batch(gpu, rng):
     (x, weight, b, _), y, _ = linear_case(gpu, rng, 4, 3, 2, "tanh", "float64", bias=False)
     assert b is None
-    assert_close(linear.linear_forward(x, weight, None, activation("tanh")), y, "float64")
+    found, _ = linear_layer("tanh", 4, 3, 2, "float64").forward(x, (weight, None), True)
+    assert_close(found, y, "float64")
     (x, weight, b, g), y, gradients = linear_case(gpu, rng, 0, 3, 2, "tanh", "float64")
-    found = linear.linear_forward(x, weight, b, activation("tanh"))
+    layer = linear_layer("tanh", 0, 3, 2, "float64")
+    found, kept = layer.forward(x, (weight, b), True)
     assert found.shape == (0, 2)
-    found = linear.linear_gradients(g, found, activation("tanh"), x, weight, (True, True, True))
+    found = layer.backward(g, kept, (True, True, True))
     for a, expected in zip(found, gradients, strict=True):
         assert_close(a, expected, "float64")
 
@@ -273,10 +284,10 @@ def test_linear_backward_is_one_launch(gpu, rng, monkeypatch):
     monkeypatch.setattr(
         linear, "launch", lambda *args, **how: launched.append(args[1]) or real(*args, **how)
     )
-    f = activation("sigmoid")
-    (x, weight, _, g), y, _ = linear_case(gpu, rng, 8, 6, 4, "sigmoid", "float32")
-    y = gpu.asarray(y.detach().numpy(), "float32")
-    linear.linear_gradients(g, y, f, x, weight, (True, True, True))
+    (x, weight, b, g), _, _ = linear_case(gpu, rng, 8, 6, 4, "sigmoid", "float32")
+    layer = linear_layer("sigmoid", 8, 6, 4, "float32")
+    _, kept = layer.forward(x, (weight, b), True)
+    layer.backward(g, kept, (True, True, True))
     assert launched == ["linear_backward"]
 
 
@@ -340,6 +351,6 @@ def test_columns_give_the_gradients_that_are_wanted(gpu, rng, monkeypatch):
             assert (a is not None) == needed
             if needed:
                 assert_close(a, of.grad, "float64")
-    found = columns.columns_forward(x, weight, None, None, window, case[-1])
-    with_bias = columns.columns_forward(x, weight, b, None, window, case[-1])
+    found = columns.columns_forward(x, weight, None, IDENTITY, window, case[-1])
+    with_bias = columns.columns_forward(x, weight, b, IDENTITY, window, case[-1])
     np.testing.assert_array_equal((found + b[:, None, None]).get(), with_bias.get())

@@ -4,6 +4,8 @@ Each test runs twice: on the stand-in for CuPy, where kernels run on the CPU, an
 a real GPU where there is one.
 """
 
+from itertools import takewhile
+
 import numpy as np
 import pytest
 from test_kernels import CALLS, SEVERAL, UPDATES, assert_same, both, more_behind
@@ -20,7 +22,8 @@ from test_ops import (
 from minicnn import Tensor, kernels
 from minicnn.arrays import is_array
 from minicnn.devices import to_device
-from minicnn.kernels import CONTRACT, PAIRS, PLAIN
+from minicnn.kernels import CONTRACT, PAIRS, PLAIN, cuda
+from minicnn.kernels.calls import Chain
 
 
 @pytest.fixture(autouse=True)
@@ -67,18 +70,36 @@ def on_host(x):
     return x.get() if hasattr(x, "get") else x
 
 
+def forward(name, args, y, needs=None):
+    """(result, saved) of a recorded call: by `run` where the kernel can be one of several."""
+    if name not in cuda.FUSED:
+        return kernels.forward(name, *args)
+    weights = tuple(takewhile(lambda a: a is None or is_array(a), args[1:]))
+    shapes = tuple(None if w is None else w.shape for w in weights)
+    call = kernels.Call(name, y.shape, y.dtype, args[1 + len(weights) :], shapes)
+    needs = (True,) * (1 + len(weights)) if needs is None else needs[: 1 + len(weights)]
+    return kernels.run(Chain((call,)), args[0], weights, needs)
+
+
+def backward(name, g, saved, needs):
+    if name not in cuda.FUSED:
+        return kernels.backward(name, g, saved, needs)
+    return kernels.back(g, saved, needs)
+
+
 def replay(xp, call, layout):
     """Runs a recorded call on the GPU; its results are the reference's, its arguments untouched."""
     args = on_device(xp, call.args, layout)
-    assert kernels.which(call.name, args[0]) == "cuda"
+    served = args[0].size or call.name not in cuda.FUSED  # empty arrays are the reference's
+    assert kernels.which(call.name, args[0]) == ("cuda" if served else "reference")
     if call.name in PLAIN:
         assert_same(on_host(kernels.call(call.name, *args)), call.y, "y")
     else:
-        y, saved = kernels.forward(call.name, *args)
+        y, saved = forward(call.name, args, call.y)
         assert_same(on_host(y), call.y, "y")
         if call.g is not None:
             (g,) = on_device(xp, [call.g], layout)
-            found = kernels.backward(call.name, g, saved, call.needs)
+            found = backward(call.name, g, saved, call.needs)
             assert_same(on_host(tuple(found)), tuple(call.gradients), "gradients")
             np.testing.assert_array_equal(on_host(g), call.g)
     for a, before in zip(args, call.args, strict=True):
@@ -138,8 +159,8 @@ def test_gradients_not_needed_are_none(gpu, name):
         args, (g,) = on_device(gpu, call.args), on_device(gpu, [call.g])
         for wanted in range(len(call.gradients)):
             needs = tuple(i == wanted and need for i, need in enumerate(call.needs))
-            _, saved = kernels.forward(name, *args)
-            found = kernels.backward(name, g, saved, needs)
+            _, saved = forward(name, args, call.y, needs)
+            found = backward(name, g, saved, needs)
             expected = [g if n else None for g, n in zip(call.gradients, needs, strict=False)]
             assert_same(on_host(tuple(found)), tuple(expected), f"needs {needs}")
 
@@ -149,13 +170,14 @@ def test_saved_names_all_that_the_user_holds(gpu, name):
     """What is not among saved.inputs may be overwritten before backward, and nothing changes."""
     for call in (c for c in CALLS["float64"] if c.name == name and c.g is not None):
         args, (g,) = on_device(gpu, call.args), on_device(gpu, [call.g])
-        y, saved = kernels.forward(name, *args)
+        y, saved = forward(name, args, call.y, call.needs)
+        assert all(any(known is a for a in (*args, *both(y))) for known in saved.inputs)
         for held in (*args, *both(y)):
             if is_array(held) and not any(
                 gpu.may_share_memory(held, known) for known in saved.inputs
             ):
                 held[...] = 77
-        found = kernels.backward(name, g, saved, call.needs)
+        found = backward(name, g, saved, call.needs)
         assert_same(on_host(tuple(found)), tuple(call.gradients), "gradients")
 
 
@@ -163,7 +185,8 @@ def test_other_types_are_served_by_the_reference(gpu):
     for dtype in (np.float16, np.int64):
         x = gpu.asarray(np.array([-1, 2], dtype))
         assert kernels.which("relu", x) == "reference"
-        assert on_host(kernels.forward("relu", x)[0]).tolist() == [0, 2]
+        chain = Chain((kernels.Call("relu", x.shape, x.dtype),))
+        assert on_host(kernels.run(chain, x, (), (False,))[0]).tolist() == [0, 2]
     kernels.use("reference")
     assert kernels.which("relu", gpu.zeros(2)) == "reference"
     kernels.use("cuda")

@@ -11,52 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import module_of
-from .activation import (
-    relu,
-    relu_backward,
-    scaled_tanh,
-    scaled_tanh_backward,
-    sigmoid,
-    sigmoid_backward,
-    tanh,
-    tanh_backward,
-)
-from .chain import chain, chain_backward
-from .conv import conv2d, conv2d_backward
-from .dropout import dropout, dropout_backward
-from .gemm import matmul
-from .indexing import add_at, put_at, take_at
-from .linear import linear, linear_backward
-from .loss import (
+from minicnn.arrays import module_of
+from minicnn.kernels.cuda.chain import back, run
+from minicnn.kernels.cuda.dropout import dropout, dropout_backward
+from minicnn.kernels.cuda.gemm import matmul
+from minicnn.kernels.cuda.indexing import add_at, put_at, take_at
+from minicnn.kernels.cuda.layer import LAYERS
+from minicnn.kernels.cuda.loss import (
     cross_entropy,
     cross_entropy_backward,
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
 )
-from .norm import batch_norm, batch_norm_backward
-from .pool import (
-    avg_pool2d,
-    avg_pool2d_backward,
-    max_pool2d,
-    max_pool2d_backward,
-    subsample2d,
-    subsample2d_backward,
-)
-from .update import adam, adam_all, sgd, sgd_all
-from .window import col2im, im2col
+from minicnn.kernels.cuda.norm import batch_norm, batch_norm_backward
+from minicnn.kernels.cuda.pool import max_pool2d_with_indices, max_pool2d_with_indices_backward
+from minicnn.kernels.cuda.update import adam, adam_all, sgd, sgd_all
+from minicnn.kernels.cuda.window import col2im, im2col
 
-__all__ = [
-    "adam", "adam_all", "add_at", "avg_pool2d", "avg_pool2d_backward", "batch_norm",
-    "batch_norm_backward", "chain", "chain_backward", "col2im", "conv2d", "conv2d_backward",
-    "cross_entropy", "cross_entropy_backward", "dropout", "dropout_backward", "im2col", "linear",
-    "linear_backward", "matmul", "max_pool2d", "max_pool2d_backward", "put_at", "relu",
-    "relu_backward", "scaled_tanh", "scaled_tanh_backward", "serves", "sgd", "sgd_all", "sigmoid",
-    "sigmoid_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward", "subsample2d",
-    "subsample2d_backward", "take_at", "tanh", "tanh_backward",
-]  # fmt: skip
+FUSED = LAYERS.keys()
 
 
 def serves(x: Any, name: str) -> bool:
     """Whether this kernel takes such arrays: CuPy's, of float32 or float64, or of any type."""
-    return module_of(x) is not np and (x.dtype.char in "fd" or name in ("take_at", "put_at"))
+    if module_of(x) is np or name in FUSED or (name == "run" and not x.size):
+        return False  # those in FUSED are called by `run` alone
+    return x.dtype.char in "fd" or name in ("take_at", "put_at")

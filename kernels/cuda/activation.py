@@ -1,64 +1,71 @@
-"""The activations' kernels: sigmoid, tanh, scaled tanh and ReLU."""
+"""The activations' kernels, by the names that activation.cuh has for them."""
 
+import math
+import re
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
-from ...arrays import Array
-from ..reference import Gradients, Needs, Saved
-from .launch import THREADS, contiguous, empty, grid_of, launch
+from minicnn.arrays import Array
+from minicnn.kernels.calls import Call
+from minicnn.kernels.cuda.launch import FOLDER, THREADS, empty, grid_of, launch
+from minicnn.kernels.cuda.layer import LAYERS, Layer
 
-KINDS = ("identity", "sigmoid", "tanh", "scaled_tanh", "relu")  # in the order of activation.cuh
+
+def _kinds() -> tuple[str, ...]:
+    """The names in activation.cuh's enum, in its order."""
+    text = re.sub(r"//[^\n]*", "", (FOLDER / "activation.cuh").read_text())
+    names = text.partition("enum Kind {")[2].partition("}")[0]
+    return tuple(re.findall(r"\w+", names.lower()))
+
+
+KINDS = _kinds()
+FROM_X = KINDS.index("from_x")
 STRUCT = np.dtype(
-    [("kind", np.int32), *((name, np.float64) for name in ("amplitude", "slope", "ratio"))], True
+    [("kind", np.int32), *((name, np.float64) for name in ("first", "second", "ratio"))], align=True
 )
 
 
 @cache
-def activation_of(name: str, amplitude: float = 1.0, slope: float = 1.0) -> np.ndarray:
-    """An activation as the struct of activation.cuh."""
-    ratio = np.divide(slope, amplitude)  # an amplitude of 0 gives infinity, not an error
-    return np.array([(KINDS.index(name), amplitude, slope, ratio)], STRUCT)
+def activation_of(name: str, first: float = 1.0, second: float = 1.0) -> np.ndarray:
+    """An activation with the numbers of its call as the struct of activation.cuh."""
+    ratio = second / first if first else math.inf
+    return np.array([(KINDS.index(name), first, second, ratio)], STRUCT)
 
 
-def _forward(x: Array, f: np.ndarray) -> tuple[Array, Saved]:
-    x = contiguous(x)
-    y = empty(x.shape, x)
-    if x.size:
-        launch("activation", "activate", x.dtype, grid_of(x.size), THREADS, x, y, f, x.size)
-    return y, Saved(y, f, inputs=(y,))
+IDENTITY = activation_of("identity")
 
 
-def _backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
-    """g f'(x), by way of y."""
-    y, f = saved.state
-    g, dx = contiguous(g), empty(y.shape, y)
-    if y.size:
-        launch(
-            "activation", "activate_backward", y.dtype, grid_of(y.size), THREADS,
-            g, y, dx, f, y.size,
-        )  # fmt: skip
-    return (dx,)
+def fusable(calls: Sequence[Call]) -> np.ndarray | None:
+    """The first of some calls as the struct, if it is an activation that needs no x; or None."""
+    if not calls or calls[0].kernel not in KINDS[:FROM_X]:
+        return None
+    return activation_of(calls[0].kernel, *calls[0].arguments)
 
 
-def sigmoid(x: Array) -> tuple[Array, Saved]:
-    """As in the reference."""
-    return _forward(x, activation_of("sigmoid"))
+def before(g: Array, y: Array, f: np.ndarray) -> Array:
+    """The gradient before an activation, given y; or x, if that is what f needs."""
+    dx = empty(g.shape, g)
+    args = g, y, dx, f, g.size
+    launch("activation", "activate_backward", g.dtype, grid_of(g.size), THREADS, *args)
+    return dx
 
 
-def tanh(x: Array) -> tuple[Array, Saved]:
-    """As in the reference."""
-    return _forward(x, activation_of("tanh"))
+class Activation(Layer):
+    """An activation by itself."""
+
+    def __init__(self, calls, x_shape):
+        self.f = activation_of(calls[0].kernel, *calls[0].arguments)
+
+    def forward(self, x, weights, wanted):
+        y = empty(x.shape, x)
+        launch("activation", "activate", x.dtype, grid_of(x.size), THREADS, x, y, self.f, x.size)
+        return y, (x if self.f["kind"][0] > FROM_X else y,)
+
+    def backward(self, g, kept, needs):
+        (x_or_y,) = kept
+        return (before(g, x_or_y, self.f),)
 
 
-def scaled_tanh(x: Array, amplitude: float, slope: float) -> tuple[Array, Saved]:
-    """As in the reference."""
-    return _forward(x, activation_of("scaled_tanh", amplitude, slope))
-
-
-def relu(x: Array) -> tuple[Array, Saved]:
-    """As in the reference."""
-    return _forward(x, activation_of("relu"))
-
-
-sigmoid_backward = tanh_backward = scaled_tanh_backward = relu_backward = _backward
+LAYERS |= {name: Activation for name in KINDS if name not in ("identity", "from_x")}

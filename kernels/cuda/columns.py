@@ -14,13 +14,14 @@ import math
 
 import numpy as np
 
-from ...arrays import Array
-from ...shapes import Window
-from ..reference import Gradients, Needs
-from .gemm import IDENTITY, add_up, product
-from .launch import THREADS, contiguous, empty, grid_of, launch
-from .sums import channel_sums
-from .window import MAX_ROWS, columns_to_images, images_to_columns
+from minicnn.arrays import Array
+from minicnn.kernels.cuda.activation import IDENTITY
+from minicnn.kernels.cuda.gemm import add_up, product
+from minicnn.kernels.cuda.launch import THREADS, empty, grid_of, launch
+from minicnn.kernels.cuda.sums import channel_sums
+from minicnn.kernels.cuda.window import MAX_ROWS, columns_to_images, images_to_columns
+from minicnn.kernels.reference import Gradients, Needs
+from minicnn.shapes import Window
 
 LIMIT = 2**27  # numbers in the columns: half a gigabyte of float32
 
@@ -29,13 +30,12 @@ def columns_forward(
     x: Array,
     weight: Array,
     bias: Array | None,
-    f: np.ndarray | None,
+    f: np.ndarray,
     window: Window,
     groups: int,
 ) -> Array:
-    """f(the convolution + bias) as (N, O, oh, ow); f is an Activation as a struct, or None."""
-    x, rows = contiguous(x), _by_group(contiguous(weight), groups)
-    bias = None if bias is None else contiguous(bias)
+    """f(the convolution + bias) as (N, O, oh, ow); f is an Activation as a struct."""
+    rows = _by_group(weight, groups)
     y, places = empty((len(x), len(weight), *window.out), x), math.prod(window.out)
     for some in _chunks(x, window):
         z = product(rows, _by_group(images_to_columns(x[some], window), groups))
@@ -47,7 +47,7 @@ def columns_backward(
     gz: Array, x: Array, weight: Array, window: Window, groups: int, needs: Needs
 ) -> Gradients:
     """dx, dW and db, those that `needs` names; gz is the gradient before the activation."""
-    gz, x, rows = contiguous(gz), contiguous(x), _by_group(contiguous(weight), groups)
+    rows = _by_group(weight, groups)
     chunks = _chunks(x, window) if needs[0] or needs[1] else []
     dx = empty(x.shape, x) if needs[0] else None
     dws = empty((len(chunks), *rows.shape), x) if needs[1] else None  # one from each chunk
@@ -83,11 +83,11 @@ def _swap_outer(
     outer: int,
     places: int,
     bias: Array | None = None,
-    f: np.ndarray | None = None,
+    f: np.ndarray = IDENTITY,
 ) -> None:
     """Fills y (inner, outer, places) with f(a + bias), a being (outer, inner, places)."""
     if y.size:
         row = y.size // outer
-        grid, f = (grid_of(row), min(outer, MAX_ROWS)), IDENTITY if f is None else f
+        grid = grid_of(row), min(outer, MAX_ROWS)
         args = a, y, outer, row // places, places, bias, f
         launch("columns", "swap_outer", y.dtype, grid, THREADS, *args)

@@ -63,7 +63,7 @@ conv_forward(const real* x, const real* weight, const real* bias, real* y, real*
     const Four o = four_of(blockIdx.y, s.o, s.groups);
     const long long image = blockIdx.x;
     const int channels = s.c / s.groups, kernel = w.kh * w.kw, places = w.oh * w.ow;
-    const int plane = (s.h + 2 * w.ph) * s.pitch;
+    const int plane = s.rows * s.pitch;
     DYNAMIC_SHARED(Quad, weights);                // (chunk, kh, kw)
     Quad* activated = weights + chunk * kernel;   // (places), if they are to be pooled
     real* planes = activated[t.pool == NO_POOL ? 0 : places].of;
@@ -190,7 +190,7 @@ __device__ inline void weight_gradient(int block, const Upstream& up, const real
     const Four o = four_of(block % fours, s.o, s.groups);
     const int channels = s.c / s.groups, kernel = w.kh * w.kw, places = w.oh * w.ow;
     const int begin = chunk * cut.dw_chunk, some = min(cut.dw_chunk, channels - begin);
-    const int plane = (s.h + 2 * w.ph) * s.pitch, taps = some * kernel + 1;
+    const int plane = s.rows * s.pitch, taps = some * kernel + 1;
     const int tap = threadIdx.x % taps, slice = threadIdx.x / taps, u = tap % kernel / w.kw;
     const bool is_bias = tap == taps - 1;
     DYNAMIC_SHARED(Quad, gz);  // (places)

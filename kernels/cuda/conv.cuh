@@ -3,7 +3,7 @@
 struct Convolution {  // x (n, c, h, w), weight (o, c / groups, kh, kw), y (n, o, oh, ow)
     int n, c, h, w, o, groups;
     Window window;
-    int pitch;  // elements from one row of a staged plane of x to the next
+    int rows, pitch;  // of a staged plane of x, zeros around it included: as far as windows reach
 };
 
 // What follows a convolution, the "epilogue": an activation, and a pooling if there is one.
@@ -78,10 +78,10 @@ __device__ inline void clear(real* shared, int n) {
 // divides by the width once for all of them.
 __device__ inline int sharing(int places) { return max(1, (int)blockDim.x / places); }
 
-// Planes of an image with zeros around them: (channels, h + 2 ph, pitch).
+// Planes of an image with zeros around them: (channels, rows, pitch).
 __device__ inline void stage_image(const real* x, real* planes, int channels,
                                    const Convolution& s) {
-    const int places = s.h * s.w, plane = (s.h + 2 * s.window.ph) * s.pitch;
+    const int places = s.h * s.w, plane = s.rows * s.pitch;
     const int lanes = sharing(places);
     clear(planes, channels * plane);
     __syncthreads();

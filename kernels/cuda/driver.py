@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ...arrays import import_cupy
-from ...errors import DeviceError
+from minicnn.arrays import import_cupy
+from minicnn.errors import DeviceError
 
 HOW = "pip install 'cupy-cuda13x[ctk]' (or cupy-cuda12x[ctk] for a CUDA 12 driver)"
 

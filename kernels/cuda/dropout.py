@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from ...arrays import Array, is_array
-from ..reference import Gradients, Needs, Saved
-from .launch import THREADS, contiguous, empty, grid_of, launch
+from minicnn.arrays import Array, is_array
+from minicnn.kernels.cuda.launch import THREADS, contiguous, empty, grid_of, launch
+from minicnn.kernels.reference import Gradients, Needs, Saved
 
 
 def dropout(x: Array, p: float, seed: Any, offset: int) -> tuple[Array, Saved]:
@@ -26,7 +26,6 @@ def dropout_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
 def _masked(x: Array, how: tuple) -> Array:
     x = contiguous(x)
     y = empty(x.shape, x)
-    if x.size:
-        n = -(-x.size // 4)
-        launch("dropout", "dropout", x.dtype, grid_of(n), THREADS, x, y, *how, x.size)
+    grid = grid_of(-(-x.size // 4))
+    launch("dropout", "dropout", x.dtype, grid, THREADS, x, y, *how, x.size)
     return y

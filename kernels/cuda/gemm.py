@@ -5,16 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...arrays import Array, module_of
-from ...shapes import Shape
-from .activation import activation_of
-from .launch import THREADS, contiguous, empty, grid_of, launch
+from minicnn.arrays import Array, module_of
+from minicnn.kernels.cuda.activation import IDENTITY
+from minicnn.kernels.cuda.launch import THREADS, contiguous, empty, grid_of, launch
+from minicnn.shapes import Shape
 
 CUBLAS = 2**28  # multiply-adds: a larger product is worth more than a launch of its own
 BLOCKS = 256  # that keep any GPU busy
 SHARE = 1024  # steps along k that are worth a block of their own
 MAX_SHARES = 64
-IDENTITY = activation_of("identity")
 
 
 class Tile(NamedTuple):
@@ -128,8 +127,7 @@ def add_up(parts: Array) -> Array:
     if len(parts) == 1:
         return parts[0]
     y = empty(parts.shape[1:], parts)
-    if y.size:
-        _add_shares(parts, len(parts), y, None, IDENTITY)
+    _add_shares(parts, len(parts), y, None, IDENTITY)
     return y
 
 

@@ -13,10 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from ...errors import DeviceError
-from .. import recording
-from .driver import gpus
-from .step import write_words
+from minicnn.errors import DeviceError
+from minicnn.kernels import recording
+from minicnn.kernels.cuda.driver import gpus
+from minicnn.kernels.cuda.step import write_words
 
 WORDS = 65536  # int64 numbers that may differ from replay to replay: 512 KB
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Array, is_array, module_of
-from .. import recording
-from .launch import THREADS, contiguous, grid_of, launch
+from minicnn.arrays import Array, is_array, module_of
+from minicnn.kernels import recording
+from minicnn.kernels.cuda.launch import THREADS, contiguous, grid_of, launch
 
 
 def _arrays_in(index: tuple) -> tuple:

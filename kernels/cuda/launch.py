@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Array, import_cupy, module_of
-from ...errors import DeviceError
-from ...shapes import Shape, Window
-from .driver import HOW
+from minicnn.arrays import Array, import_cupy, module_of
+from minicnn.errors import DeviceError
+from minicnn.kernels.cuda.driver import HOW
+from minicnn.shapes import Shape, Window
 
 FOLDER = Path(__file__).parent
 THREADS = 256  # of a block, where nothing speaks for another number
@@ -109,6 +109,9 @@ def launch(
     DeviceError
         For arrays of another GPU than the current one.
     """
+    grid, block = ((n,) if isinstance(n, int) else n for n in (grid, block))
+    if 0 in grid:  # nothing to do
+        return
     cupy = import_cupy()
     function, names, kinds = _function(cupy, file, kernel, dtype)
     if len(args) != len(kinds):
@@ -117,7 +120,6 @@ def launch(
         _argument(cupy, kernel, i, a, name, kind)
         for i, (a, name, kind) in enumerate(zip(args, names, kinds, strict=True))
     )
-    grid, block = ((n,) if isinstance(n, int) else n for n in (grid, block))
     function(grid, block, passed, shared_mem=shared)
 
 
@@ -150,8 +152,8 @@ def _argument(cupy: Any, kernel: str, i: int, a: Any, name: str, kind: np.dtype 
         if a is None:
             return None
         if not isinstance(a, cupy.ndarray) or not (kind is None or a.dtype == kind):
-            found = f"{a.dtype} array" if hasattr(a, "dtype") else type(a).__name__
-            raise TypeError(f"{kernel}: argument {i} must be a {name} on the GPU, not a {found}")
+            given = f"{a.dtype} array" if hasattr(a, "dtype") else type(a).__name__
+            raise TypeError(f"{kernel}: argument {i} must be a {name} on the GPU, not a {given}")
         if not a.flags.c_contiguous:
             raise TypeError(f"{kernel}: argument {i} must lie in C order")
         check_current(cupy, a)
@@ -176,7 +178,7 @@ def check_current(cupy: Any, a: Array) -> None:
 
 
 def grid_of(n: int, threads: int = THREADS) -> int:
-    """The number of blocks for a FOR_EACH over n > 0 elements."""
+    """The number of blocks for a FOR_EACH over n elements."""
     return min(-(-n // threads), MAX_BLOCKS)
 
 

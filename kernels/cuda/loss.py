@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Array
-from ...errors import ArgumentError
-from .. import recording
-from ..reference import Gradients, Needs, Saved
-from .launch import MAX_BLOCKS, THREADS, contiguous, empty, grid_of, launch
+from minicnn.arrays import Array
+from minicnn.errors import ArgumentError
+from minicnn.kernels import recording
+from minicnn.kernels.cuda.launch import MAX_BLOCKS, THREADS, contiguous, empty, grid_of, launch
+from minicnn.kernels.reference import Gradients, Needs, Saved
 
 REDUCTIONS = ("none", "sum", "mean")  # in the order of loss.cu
 BLOCK = 512  # threads of a block at most, as loss.cu's __launch_bounds__ say
@@ -41,8 +41,7 @@ def softmax_cross_entropy(logits: Array, q: Array) -> tuple[Array, Saved]:
     """As in the reference."""
     z, given = contiguous(logits), contiguous(q)
     log_p, losses = empty(z.shape, z), empty(z.shape[:1], z)
-    if losses.size:
-        _launch_rows("softmax_cross_entropy", z, given, log_p, losses)
+    _launch_rows("softmax_cross_entropy", z, given, log_p, losses)
     return losses, Saved(log_p, given, inputs=(q,))
 
 
@@ -50,8 +49,7 @@ def softmax_cross_entropy_backward(g: Array, saved: Saved, needs: Needs) -> Grad
     """As in the reference."""
     log_p, q = saved.state
     dz, dq = (empty(q.shape, q) if wanted else None for wanted in needs)
-    if q.size:
-        _launch_rows("softmax_cross_entropy_backward", contiguous(g), log_p, q, dz, dq)
+    _launch_rows("softmax_cross_entropy_backward", contiguous(g), log_p, q, dz, dq)
     return dz, dq
 
 
@@ -128,9 +126,8 @@ def cross_entropy_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     """dz = g_i (softmax(z_i) sum(q_i) - q_i) with the weighted, smoothed q; 0 where ignored."""
     log_p, t, w, kept, how = saved.state
     dz = empty(log_p.shape, log_p)
-    if dz.size:
-        launch(
-            "loss", "cross_entropy_backward", dz.dtype, grid_of(dz.size), THREADS,
-            contiguous(g), log_p, t, w, kept, dz, how, dz.size,
-        )  # fmt: skip
+    launch(
+        "loss", "cross_entropy_backward", dz.dtype, grid_of(dz.size), THREADS,
+        contiguous(g), log_p, t, w, kept, dz, how, dz.size,
+    )  # fmt: skip
     return (dz,)

@@ -5,19 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Array
-from ...shapes import Shape, Window
-from ..reference import Gradients, Needs, Saved
-from .launch import THREADS, contiguous, empty, grid_of, launch, window_of
-from .sums import channel_sums
+from minicnn.arrays import Array
+from minicnn.kernels.cuda.launch import THREADS, contiguous, empty, grid_of, launch, window_of
+from minicnn.kernels.cuda.layer import Layer
+from minicnn.kernels.cuda.sums import channel_sums
+from minicnn.kernels.reference import Gradients, Needs, Saved
+from minicnn.shapes import Shape, Window
 
 _AVERAGE = np.dtype([("count_padding", np.int32), ("divisor", np.float64)], align=True)
 
 
 def _pool(kernel: str, like: Array, n: int, *args: Any) -> None:
     """One thread for each of n numbers."""
-    if n:
-        launch("pool", kernel, like.dtype, grid_of(n), THREADS, *args, n)
+    launch("pool", kernel, like.dtype, grid_of(n), THREADS, *args, n)
 
 
 def _pooled(x: Array, window: Window, dtype: Any = None) -> Array:
@@ -33,74 +33,87 @@ def _average(count_include_pad: bool, divisor_override: Any) -> np.ndarray:
     return np.array([(count_include_pad, divisor_override or 0)], _AVERAGE)
 
 
-def avg_pool2d(x, window: Window, count_include_pad, divisor_override) -> tuple[Array, Saved]:
-    """As in the reference."""
-    x, y = contiguous(x), _pooled(x, window)
-    how = _average(bool(count_include_pad), divisor_override)
-    _pool("avg_pool2d", x, y.size, x, y, window_of(window), how, *x.shape[2:])
-    return y, Saved(x.shape, window, how)
+class AvgPool2d(Layer, kernel="avg_pool2d"):
+    """The mean of each window."""
 
+    def forward(self, x, weights, wanted):
+        window, *how = self.arguments
+        y = _pooled(x, window)
+        _pool("avg_pool2d", x, y.size, x, y, window_of(window), _average(*how), *x.shape[2:])
+        return y, ()
 
-def avg_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
-    """As in the reference."""
-    x_shape, window, how = saved.state
-    g, dx = contiguous(g), empty(x_shape, g)
-    _pool("avg_pool2d_backward", g, dx.size, g, dx, window_of(window), how, *x_shape[2:])
-    return (dx,)
+    def backward(self, g, kept, needs):
+        window, *how = self.arguments
+        dx = empty(self.x_shape, g)
+        args = g, dx, window_of(window), _average(*how), *self.x_shape[2:]
+        _pool("avg_pool2d_backward", g, dx.size, *args)
+        return (dx,)
 
 
 # ---- maximum -----------------------------------------------------------------------------------
 
 
-def max_pool2d(x, window: Window, indices: bool = True) -> tuple[Any, Saved]:
-    """As in the reference."""
-    x, y, which = contiguous(x), _pooled(x, window), _pooled(x, window, np.int32)
-    places = _pooled(x, window, np.int64) if indices else None
+def _maxima(x: Array, window: Window, places: Array | None) -> tuple[Array, Array]:
+    """(the maxima, where in its window each was); fills in where in its plane, if that is given."""
+    y, which = _pooled(x, window), _pooled(x, window, np.int32)
     _pool("max_pool2d", x, y.size, x, y, which, places, window_of(window), *x.shape[2:])
+    return y, which
+
+
+def _to_maxima(g: Array, which: Array, x_shape: Shape, window: Window) -> Array:
+    """dx: each window's g where its maximum was."""
+    dx = empty(x_shape, g)
+    _pool("max_pool2d_backward", g, dx.size, g, which, dx, window_of(window), *x_shape[2:])
+    return dx
+
+
+class MaxPool2d(Layer, kernel="max_pool2d"):
+    """The maximum of each window."""
+
+    def forward(self, x, weights, wanted):
+        (window,) = self.arguments
+        y, which = _maxima(x, window, None)
+        return y, (which,)
+
+    def backward(self, g, kept, needs):
+        (which,), (window,) = kept, self.arguments
+        return (_to_maxima(g, which, self.x_shape, window),)
+
+
+def max_pool2d_with_indices(x: Array, window: Window) -> tuple[tuple[Array, Array], Saved]:
+    """As in the reference."""
+    x, places = contiguous(x), _pooled(x, window, np.int64)
+    y, which = _maxima(x, window, places)
     return (y, places), Saved(which, x.shape, window)
 
 
-def max_pool2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+def max_pool2d_with_indices_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     """As in the reference."""
-    which, x_shape, window = saved.state
-    g, dx = contiguous(g), empty(x_shape, g)
-    _pool("max_pool2d_backward", g, dx.size, g, which, dx, window_of(window), *x_shape[2:])
-    return (dx,)
+    return (_to_maxima(contiguous(g), *saved.state),)
 
 
 # ---- trainable subsampling ---------------------------------------------------------------------
 
 
-def subsample2d(x, coefficient, bias, window: Window) -> tuple[Array, Saved]:
-    """As in the reference."""
-    x, sums, y, factor = (
-        contiguous(x),
-        _pooled(x, window),
-        _pooled(x, window),
-        contiguous(coefficient),
-    )
-    _pool(
-        "subsample2d", x, y.size,
-        x, factor, contiguous(bias), sums, y, window_of(window), *x.shape[1:],
-    )  # fmt: skip
-    return y, Saved(sums, factor, x.shape, window, inputs=(coefficient,))
+class Subsample2d(Layer, kernel="subsample2d"):
+    """A coefficient times the sum of each window, plus a bias, of each channel."""
 
+    weights = 2
 
-def subsample2d_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
-    """As in the reference."""
-    sums, factor, x_shape, window = saved.state
-    g = contiguous(g)
-    dx = dcoefficient = dbias = None
-    if needs[0]:
-        dx = _spread(g, factor, x_shape, window)
-    if needs[1] or needs[2]:
-        totals = channel_sums(g, sums)
-        dbias, dcoefficient = totals[0], totals[1]
-    return dx, dcoefficient if needs[1] else None, dbias if needs[2] else None
+    def forward(self, x, weights, wanted):
+        (window,), (coefficient, bias) = self.arguments, weights
+        sums, y = _pooled(x, window), _pooled(x, window)
+        args = x, coefficient, bias, sums, y, window_of(window), *x.shape[1:]
+        _pool("subsample2d", x, y.size, *args)
+        return y, (sums, coefficient)
 
-
-def _spread(g: Array, factor: Array, x_shape: Shape, window: Window) -> Array:
-    """The sum of factor_c g over the windows that cover each pixel."""
-    dx = empty(x_shape, g)
-    _pool("subsample2d_backward", g, dx.size, g, factor, dx, window_of(window), *x_shape[1:])
-    return dx
+    def backward(self, g, kept, needs):
+        (window,), (sums, coefficient) = self.arguments, kept
+        dx = dcoefficient = dbias = None
+        if needs[0]:
+            dx = empty(self.x_shape, g)
+            args = g, coefficient, dx, window_of(window), *self.x_shape[1:]
+            _pool("subsample2d_backward", g, dx.size, *args)
+        if needs[1] or needs[2]:
+            dbias, dcoefficient = channel_sums(g, sums)
+        return dx, dcoefficient if needs[1] else None, dbias if needs[2] else None

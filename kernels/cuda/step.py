@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ...arrays import Array
-from .launch import THREADS, empty, launch
+from minicnn.arrays import Array
+from minicnn.kernels.cuda.launch import THREADS, empty, launch
 
 PER_LAUNCH = 480  # as Words in step.cu
 _WORDS = np.dtype([("word", np.int64, PER_LAUNCH)])

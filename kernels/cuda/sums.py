@@ -3,8 +3,8 @@
 import math
 from typing import NamedTuple
 
-from ...arrays import Array
-from .launch import THREADS, empty, launch
+from minicnn.arrays import Array
+from minicnn.kernels.cuda.launch import THREADS, empty, launch
 
 BLOCKS = 1024  # that keep any GPU busy
 SHARE = 16 * THREADS  # numbers that are worth a block
@@ -44,8 +44,6 @@ def partial_sums(a: Array, b: Array | None, shape: Channels) -> Array:
 def channel_sums(a: Array, b: Array | None = None) -> Array:
     """(2, C): the sums of a and of a*b over all but the channels; (1, C) without b."""
     shape = channels_of(a)
-    if not shape.channels:
-        return empty((1 if b is None else 2, 0), a)
     sums = partial_sums(a, b, shape)
     if shape.parts == 1:
         return sums.reshape(sums.shape[:2])

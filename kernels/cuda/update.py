@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Array, import_cupy, is_array
-from .. import recording, reference
-from .launch import THREADS, check_current, contiguous, grid_of, launch
+from minicnn.arrays import Array, import_cupy, is_array
+from minicnn.kernels import recording, reference
+from minicnn.kernels.cuda.launch import THREADS, check_current, contiguous, grid_of, launch
 
 MOST = 96  # tensors of a launch, as in update.cu
 

@@ -2,9 +2,9 @@
 
 import math
 
-from ...arrays import Array
-from ...shapes import Shape, Window
-from .launch import THREADS, contiguous, empty, grid_of, launch, window_of
+from minicnn.arrays import Array
+from minicnn.kernels.cuda.launch import THREADS, contiguous, empty, grid_of, launch, window_of
+from minicnn.shapes import Shape, Window
 
 MAX_ROWS = 1024  # of a grid, across the channels
 

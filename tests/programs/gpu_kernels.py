@@ -17,6 +17,7 @@ import minicnn as mc
 from minicnn import Tensor, arrays, kernels
 from minicnn.data import Subset
 from minicnn.kernels.cuda import launch, step
+from minicnn.kernels.cuda.activation import IDENTITY
 from minicnn.kernels.cuda.columns import columns_backward, columns_forward
 from minicnn.kernels.cuda.gemm import product
 from minicnn.kernels.cuda.loss import cross_entropy
@@ -122,7 +123,7 @@ def run_large(dtype):
     cross_entropy(ones(2049, 10), cupy.ones(2049, np.int64), None, -100, "mean", 0.0)
     x, weight = ones(2, 2, 6, 5), ones(4, 1, 3, 2)
     w = window("conv2d", (6, 5), (3, 2), (1, 2), (1, 1), (1, 1))
-    y = columns_forward(x, weight, ones(4), None, w, 2)
+    y = columns_forward(x, weight, ones(4), IDENTITY, w, 2)
     columns_backward(y, x, weight, w, 2, (True, True, True))
 
 
