@@ -4,6 +4,11 @@ from ..autograd import Tensor
 from . import functional as F
 from .module import Module
 
+__all__ = [
+    "ELU", "Hardtanh", "LeakyReLU", "LogSoftmax", "ReLU", "ReLU6", "ScaledTanh", "SiLU", "Sigmoid",
+    "Softmax", "Tanh",
+]  # fmt: skip
+
 
 class Sigmoid(Module):
     """1 / (1 + e^-x)."""
