@@ -78,7 +78,8 @@ def _serving(name: str, x: Any) -> Any:
         return reference
     chosen = _implementation(x)
     takes = getattr(chosen, "serves", None)
-    return chosen if hasattr(chosen, name) and (takes is None or takes(x, name)) else reference
+    has = callable(getattr(chosen, name, None))  # not a module of that name
+    return chosen if has and (takes is None or takes(x, name)) else reference
 
 
 def offers(name: str, x: Any) -> bool:
@@ -132,7 +133,8 @@ def one_by_one(serving: Any, chain: Chain, x: Any, weights: tuple) -> tuple[Any,
     takes, done, inputs = getattr(serving, "serves", None), [], []
     for call in chain.calls:
         own, weights = weights[: len(call.shapes)], weights[len(call.shapes) :]
-        ours = hasattr(serving, call.kernel) and (takes is None or takes(x, call.kernel))
+        has = callable(getattr(serving, call.kernel, None))
+        ours = has and (takes is None or takes(x, call.kernel))
         pairs = serving if ours else reference
         with np.errstate(all="ignore"):  # only NumPy warns of log(0)
             x, saved = getattr(pairs, call.kernel)(x, *own, *call.arguments)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, is_array, module_of
+from ..errors import ArgumentError
 from ..shapes import Pair, Shape, Window
 
 Needs = tuple[bool, ...]  # which gradients are wanted, one per array of the forward
@@ -315,6 +316,66 @@ def flatten_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
     """g in the old shape."""
     (shape,) = saved.state
     return (g.reshape(shape),)
+
+
+def target_rows(labels, classes, dtype, weight, ignore_index, smoothing) -> tuple[Array, float]:
+    """Class indices (M,) as weighted rows of probabilities (M, classes), and the weights' sum.
+
+    A row is 0 where its label is ignored.  Raises ArgumentError for a label that is no class.
+    """
+    xp = module_of(labels)
+    counts = (labels != ignore_index)[:, None]
+    q = (labels[:, None] == xp.arange(classes)) & counts
+    wrong = labels[counts[:, 0] & ~q.any(axis=1)]
+    if wrong.size:
+        raise no_class(int(wrong[0]), classes, ignore_index)
+    total = float((q if weight is None else q * weight).sum())
+    if smoothing:
+        q = (1 - smoothing) * q + smoothing / classes * counts
+    return (q if weight is None else q * weight).astype(dtype), total
+
+
+def no_class(label: int, classes: int, ignore_index: int) -> ArgumentError:
+    """The error for a label that is neither a class nor to be ignored."""
+    return ArgumentError(
+        f"cross_entropy: target {label} is no class: there are {classes}, counted from 0 "
+        f"(ignore_index is {ignore_index})"
+    )
+
+
+def reduced(losses: Array, reduction: str, total: float) -> Array:
+    """The rows' losses themselves, their sum, or their mean: the sum over the weights' total."""
+    if reduction == "none":
+        return losses
+    divisor = (total or math.nan) if reduction == "mean" else 1.0  # 0 / 0 without a warning
+    return losses.sum() / losses.dtype.type(divisor)
+
+
+def per_row(g: Array, rows: int, reduction: str, total: float) -> Array:
+    """The gradient of each row's loss: the backward of `reduced`.
+
+    The mean over no rows is NaN, but its gradient 0, as in PyTorch.
+    """
+    if reduction == "none":
+        return g
+    return module_of(g).full(rows, g / ((total or math.inf) if reduction == "mean" else 1.0))
+
+
+def cross_entropy(
+    logits, labels, weight, ignore_index, reduction, label_smoothing
+) -> tuple[Array, Saved]:
+    """softmax_cross_entropy of logits (M, C) for class indices (M,), reduced."""
+    classes = logits.shape[1]
+    q, total = target_rows(labels, classes, logits.dtype, weight, ignore_index, label_smoothing)
+    losses, saved = softmax_cross_entropy(logits, q)
+    return reduced(losses, reduction, total), Saved(saved, reduction, total)
+
+
+def cross_entropy_backward(g: Array, saved: Saved, needs: Needs) -> Gradients:
+    """As softmax_cross_entropy's, for the logits alone."""
+    inner, reduction, total = saved.state
+    g = per_row(g, len(inner.state[0]), reduction, total)
+    return softmax_cross_entropy_backward(g, inner, (True, False))[:1]
 
 
 def linear(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Saved]:

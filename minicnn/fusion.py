@@ -36,7 +36,7 @@ class KernelOp(Function):
     """
 
     weights = 0  # how many arrays there are behind the input; None where one is left out
-    images = False  # one image (C, H, W) is taken for a batch of one
+    rank = 0  # how many dimensions the input must have; 0: any
     floats = False  # an integer input becomes float32 first
     fuses = True
 
@@ -57,20 +57,30 @@ class KernelOp(Function):
         """The result of the call: inside a model it waits, elsewhere it is computed at once."""
         if kwargs or len(args) <= cls.weights:
             args = positional(cls, args, kwargs)
-        x, tensors, options = args[0], args[1 : 1 + cls.weights], args[1 + cls.weights :]
+        x, *rest = args
         if isinstance(x, Waiting):
             like = x.like
         else:
             x = _checked_input(cls, x, args)
             like = x.array
-        if cls.images and like.ndim == 3:
-            return cls.apply(x.reshape(1, *like.shape), *args[1:]).squeeze(0)
-        arrays = [t.array if isinstance(t, Tensor) else t for t in tensors] if tensors else ()
+        if cls.rank and like.ndim != cls.rank:
+            return cls.of_other_rank(x, *rest)
+        tensors: Any = ()
+        if cls.weights:
+            tensors = rest[: cls.weights]
+            rest[: cls.weights] = [None if t is None else t.array for t in tensors]
         try:
-            call = cls.call(like, *arrays, *options)
+            call = cls.call(like, *rest)
         except TypeError:  # a list, by which no geometry can be looked up; or really wrong
-            call = cls.call(like, *arrays, *map(_hashable, options))
-        return go_on(cls, call, x, tensors, arrays)
+            call = cls.call(like, *map(_hashable, rest))
+        return go_on(cls, call, x, tensors, rest[: cls.weights])
+
+    @classmethod
+    def of_other_rank(cls, x: Tensor, *args: Any) -> Tensor:
+        """The result for an x that has not `rank` dimensions: of (C, H, W) as a batch of one."""
+        if x.ndim != cls.rank - 1:
+            cls.call(x, *args)  # raises, and says what is expected
+        return cls.apply(x.reshape(1, *x.shape), *args).squeeze(0)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
@@ -105,8 +115,7 @@ def go_on(
 ) -> Tensor:
     """The result of a call on x and weights: it waits behind what x waits for, if it can."""
     recording, run = mode.grad, None
-    needs = [recording and getattr(t, "requires_grad", False) for t in tensors] if tensors else ()
-    step = op, call, tensors, arrays, needs
+    needs = [recording and t is not None and t.requires_grad for t in tensors] if tensors else ()
     if isinstance(x, Waiting):
         run, place = x.spot
         # Nobody has gone on from x already, and the next call is of the same kind.
@@ -114,15 +123,15 @@ def go_on(
             run.compute(place)
             run = None
     if run is None:
-        run = Run(x)
+        run = Run(x, recording)
         together = scope.modules and not mode.anomaly and getattr(op, "fuses", True)
         if not together or call.kernel not in run.fused:
-            run.steps.append(step)
+            run.steps.append((op, call, tensors, arrays, needs))
             return run.result(1)
         waits.runs.append(run)
     if run.modules is not None:
         run.modules.append([*scope.modules])
-    run.steps.append(step)
+    run.steps.append((op, call, tensors, arrays, needs))
     run.last += 1
     y = Waiting(run, call)
     run.outputs.append(weakref.ref(y))
@@ -202,9 +211,9 @@ class Run:
         Where the calls were made, if kernels are compared and an error has to say it.
     """
 
-    def __init__(self, input: Tensor) -> None:
-        self.input, self.array, self.recording = input, input.array, mode.grad
-        self.needed = self.recording and input.requires_grad
+    def __init__(self, input: Tensor, recording: bool) -> None:
+        self.input, self.array, self.recording = input, input.array, recording
+        self.needed = recording and input.requires_grad
         self.steps: list[tuple] = []
         self.outputs: list[Callable[[], Waiting | None]] = []
         self.done = self.last = 0

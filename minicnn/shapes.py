@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 from .errors import ArgumentError, ShapeError
 
 Shape = tuple[int, ...]
-Pair = tuple[int, int]
+
+
+class Pair(tuple):
+    """(height, width), checked: ints that `pair` has seen."""
+
+    __slots__ = ()
 
 
 def describe(shape: Sequence[int]) -> str:
@@ -19,10 +24,7 @@ def describe(shape: Sequence[int]) -> str:
 
 def pair(op: str, argument: str, value: Any, least: int = 1) -> Pair:
     """An int or two of them as (height, width), each at least `least`."""
-    if type(value) is int and value >= least:  # the usual, quickly: every layer of a step asks
-        return value, value
-    both = type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int
-    if both and value[0] >= least <= value[1]:
+    if type(value) is Pair and value[0] >= least <= value[1]:
         return value
     values = value if isinstance(value, (tuple, list)) else (value,)
     try:
@@ -32,7 +34,7 @@ def pair(op: str, argument: str, value: Any, least: int = 1) -> Pair:
         raise ArgumentError(message) from None
     if height < least or width < least:
         raise ArgumentError(f"{op}: {argument} must be at least {least}, not {value!r}")
-    return height, width
+    return Pair((height, width))
 
 
 def axis(op: str, dim: int, ndim: int) -> int:

@@ -14,7 +14,12 @@ from numba import config
 from .chain import back, run
 from .compiling import TYPES, cache_folder
 from .layer import LAYERS
-from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
+from .loss import (
+    cross_entropy,
+    cross_entropy_backward,
+    softmax_cross_entropy,
+    softmax_cross_entropy_backward,
+)
 from .norm import batch_norm, batch_norm_backward, dropout, dropout_backward
 from .program import warm_up
 from .unfold import col2im, im2col

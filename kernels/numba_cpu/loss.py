@@ -12,9 +12,9 @@ import math
 
 import numpy as np
 
-from ..reference import Saved
+from ..reference import Saved, no_class, per_row, reduced
 from ..threads import threads_for
-from .compiling import INT, array, entry, inner
+from .compiling import FLOAT, INT, array, entry, inner
 from .layout import ordered, turned
 from .maths import exp
 from .parallel import parallel, share_numbers
@@ -126,3 +126,48 @@ def softmax_cross_entropy_backward(g, saved, needs):
         _dq[kind](g, log_p, dq, threads)
         dq = dq.T
     return dz, dq
+
+
+# ---- class indices ---------------------------------------------------------------------------
+
+
+@entry(lambda t: (array(INT, 1), array(t, 1), INT, FLOAT, array(t, 2), array(t, 1), array(INT, 1)))
+def _target_rows(labels, weight, ignored, smoothing, q, total, wrong):
+    """As the reference's, class by class; `wrong` is the first row whose label is no class."""
+    classes, rows = q.shape
+    rest = q.dtype.type(smoothing / classes)
+    most = q.dtype.type(1 - smoothing)
+    wrong[0], total[0] = -1, 0
+    for m in range(rows):
+        label, counts = labels[m], labels[m] != ignored
+        if counts and not 0 <= label < classes:
+            wrong[0] = m
+            return
+        for c in range(classes):
+            q[c, m] = rest * weight[c % weight.size] if counts else 0
+        if counts:
+            w = weight[label % weight.size]
+            q[label, m] += most * w
+            total[0] += w
+
+
+def cross_entropy(logits, labels, weight, ignore_index, reduction, label_smoothing):
+    """As in the reference."""
+    z, kind = _classes_first(logits), logits.dtype
+    labels = ordered(labels.astype(np.int64, copy=False))
+    w = np.ones(1, kind) if weight is None else ordered(weight)
+    q, total, wrong = np.empty(z.shape, kind), np.empty(1, kind), np.empty(1, np.int64)
+    _target_rows[kind](labels, w, ignore_index, label_smoothing, q, total, wrong)
+    if wrong[0] >= 0:
+        raise no_class(int(labels[wrong[0]]), len(z), ignore_index)
+    log_p, losses = np.empty(z.shape, kind), np.empty(len(labels), kind)
+    _losses[kind](z, q, log_p, losses, threads_for(z.size, GRAIN))
+    y = reduced(losses, reduction, float(total[0]))
+    return y, Saved(Saved(log_p, q), reduction, float(total[0]))
+
+
+def cross_entropy_backward(g, saved, needs):
+    """As in the reference."""
+    inner, reduction, total = saved.state
+    g = per_row(g, inner.state[0].shape[1], reduction, total)
+    return softmax_cross_entropy_backward(g, inner, (True, False))[:1]

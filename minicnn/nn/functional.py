@@ -22,7 +22,6 @@ from ..ops.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, MaxPool2dWithInd
 from ..ops.shape import Pad
 from ..random import Generator, default_generator
 from ..shapes import pair
-from . import label_loss
 
 
 def _documented_by(op: type[Function]) -> Callable[[Callable], Callable]:
@@ -379,8 +378,7 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    loss = label_loss.LabelCrossEntropy if label_loss.takes(input, target, weight) else CrossEntropy
-    return loss.apply(input, target, weight, ignore_index, reduction, label_smoothing)
+    return CrossEntropy.apply(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
 @_documented_by(NLLLoss)

@@ -1,12 +1,13 @@
 """Convolution as im2col and a matrix product; unfold and fold, which are im2col and col2im."""
 
+from typing import Any
 
 from .. import kernels
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..fusion import KernelOp
 from ..kernels import Call, geometry
-from ..shapes import Pair, Shape, Window, describe, pair, window
+from ..shapes import Shape, Window, describe, pair, window
 from .arithmetic import check_dtypes
 from .samples import refused, sample
 
@@ -93,16 +94,19 @@ class Conv2d(KernelOp):
     (oh = H for stride 1; an odd total pads one more behind).
     """
 
-    images = True
+    rank = 4
     weights = 2
 
     @staticmethod
     def call(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         b = (None, None) if bias is None else (bias.shape, bias.dtype)
         kinds = input.shape, input.dtype, weight.shape, weight.dtype, *b
-        stride, dilation = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
-        if not isinstance(padding, str):
-            padding = pair("conv2d", "padding", padding, 0)
+        if tuple in (type(stride), type(padding), type(dilation)):  # not checked yet: 2.0 is no 2
+            stride, dilation = (
+                pair("conv2d", "stride", stride),
+                pair("conv2d", "dilation", dilation),
+            )
+            padding = padding if type(padding) is str else pair("conv2d", "padding", padding, 0)
         return _conv2d(*kinds, stride, padding, dilation, groups)
 
     @staticmethod
@@ -155,13 +159,14 @@ def _conv2d(x, dtype, w, w_dtype, b, b_dtype, stride, padding, dilation, groups)
     return Call("conv2d", (x[0], w[0], *windows.out), dtype, (windows, groups), (w, b))
 
 
-def _named_padding(padding: str, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Window:
+def _named_padding(padding: str, size: Shape, kernel: Shape, stride: Any, dilation: Any) -> Window:
     """ "valid": no padding; "same": so much that there are as many windows as pixels."""
     if padding not in ("same", "valid"):
         raise ArgumentError(f"conv2d: padding must be numbers, 'valid' or 'same', not {padding!r}")
     if padding == "valid":
         return window("conv2d", size, kernel, stride, 0, dilation)
-    if stride != (1, 1):
+    if pair("conv2d", "stride", stride) != (1, 1):
         raise ArgumentError("conv2d: padding 'same' needs stride 1")
+    dilation = pair("conv2d", "dilation", dilation)
     ph, pw = (d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
-    return Window(kernel, stride, (ph, pw), dilation, size)  # behind it is one more, if odd
+    return Window(kernel, (1, 1), (ph, pw), dilation, size)  # behind it is one more, if odd

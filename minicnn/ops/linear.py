@@ -71,16 +71,15 @@ class Linear(KernelOp):
     y (..., out_features).
     """
 
-    weights = 2
+    rank, weights = 2, 2
 
     @classmethod
-    def apply(cls, input, weight, bias=None):
-        """The call on rows, (M, in_features); other inputs are reshaped to them and back."""
-        shape = input.shape
-        if len(shape) == 2 or not shape or shape[-1:] != weight.shape[1:]:
-            return super().apply(input, weight, bias)
-        rows = Reshape.apply(input, (math.prod(shape[:-1]), shape[-1]))
-        return Reshape.apply(super().apply(rows, weight, bias), (*shape[:-1], weight.shape[0]))
+    def of_other_rank(cls, x, weight, bias):
+        """The call on rows (M, in_features), reshaped to them and back."""
+        if x.shape[-1:] != weight.shape[1:]:
+            cls.call(x, weight, bias)  # raises
+        rows = Reshape.apply(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+        return Reshape.apply(cls.apply(rows, weight, bias), (*x.shape[:-1], weight.shape[0]))
 
     @staticmethod
     def call(input, weight, bias=None):

@@ -1,12 +1,12 @@
 """Losses: cross-entropy on logits, and negative log-likelihood."""
 
 import math
-from typing import Any
 
 from .. import kernels
 from ..arrays import Array, is_floating, module_of
 from ..autograd import Function
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..kernels.reference import per_row, reduced, target_rows
 from .arithmetic import check_types
 from .samples import changed, refused, sample
 
@@ -36,34 +36,8 @@ def _per_prediction(shape: tuple[int, ...]) -> tuple[int, ...]:
     return () if len(shape) == 1 else shape[:1] + shape[2:]
 
 
-def _one_hot(op: str, x: Array, target: Array, classes: int, ignore: int) -> tuple[Array, Any]:
-    """Class indices as rows of bools, (M, C), False where ignored; and which rows count, (M, 1).
-
-    Refuses indices of the wrong type, shape or range.
-    """
-    expected, xp = _per_prediction(x.shape), module_of(x)
-    if target.dtype.kind not in "iu":
-        raise DtypeError(f"{op}: class indices must be integers, not {target.dtype}; use .long()")
-    if target.shape != expected:
-        raise ShapeError(f"{op}: class indices must be {expected}, not {target.shape}")
-    labels = target.reshape(-1, 1)
-    q = labels == xp.arange(classes)
-    if xp.count_nonzero(q) == len(q) and not 0 <= ignore < classes:
-        return q, True  # each row has its class, as nearly always
-    counts = labels != ignore
-    wrong = labels[counts & ~q.any(axis=1, keepdims=True)]
-    if wrong.size:
-        found = f"{op}: target {wrong[0]} is no class: there are {classes}, counted from 0"
-        raise ArgumentError(f"{found} (ignore_index is {ignore})")
-    return q & counts, counts
-
-
-def _distribution(
-    op: str, x: Array, target: Array, weight: Array | None, ignore: int, smoothing: float = 0.0
-) -> tuple[Array, float]:
-    """(q, divisor): one row of weighted target probabilities per prediction, (M, C), and what
-    "mean" divides by.
-    """
+def _check(op: str, x: Array, target: Array, weight: Array | None) -> bool:
+    """Whether the target holds probabilities, not class indices; refuses what is neither."""
     if x.ndim == 0:
         raise ShapeError(f"{op}: input must be (C), (N, C) or (N, C, ...), not a single number")
     soft = is_floating(target.dtype) and target.shape == x.shape
@@ -71,31 +45,11 @@ def _distribution(
     classes = x.shape[min(1, x.ndim - 1)]
     if weight is not None and weight.shape != (classes,):
         raise ShapeError(f"{op}: weight must be (C={classes},), not {weight.shape}")
-    q, counts = (_rows(target), True) if soft else _one_hot(op, x, target, classes, ignore)
-    plain = soft or (counts is True and weight is None)
-    divisor = float(len(q)) if plain else float((q if weight is None else q * weight).sum())
-    q = (1 - smoothing) * q + smoothing / classes * counts if smoothing else q
-    q = q if weight is None else q * weight
-    return q.astype(x.dtype), divisor
-
-
-def _reduced(ctx: Any, losses: Array, reduction: str, divisor: float) -> Array:
-    """The losses of all rows, reduced; leaves in ctx what _per_row needs."""
-    ctx.rows, ctx.reduction = losses.shape, reduction
-    ctx.divisor = divisor if reduction == "mean" else 1.0
-    if reduction == "none":
-        return losses.reshape(_per_prediction(ctx.shape))
-    return losses.sum() / losses.dtype.type(ctx.divisor or math.nan)  # 0 / 0 without a warning
-
-
-def _per_row(ctx: Any, g: Array) -> Array:
-    """The gradient of each row's loss: the backward of _reduced.
-
-    The mean over no rows is NaN, but its gradient 0, as in PyTorch.
-    """
-    if ctx.reduction == "none":
-        return g.reshape(ctx.rows)
-    return module_of(g).full(ctx.rows, g / (ctx.divisor or math.inf))
+    if not soft and target.dtype.kind not in "iu":
+        raise DtypeError(f"{op}: class indices must be integers, not {target.dtype}; use .long()")
+    if not soft and target.shape != (expected := _per_prediction(x.shape)):
+        raise ShapeError(f"{op}: class indices must be {expected}, not {target.shape}")
+    return soft
 
 
 class CrossEntropy(Function, kernel=True):
@@ -118,19 +72,33 @@ class CrossEntropy(Function, kernel=True):
         check_reduction("cross_entropy", reduction)
         if not 0 <= label_smoothing <= 1:
             raise ArgumentError(f"cross_entropy: label_smoothing {label_smoothing} not in [0, 1]")
+        soft = ctx.soft = _check("cross_entropy", input, target, weight)
         if is_floating(target.dtype) and ignore_index >= 0:
             raise ArgumentError("cross_entropy: ignore_index is for class indices only")
-        more = (weight, ignore_index, label_smoothing)
-        q, divisor = _distribution("cross_entropy", input, target, *more)
-        losses, ctx.saved = kernels.forward("softmax_cross_entropy", _rows(input), q)
-        ctx.shape = input.shape
-        ctx.target_scale = (1 - label_smoothing) * (1 if weight is None else weight)
-        return _reduced(ctx, losses, reduction, divisor)
+        ctx.shape, ctx.reduction = input.shape, reduction
+        rows = _rows(input)
+        if soft:
+            classes = rows.shape[1]
+            q = (1 - label_smoothing) * _rows(target) + label_smoothing / classes
+            q = (q if weight is None else q * weight).astype(input.dtype)
+            ctx.target_scale = (1 - label_smoothing) * (1 if weight is None else weight)
+            losses, ctx.saved = kernels.forward("softmax_cross_entropy", rows, q)
+            y = reduced(losses, reduction, len(rows))
+        else:
+            how = weight, ignore_index, reduction, label_smoothing
+            y, ctx.saved = kernels.forward("cross_entropy", rows, target.reshape(-1), *how)
+        return y if reduction != "none" else y.reshape(_per_prediction(ctx.shape))
 
     @staticmethod
     def backward(ctx, g):
-        needs = ctx.needs_input_grad[:2]
-        dx, dq = kernels.backward("softmax_cross_entropy", _per_row(ctx, g), ctx.saved, needs)
+        if ctx.reduction == "none":
+            g = g.reshape(-1)
+        if not ctx.soft:
+            (dx,) = kernels.backward("cross_entropy", g, ctx.saved, ctx.needs_input_grad[:1])
+            return (_unrows(dx, ctx.shape),)
+        count = math.prod(_per_prediction(ctx.shape))
+        g, needs = per_row(g, count, ctx.reduction, count), ctx.needs_input_grad[:2]
+        dx, dq = kernels.backward("softmax_cross_entropy", g, ctx.saved, needs)
         dtarget = None if dq is None else _unrows(dq * ctx.target_scale, ctx.shape)
         return None if dx is None else _unrows(dx, ctx.shape), dtarget
 
@@ -172,16 +140,21 @@ class NLLLoss(Function):
     @staticmethod
     def forward(ctx, input, target, weight=None, ignore_index=-100, reduction="mean"):
         check_reduction("nll_loss", reduction)
-        q, divisor = _distribution("nll_loss", input, target, weight, ignore_index)
-        ctx.shape = input.shape
+        _check("nll_loss", input, target, weight)
+        rows, labels = _rows(input), target.reshape(-1)
+        ctx.shape, ctx.reduction = input.shape, reduction
+        classes = rows.shape[1]
+        q, ctx.total = target_rows(labels, classes, input.dtype, weight, ignore_index, 0.0)
         ctx.save_for_backward(q)
-        losses = -module_of(q).where(q == 0, 0, q * _rows(input)).sum(axis=1)
-        return _reduced(ctx, losses, reduction, divisor)
+        losses = -module_of(q).where(q == 0, 0, q * rows).sum(axis=1)
+        y = reduced(losses, reduction, ctx.total)
+        return y if reduction != "none" else y.reshape(_per_prediction(ctx.shape))
 
     @staticmethod
     def backward(ctx, g):
         (q,) = ctx.saved_tensors
-        return (_unrows(-q * _per_row(ctx, g)[:, None], ctx.shape),)
+        g = per_row(g.reshape(-1) if ctx.reduction == "none" else g, len(q), ctx.reduction, ctx.total)
+        return (_unrows(-q * g[:, None], ctx.shape),)
 
     @staticmethod
     def samples(rng):

@@ -29,8 +29,8 @@ def pool_window(
     return windows
 
 
-def _sizes(op: str, kernel_size: Any, stride: Any, padding: Any) -> tuple[Pair, Pair, Pair]:
-    """A pool's arguments as pairs; a stride of None is the kernel_size."""
+def pairs(op: str, kernel_size: Any, stride: Any, padding: Any) -> tuple[Pair, Pair, Pair]:
+    """A pool's sizes as pairs of ints; a stride of None is the kernel_size."""
     kernel_size = pair(op, "kernel_size", kernel_size)
     stride = kernel_size if stride is None else pair(op, "stride", stride)
     return kernel_size, stride, pair(op, "padding", padding, 0)
@@ -46,16 +46,17 @@ class AvgPool2d(KernelOp):
     ceil_mode, a remainder that no window covers gets no gradient.
     """
 
-    images = True
+    rank = 4
 
     @staticmethod
     def call(
         input, kernel_size, stride=None, padding=0, ceil_mode=False,
         count_include_pad=True, divisor_override=None,
     ):  # fmt: skip
-        sizes = _sizes("avg_pool2d", kernel_size, stride, padding)
-        how = ceil_mode, count_include_pad, divisor_override
-        return _avg_pool2d(input.shape, input.dtype, *sizes, *how)
+        how = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        if tuple in (type(kernel_size), type(stride), type(padding)):  # not checked yet
+            how = *pairs("avg_pool2d", *how[:3]), *how[3:]
+        return _avg_pool2d(input.shape, input.dtype, *how)
 
     @staticmethod
     def samples(rng):
@@ -102,13 +103,14 @@ class MaxPool2d(KernelOp):
     NaN counts as the largest.  Padding is -inf and never wins.
     """
 
-    images = True
+    rank = 4
 
     @staticmethod
     def call(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-        sizes = _sizes("max_pool2d", kernel_size, stride, padding)
-        dilation = pair("max_pool2d", "dilation", dilation)
-        return _max_pool2d(input.shape, input.dtype, *sizes, dilation, ceil_mode)
+        how = kernel_size, stride, padding, dilation, ceil_mode
+        if tuple in (type(kernel_size), type(stride), type(padding)):  # not checked yet
+            how = *pairs("max_pool2d", *how[:3]), *how[3:]
+        return _max_pool2d(input.shape, input.dtype, *how)
 
     @staticmethod
     def samples(rng):
@@ -157,14 +159,16 @@ class Subsample2d(KernelOp):
     input (N, C, H, W), coefficient (C), bias (C).  The rest as in avg_pool2d; padding adds zeros.
     """
 
-    images = True
+    rank = 4
     weights = 2
 
     @staticmethod
     def call(input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
         vectors = coefficient.shape, coefficient.dtype, bias.shape, bias.dtype
-        sizes = _sizes("subsample2d", kernel_size, stride, padding)
-        return _subsample2d(input.shape, input.dtype, *vectors, *sizes, ceil_mode)
+        how = kernel_size, stride, padding, ceil_mode
+        if tuple in (type(kernel_size), type(stride), type(padding)):  # not checked yet
+            how = *pairs("subsample2d", *how[:3]), *how[3:]
+        return _subsample2d(input.shape, input.dtype, *vectors, *how)
 
     @staticmethod
     def samples(rng):
