@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md to the letter: its Mish, put into a copy of this repository, is accepted there."""
+"""CONTRIBUTING.md to the letter: its Mish, put into a copy of this repository, is accepted."""
 
 import os
 import re
@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba.core.caching import _CacheLocator
+
+from minicnn.kernels.numba_cpu import cache_folder
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
@@ -48,7 +51,25 @@ def copy(tmp_path_factory):
         shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     for name, *block in BLOCKS:
         (folder / name).write_text(put((folder / name).read_text(), *block))
+    take_over_compiled_kernels(folder)
     return folder
+
+
+def take_over_compiled_kernels(copy):
+    """Gives the copy what is compiled here, but for the file that was changed: that takes long.
+
+    Numba knows its work by the file's folder, time and size; ours is under a hash of all files.
+    """
+    show = "from minicnn.kernels.numba_cpu import cache_folder; print(cache_folder())"
+    done = python(copy, "-c", show)
+    caches = cache_folder(), Path(done.stdout.strip())
+    here, there = (
+        cache / _CacheLocator.get_suitable_cache_subpath(str(root / "minicnn/kernels/numba_cpu/x"))
+        for cache, root in zip(caches, (ROOT, copy), strict=True)
+    )
+    if here.exists():
+        ignored = shutil.ignore_patterns("activation.*", "*.tmp.*")
+        shutil.copytree(here, there, ignore=ignored)
 
 
 def python(copy, *args):
@@ -130,7 +151,7 @@ for p, q in pairs:
 def test_it_is_part_of_one_node_with_pytorchs_gradients(copy):
     done = python(copy, "-c", FUSED)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "<Conv2d+Mish+Flatten+Linear+Mish>\n"
+    assert done.stdout == "<Conv2d+Mish+Reshape+Linear+Mish>\n"
 
 
 # ---- and that it can fail ----------------------------------------------------------------------
@@ -139,7 +160,7 @@ def test_it_is_part_of_one_node_with_pytorchs_gradients(copy):
 @pytest.mark.parametrize(
     ("name", "right", "wrong", "test"),
     [
-        ("kernels/reference.py", "(g * (t + x * (1 - t * t)", "(g * (t - x * (1 - t * t)", "ops"),
+        ("kernels/reference.py", "t + x * (1 - t * t)", "t - x * (1 - t * t)", "kernels"),
         ("kernels/numba_cpu/activation.py", "(one - t * t)", "(one - t)", "kernels"),
         ("kernels/cuda/activation.cuh", "x * (1 - t * t) /", "x * (1 + t * t) /", "cuda_kernels"),
         ("tests/oracles.py", '    "Mish": F.mish,\n', "", "ops"),
