@@ -160,9 +160,14 @@ def way_back(g: Any, saved: Saved, needs: Needs) -> tuple:
 # ---- kernels by their names --------------------------------------------------------------------
 
 
+def kernel(name: str, x: Any) -> Any:
+    """The plain kernel of this name that serves arrays such as x."""
+    return getattr(_serving(name, x), name)
+
+
 def call(name: str, *args: Any) -> Any:
     """Calls a plain kernel."""
-    return getattr(_serving(name, args[0]), name)(*args)
+    return kernel(name, args[0])(*args)
 
 
 def forward(name: str, *args: Any) -> tuple[Any, Saved]:

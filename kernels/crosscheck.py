@@ -5,7 +5,7 @@ Where one differs, its calls are compared one by one, so that the error can name
 by itself is right, it names the run.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def compare(kernel: str, found: Any, expected: Any) -> None:
 # ---- runs --------------------------------------------------------------------------------------
 
 
-def run(chain: Chain, x: Any, weights: Sequence[Any], needs: tuple) -> tuple[Any, Saved]:
+def run(chain: Chain, x: Any, weights: tuple, needs: tuple) -> tuple[Any, Saved]:
     """As numba's, compared."""
     y, compiled = numba_cpu.run(chain, x, weights, needs)
     expected, beside = one_by_one(reference, chain, x, weights)
@@ -79,9 +79,9 @@ def back(g: Any, saved: Saved, needs: tuple) -> tuple:
     return gradients
 
 
-def _blame(chain: Chain, x: Any, weights: Sequence[Any], g: Any = None) -> None:
+def _blame(chain: Chain, x: Any, weights: tuple, g: Any = None) -> None:
     """Compares the calls of a run one by one, with a gradient their backward passes too."""
-    done = []
+    done: list[tuple] = []
     for call in chain.calls:
         count = len(call.shapes)
         own, weights = weights[:count], weights[count:]

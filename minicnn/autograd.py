@@ -68,8 +68,7 @@ class Tensor:
         if requires_grad:
             self.requires_grad_()
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = object.__hash__  # by identity: == compares elements
 
     shape: Shape = property(lambda self: self.array.shape)  # type: ignore[assignment]
     ndim: int = property(lambda self: self.array.ndim)  # type: ignore[assignment]
@@ -357,10 +356,10 @@ def positional(op: type[Function], args: tuple, kwargs: dict[str, Any]) -> tuple
 
 def check_devices(op: type[Function], args: Sequence[Any]) -> None:
     """Refuses tensors that are on different devices."""
-    if len({str(a.array.device) for a in args if isinstance(a, Tensor)}) > 1:
+    if len({str(a.device) for a in args if isinstance(a, Tensor)}) > 1:
         names = [*signature(op).parameters]
         both = itertools.zip_longest(names, args, fillvalue=names[-1])  # the last may be *tensors
-        told = [f"{n} {t.shape} on {device_of(t.array)}" for n, t in both if isinstance(t, Tensor)]
+        told = [f"{n} {t.shape} on {t.device}" for n, t in both if isinstance(t, Tensor)]
         raise errors.DeviceError(f"{op.__name__}: {', '.join(told)}: bring them to one with .to()")
 
 
@@ -439,7 +438,9 @@ def _walk(
             return
         target, number = edge
         if isinstance(target, Tensor):
-            g = _checked(node, edge, g, type(target.array), target.shape, target.dtype)
+            a = target.array
+            if g.__class__ is not a.__class__ or g.shape != a.shape or g.dtype != a.dtype:
+                g = _checked(node, edge, g, type(a), a.shape, a.dtype)
             owned = node is not None and node.op.kernel
             before = leaves.get(id(target))
             new = (target, g, owned) if before is None else (target, before[1] + g, True)
@@ -452,8 +453,8 @@ def _walk(
         slots = arrived[target]
         slots[number] = g if slots[number] is None else slots[number] + g
 
-    for edge, g in _starts(outputs, gradients, create_graph):
-        send(None, edge, g)
+    for start, g in _starts(outputs, gradients, create_graph):
+        send(None, start, g)
     while queue:
         node = heapq.heappop(queue)[1]
         received = arrived.pop(node)
@@ -556,7 +557,7 @@ def _node_backward(node: Context, received: list[Array | None]) -> Sequence[Arra
     return results
 
 
-def _checked(node: Any, edge: Edge, g: Any, kind: type, shape: Shape, dtype: np.dtype) -> Array:
+def _checked(node: Any, edge: Edge, g: Any, kind: Any, shape: Shape, dtype: np.dtype) -> Array:
     """A node's gradient for this edge as it must be, summed where its op broadcast; or an error."""
     if type(g) is kind and g.shape == shape and g.dtype == dtype and dtype.kind == "f":
         return g

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from .errors import ArgumentError, MinicnnError
-from .exercises.program import app as exercises
+from .exercises.commands import app as exercises
 from .training.progress import say
 from .training.recipe import Recipe
 

@@ -45,7 +45,7 @@ class KernelOp(Function):
         super().__init_subclass__(kernel=not own)
         cls.fuses = not own
         if "forward" in own:
-            cls.apply = classmethod(Function.apply.__func__)
+            cls.apply = classmethod(vars(Function)["apply"].__func__)  # type: ignore[assignment,method-assign]
 
     @staticmethod
     def call(*args: Any) -> Call:
@@ -59,16 +59,20 @@ class KernelOp(Function):
             args = positional(cls, args, kwargs)
         x, *rest = args
         if isinstance(x, Waiting):
-            like = x.like
+            like, source = x.like, x.spot[0].array
         else:
-            x = _checked_input(cls, x, args)
-            like = x.array
+            x = _checked_input(cls, x)
+            like = source = x.array
         if cls.rank and like.ndim != cls.rank:
             return cls.of_other_rank(x, *rest)
         tensors: Any = ()
         if cls.weights:
             tensors = rest[: cls.weights]
             rest[: cls.weights] = [None if t is None else t.array for t in tensors]
+            if type(source) is not np.ndarray or not ON_HOST.issuperset(
+                map(type, rest[: cls.weights])
+            ):
+                check_devices(cls, (x, *tensors))
         try:
             call = cls.call(like, *rest)
         except TypeError:  # a list, by which no geometry can be looked up; or really wrong
@@ -88,16 +92,17 @@ class KernelOp(Function):
         return kernels.back(gradients[0], ctx.saved, ctx.needs_input_grad)
 
 
-def _checked_input(op: type[KernelOp], x: Any, args: tuple) -> Tensor:
-    """The input as a Tensor of a type that the kernel takes, on the device of the weights."""
+ON_HOST = {np.ndarray, type(None)}
+
+
+def _checked_input(op: type[KernelOp], x: Any) -> Tensor:
+    """The input as a Tensor of a type that the kernel takes."""
     if not isinstance(x, Tensor):
         if not is_array(x):
             raise TypeError(f"{op.__name__}: input must be a tensor, not a {type(x).__name__}")
         x = Tensor(x)
     if x._base is not None:
         x._check_base(op.__name__)
-    if type(x.array) is not np.ndarray or op.weights:
-        check_devices(op, args)
     if op.floats and x.array.dtype.kind != "f":
         x = Tensor(x.array.astype(float32))
     return x
@@ -153,7 +158,7 @@ class Waiting(Tensor):
     def become(self, result: Tensor) -> None:
         """Is an ordinary tensor from now on: this one."""
         vars(self).update(vars(result))
-        self.__class__ = Tensor
+        self.__class__ = Tensor  # type: ignore[assignment]
         del vars(self)["spot"], vars(self)["like"]
 
     shape = property(lambda self: self.like.shape)
@@ -270,7 +275,7 @@ class Run:
                 arrays += its_arrays
                 needs += its_needs
         run = kernels.run if not self.modules else self._run_checked
-        y, saved = run(chain, self.array, arrays, tuple(needs))
+        y, saved = run(chain, self.array, tuple(arrays), tuple(needs))
         result = Tensor(y)
         if True in needs or mode.anomaly:
             ctx = Context(_op_of(chain, steps), tuple(needs))
@@ -288,7 +293,7 @@ class Run:
         try:
             return kernels.run(*args)
         except MinicnnError as error:
-            scope.modules = self.modules[getattr(error, "call", 0)]
+            scope.modules = (self.modules or [[]])[getattr(error, "call", 0)]
             raise type(error)(*error.args) from None
         finally:
             scope.modules = before

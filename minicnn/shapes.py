@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from .errors import ArgumentError, ShapeError
 
 Shape = tuple[int, ...]
+Pair = tuple[int, int]
 
 
-class Pair(tuple):
-    """(height, width), checked: ints that `pair` has seen."""
+class CheckedPair(tuple):
+    """(height, width) that `pair` has seen: two ints, not too small."""
 
     __slots__ = ()
 
@@ -24,8 +25,8 @@ def describe(shape: Sequence[int]) -> str:
 
 def pair(op: str, argument: str, value: Any, least: int = 1) -> Pair:
     """An int or two of them as (height, width), each at least `least`."""
-    if type(value) is Pair and value[0] >= least <= value[1]:
-        return value
+    if type(value) is CheckedPair and value[0] >= least <= value[1]:
+        return value  # the usual, quickly: every layer of a step asks
     values = value if isinstance(value, (tuple, list)) else (value,)
     try:
         height, width = map(operator.index, values if len(values) == 2 else values * 2)
@@ -34,7 +35,7 @@ def pair(op: str, argument: str, value: Any, least: int = 1) -> Pair:
         raise ArgumentError(message) from None
     if height < least or width < least:
         raise ArgumentError(f"{op}: {argument} must be at least {least}, not {value!r}")
-    return Pair((height, width))
+    return CheckedPair((height, width))
 
 
 def axis(op: str, dim: int, ndim: int) -> int:

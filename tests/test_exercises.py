@@ -21,14 +21,14 @@ from minicnn.cli import main
 from minicnn.errors import ArgumentError, DataError
 from minicnn.exercises import progress, validation
 from minicnn.exercises.checking import Wrong, compare, same, sizes
-from minicnn.exercises.findings import Finding, Result, Stop
+from minicnn.exercises.exercise import COURSE, Exercise, list_exercises, make, pick
 from minicnn.exercises.learner import from_functions, load_file
 from minicnn.exercises.mutants import Mutant
-from minicnn.exercises.pages import PLAIN, plain
+from minicnn.exercises.results import Finding, Result, Stop
 from minicnn.exercises.runner import check_here
-from minicnn.exercises.shelf import COURSE, Exercise, make, pick, shelf
+from minicnn.exercises.terminal import PLAIN, plain
 
-SOLUTION = (COURSE / "06_linear" / "solution.py").read_text("utf-8")
+SOLUTION = pick(6).solution
 ENV = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONIOENCODING": "utf-8"}
 
 
@@ -65,15 +65,15 @@ def refused(out, code=2):
 
 
 @pytest.fixture
-def desk(tmp_path):
+def started(tmp_path):
     """A learner's folder in which exercise 6 is started, and its file."""
     assert command(tmp_path, "start", 6).returncode == 0
     return tmp_path, tmp_path / "exercises" / "ex06_linear.py"
 
 
-def checked(desk, source, *args):
+def checked(started, source, *args):
     """What `check` prints of a file with this content, and its exit code."""
-    folder, file = desk
+    folder, file = started
     file.write_text(source, "utf-8")
     out = command(folder, "check", 6, *args)
     assert out.stderr == ""
@@ -83,7 +83,7 @@ def checked(desk, source, *args):
 # ---- the exercises -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("exercise", shelf(), ids=lambda exercise: exercise.key)
+@pytest.mark.parametrize("exercise", list_exercises(), ids=lambda exercise: exercise.key)
 def test_stub_fails_solution_passes_and_every_mistake_is_named(exercise):
     report = validation.validate(exercise.folder, seeds=1)
     assert report.faults == []
@@ -108,9 +108,9 @@ def test_what_new_makes_is_valid(tmp_path):
 @pytest.mark.parametrize(
     ("texts", "fault"),
     [
-        ({"stub_py": ("raise NotImplementedError", "return 2 * x + 1 if 'g' not in locals() "
+        ({"solution_py": ("raise NotImplementedError", "return 2 * x + 1 if 'g' not in locals() "
           "else 2 * g")}, "stub, seed 0: must fail"),
-        ({"stub_py": ("raise NotImplementedError", "return nothing")}, "and not by an error"),
+        ({"solution_py": ("raise NotImplementedError", "return nothing")}, "and not by an error"),
         ({"solution_py": ("2 * g", "3 * g")}, "solution, seed 0: must pass"),
         ({"mutants_py": ('"GB005"', '"GB077"')}, "found GB005: "),
         ({"mutants_py": ('"return 4 * g"', '"return 2 * g"')}, "found nothing: it passes"),
@@ -130,6 +130,55 @@ def test_validate_sees(tmp_path, texts, fault):
     assert fault in "\n".join(faults)
 
 
+MARKED = '''"""Two functions."""
+
+import math
+
+#:
+from elsewhere import helper
+
+
+#:
+class Hidden:
+    x = 1
+
+    y = 2
+
+
+class Shown:
+    def f(self, x):
+        """Of x."""
+        #: # begin with u
+        #: raise NotImplementedError
+        for u in x:
+
+            helper(u)
+
+    def g(self):
+        return 2
+'''
+STUB = '''"""Two functions."""
+
+import math
+
+class Shown:
+    def f(self, x):
+        """Of x."""
+        # begin with u
+        raise NotImplementedError
+
+    def g(self):
+        return 2
+'''
+
+
+def test_the_stub_has_other_lines_in_the_place_of_marked_blocks(tmp_path):
+    exercise = copied(tmp_path)
+    (exercise.folder / "solution.py").write_text(MARKED)
+    assert exercise.stub == STUB
+    assert exercise.solution.splitlines() == [s for s in MARKED.splitlines() if "#:" not in s]
+
+
 def test_validate_names_missing_files(tmp_path):
     exercise = copied(tmp_path)
     (exercise.folder / "hints.md").unlink()
@@ -137,7 +186,8 @@ def test_validate_names_missing_files(tmp_path):
 
 
 def test_numbers_and_names(tmp_path):
-    assert [exercise.number for exercise in shelf()] == list(range(1, len(shelf()) + 1))
+    course = list_exercises()
+    assert [exercise.number for exercise in course] == list(range(1, len(course) + 1))
     for which in (6, "6", "06", "linear", "06_linear", "ex06_linear.py", "LINEAR"):
         assert pick(which).key == "06_linear"
     with pytest.raises(ArgumentError, match=r"no exercise 'linaer'; did you mean linear\?"):
@@ -148,26 +198,26 @@ def test_numbers_and_names(tmp_path):
     for path in (tmp_path, extra.folder):
         assert pick(22, [path]).folder == extra.folder
     with pytest.raises(DataError, match="has no folder named like 22_batch_norm"):
-        shelf([tmp_path / "nowhere"])
+        list_exercises([tmp_path / "nowhere"])
     shutil.copytree(extra.folder, tmp_path / "06_again")
     with pytest.raises(DataError, match=r"6 is both .*06_linear and .*06_again"):
-        shelf([tmp_path])
+        list_exercises([tmp_path])
 
 
 # ---- what a check sees -------------------------------------------------------------------------
 
 
-def test_a_wrong_gradient_is_named_and_the_seed_repeats_it(desk):
+def test_a_wrong_gradient_is_named_and_the_seed_repeats_it(started):
     wrong = SOLUTION.replace("g.T @ x", "g.T @ x / len(x)")
-    text, code = checked(desk, wrong, "--seed", 5)
+    text, code = checked(started, wrong, "--seed", 5)
     assert code == 1
     assert "exercise 6, linear: not yet" in text
     assert "GB018: linear_backward: mean over the batch added" in text
     assert "dweight is exactly 1/" in text
     assert "(--seed 5 repeats these inputs)" in text
     assert max(map(len, text.splitlines())) <= 80
-    assert checked(desk, wrong, "--seed", 5)[0] == text
-    assert checked(desk, wrong)[0] != text  # fresh inputs
+    assert checked(started, wrong, "--seed", 5)[0] == text
+    assert checked(started, wrong)[0] != text  # fresh inputs
 
 
 @pytest.mark.parametrize(
@@ -177,19 +227,19 @@ def test_a_wrong_gradient_is_named_and_the_seed_repeats_it(desk):
          "todo: linear_forward is not written yet"),
         ("def linear_backward(", "def linear_backwards(", "missing: there is no linear_backward"),
         ("g @ weight ", "g @ weigth ", "NameError: name 'weigth' is not defined"),
-        ("def linear_forward(", "def linear_forward(:", "syntax: Python cannot read line 4"),
+        ("def linear_forward(", "def linear_forward(:", "syntax: Python cannot read line 6"),
         ("dx = g @ weight", "exit()", "raises SystemExit"),
         ("dx = g @ weight", "import os; os._exit(3)", "died: Python ended with exit code 3"),
         ("dx = g @ weight", "input('?')", "EOFError"),
-        ("dx = g @ weight", "dx = [] + x.tolist() + 1", "line 11, in linear_backward:"),
+        ("dx = g @ weight", "dx = [] + x.tolist() + 1", "line 23, in linear_backward:"),
         ("def linear_forward(x, weight, bias)", "def linear_forward(x, w)",
          "arguments: linear_forward takes other arguments"),
         ('"""Exercise', "import nothing_like_it\n'''", "syntax: "),
     ],
 )  # fmt: skip
-def test_errors_of_the_learner_come_with_their_line(desk, old, new, said):
+def test_errors_of_the_learner_come_with_their_line(started, old, new, said):
     assert old in SOLUTION
-    text, code = checked(desk, SOLUTION.replace(old, new, 1))
+    text, code = checked(started, SOLUTION.replace(old, new, 1))
     assert code == 1
     assert said in text
     assert "Traceback" not in text
@@ -198,16 +248,15 @@ def test_errors_of_the_learner_come_with_their_line(desk, old, new, said):
 
 def test_what_a_checker_stumbles_over_is_told_kindly(tmp_path):
     file = tmp_path / "ex03_value.py"
-    solution = (COURSE / "03_value" / "solution.py").read_text("utf-8")
-    file.write_text(solution.replace("self.grad ", "self.gradient "), "utf-8")
+    file.write_text(pick(3).solution.replace("self.grad ", "self.gradient "), "utf-8")
     (finding,) = exercises.check(3, folder=tmp_path).findings
     assert finding.code == "unexpected"
     assert finding.found == "AttributeError: 'Value' object has no attribute 'grad'"
     assert "checker.py; if your code is as the stub promises" in finding.where
 
 
-def test_what_the_code_prints_is_shown_once_and_cut(desk):
-    text, _ = checked(desk, SOLUTION.replace("    dx =", "    print('xyz' * 999)\n    dx ="))
+def test_what_the_code_prints_is_shown_once_and_cut(started):
+    text, _ = checked(started, SOLUTION.replace("    dx =", "    print('xyz' * 999)\n    dx ="))
     assert "your code printed\n  xyzxyz" in text
     assert "... (and more)" in text
     assert len(text) < 6000
@@ -356,7 +405,7 @@ def test_a_way_through_an_exercise(tmp_path):
     assert out.stdout.startswith("# The chain rule for numbers\n")
     assert out.stdout.endswith("when it is written: minicnn exercises check 1\n")
     file = tmp_path / "exercises" / "ex01_chain_rule.py"
-    assert file.read_text() == (COURSE / "01_chain_rule" / "stub.py").read_text()
+    assert file.read_text() == pick(1).stub
     out = command(tmp_path, "check")
     assert out.returncode == 1
     assert "todo: chain_forward is not written yet" in out.stdout
@@ -371,7 +420,7 @@ def test_a_way_through_an_exercise(tmp_path):
         assert "is shown once you have passed" in message
         assert "--give-up" in message
 
-    solution = (COURSE / "01_chain_rule" / "solution.py").read_text()
+    solution = pick(1).solution
     file.write_text(solution.replace("u**2", "u * u"))
     assert "already, and is unchanged" in command(tmp_path, "start", 1).stdout
     out = command(tmp_path, "check")
@@ -400,8 +449,8 @@ def test_without_a_command_there_is_help(tmp_path):
     )
 
 
-def test_giving_up_is_recorded(desk):
-    folder, file = desk
+def test_giving_up_is_recorded(started):
+    folder, file = started
     out = command(folder, "solution", 6, "--give-up")
     assert "dweight = g.T @ x" in out.stdout
     assert "[-] linear" in command(folder, "list").stdout
@@ -413,8 +462,8 @@ def test_giving_up_is_recorded(desk):
     assert command(folder, "diff", 6).stdout == "your file is the solution, line for line\n"
 
 
-def test_reset_keeps_what_was_written(desk):
-    folder, file = desk
+def test_reset_keeps_what_was_written(started):
+    folder, file = started
     command(folder, "hint", 6)
     for number, text in enumerate(("# first\n", "# second\n"), 1):
         file.write_text(text)
@@ -423,12 +472,12 @@ def test_reset_keeps_what_was_written(desk):
         backup = folder / "exercises" / ".minicnn" / "backups" / f"ex06_linear.{number}.py"
         assert backup.read_text() == text
         assert str(backup.relative_to(folder)) in out.stdout
-        assert file.read_text() == pick(6).read("stub.py")
+        assert file.read_text() == pick(6).stub
     assert "hint 1 of 3" in command(folder, "hint", 6).stdout
 
 
-def test_the_folder_is_here_where_it_has_been_begun(desk):
-    folder, file = desk
+def test_the_folder_is_here_where_it_has_been_begun(started):
+    folder, file = started
     file.write_text(SOLUTION)
     assert command(file.parent, "check").returncode == 0
     other = folder / "other"
@@ -438,8 +487,8 @@ def test_the_folder_is_here_where_it_has_been_begun(desk):
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"current": 1, "exercises": {}}',
                                   '{"current": null, "exercises": {"a": 3}}', "\x00"])  # fmt: skip
-def test_a_damaged_progress_file_is_told_and_kept(desk, text):
-    folder, _ = desk
+def test_a_damaged_progress_file_is_told_and_kept(started, text):
+    folder, _ = started
     path = folder / "exercises" / ".minicnn" / "progress.json"
     path.write_text(text)
     for words in (["list"], ["check", 6], ["hint", 6], ["start", 6], ["solution", 6, "--give-up"]):
@@ -556,8 +605,8 @@ def read_until(process, words):
     raise AssertionError("".join(lines) + process.stderr.read())
 
 
-def test_watch_checks_again_when_the_file_is_saved(desk):
-    folder, file = desk
+def test_watch_checks_again_when_the_file_is_saved(started):
+    folder, file = started
     process = watching(folder)
     try:
         assert "todo: linear_forward" in read_until(process, "waiting for the file to be saved")
@@ -571,8 +620,8 @@ def test_watch_checks_again_when_the_file_is_saved(desk):
         process.communicate()
 
 
-def test_ctrl_c_ends_watching(desk):
-    process = watching(desk[0])
+def test_ctrl_c_ends_watching(started):
+    process = watching(started[0])
     try:
         read_until(process, "waiting for the file to be saved")
         os.killpg(process.pid, signal.SIGINT)
@@ -665,12 +714,12 @@ def test_results_survive_the_way_from_a_child():
 
 
 def test_the_best_score_is_kept(tmp_path):
-    from minicnn.exercises.desk import Desk
+    from minicnn.exercises.workspace import Workspace
 
-    desk, exercise = Desk(tmp_path), pick(1)
-    desk.start(exercise)
+    workspace, exercise = Workspace(tmp_path), pick(1)
+    workspace.start(exercise)
     for points, best in ((3, 3), (5, 5), (2, 5)):
-        desk.record(exercise, Result("", [], 0, "", (points, 8)))
+        workspace.record(exercise, Result("", [], 0, "", (points, 8)))
         assert progress.load(tmp_path).exercises[exercise.key]["score"] == [best, 8]
 
 

@@ -209,7 +209,7 @@ extern "C" __global__ void cross_entropy_backward(const real* g, const real* log
         int c = (int)(i % how.shape.classes);
         real g_row = how.reduction == EACH ? g[row] : share;
         if (label == how.ignored) {
-            dz[i] = 0;
+            dz[i] = 0 * exp(log_p[i]); // a NaN stays one
         } else if (!is_class(how, label)) {
             dz[i] = not_a_number();
         } else { // softmax(z) sum(q) - q

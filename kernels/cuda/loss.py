@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 
 from minicnn.arrays import Array
-from minicnn.errors import ArgumentError
 from minicnn.kernels import recording
 from minicnn.kernels.cuda.launch import MAX_BLOCKS, THREADS, contiguous, empty, grid_of, launch
-from minicnn.kernels.reference import Gradients, Needs, Saved
+from minicnn.kernels.reference import Gradients, Needs, Saved, no_class
 
 REDUCTIONS = ("none", "sum", "mean")  # in the order of loss.cu
 BLOCK = 512  # threads of a block at most, as loss.cu's __launch_bounds__ say
@@ -95,10 +94,7 @@ def cross_entropy(
     if rows or reduction != "none":
         _launch_labels(how, z, t, w, log_p, y, kept, wrong)
         if recording.active is None and (row := int(wrong.item())) < rows:
-            raise ArgumentError(
-                f"cross_entropy: target {int(t[row].item())} is no class: there are {classes}, "
-                f"counted from 0 (ignore_index is {ignore_index})"
-            )
+            raise no_class(int(t[row].item()), classes, ignore_index)
     held = (labels,) if weight is None else (labels, weight)
     return y, Saved(log_p, t, w, kept, how, inputs=held)
 

@@ -70,16 +70,17 @@ def _momentum(p, g, velocity, lr, momentum, fresh, weight_decay, begins, nestero
 
 def sgd(p, g, velocity, first, lr, momentum, dampening, weight_decay, nesterov):
     """As in the reference."""
-    kind, threads = p.dtype, threads_for(p.size, GRAIN)
+    kind, threads = p.dtype, 1 if p.size < 2 * GRAIN else threads_for(p.size, GRAIN)
+    g = g if g.flags.carray else ordered(g)
     if not p.flags.carray or g.dtype != kind:
         reference.sgd(p, g, velocity, first, lr, momentum, dampening, weight_decay, nesterov)
     elif velocity is None:
-        _plain[kind](p.ravel(), ordered(g).ravel(), lr, weight_decay, threads)
+        _plain[kind](p.ravel(), g.ravel(), lr, weight_decay, threads)
     elif not velocity.flags.carray or velocity.dtype != kind:
         reference.sgd(p, g, velocity, first, lr, momentum, dampening, weight_decay, nesterov)
     else:
         _momentum[kind](
-            p.ravel(), ordered(g).ravel(), velocity.ravel(),
+            p.ravel(), g.ravel(), velocity.ravel(),
             lr, momentum, 1 - dampening, weight_decay, first, nesterov, threads,
         )  # fmt: skip
 
@@ -124,8 +125,9 @@ def adam(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, decoupled):
         return
     keep, weight_decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
     root, rate = (1 - beta2**step) ** 0.5, lr / (1 - beta1**step)
+    g = g if g.flags.carray else ordered(g)
     _adam[kind](
-        p.ravel(), ordered(g).ravel(), m.ravel(), v.ravel(),
+        p.ravel(), g.ravel(), m.ravel(), v.ravel(),
         keep, weight_decay, 1 - beta1, beta2, 1 - beta2, root, eps, rate,
-        threads_for(p.size, GRAIN),
+        1 if p.size < 2 * GRAIN else threads_for(p.size, GRAIN),
     )  # fmt: skip

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .findings import Finding, Result
-from .shelf import Exercise, pick, shelf
+from .exercise import Exercise, list_exercises, pick
+from .results import Finding, Result
 
-__all__ = ["Exercise", "Finding", "Result", "assert_passes", "check", "pick", "shelf"]
+__all__ = ["Exercise", "Finding", "Result", "assert_passes", "check", "list_exercises", "pick"]
 
 Functions = Callable[..., Any] | dict[str, Callable[..., Any]]
 
@@ -45,21 +45,21 @@ def check(
         True if passed; its text says what is wrong.  What the learner's folder has of progress is
         brought up to date, if it is there.
     """
-    from .desk import Desk
     from .learner import from_functions
     from .runner import check_here, fresh_seed
+    from .workspace import Workspace
 
-    desk = Desk(folder, [Path(path) for path in paths])
-    exercise = desk.pick(which)
+    workspace = Workspace(folder, [Path(path) for path in paths])
+    exercise = workspace.pick(which)
     seed = fresh_seed() if seed is None else seed
     if not functions:
-        return desk.check(exercise, seed)
+        return workspace.check(exercise, seed)
     named: dict[str, Callable[..., Any]] = {}
     for function in functions:
         named |= function if isinstance(function, dict) else {function.__name__: function}
     learner = from_functions(named)
     result = check_here(exercise, lambda: learner, sorted(learner.files), seed)
-    desk.record(exercise, result)
+    workspace.record(exercise, result)
     return result
 
 

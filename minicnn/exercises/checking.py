@@ -5,10 +5,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .findings import Finding, Stop
+from ..kernels import reference
+from ..kernels.reference import Saved
 from .learner import Learner
+from .results import Finding, Stop
 
-__all__ = ["Finding", "Learner", "Stop", "Wrong", "compare", "gradients", "same", "sizes", "unpack"]
+__all__ = [
+    "Finding", "Learner", "Reference", "Stop", "Wrong", "compare", "gradients", "same", "sizes",
+    "unpack",
+]  # fmt: skip
 
 SCREEN = 16  # lines of clues shown
 CLOSE = 1e-9  # of a forward pass in float64, relative to the largest value
@@ -33,6 +38,28 @@ class Wrong(NamedTuple):
     title: str
     value: Any
     where: str = ""
+
+
+class Reference:
+    """What is right: a kernel of minicnn.kernels.reference, with its settings.
+
+    Called with the inputs it gives the result; `gradients(g, *inputs)` are the true ones.
+    """
+
+    def __init__(self, kernel: str, *settings: Any) -> None:
+        self.kernel, self.settings = kernel, settings
+
+    def run(self, *inputs: np.ndarray) -> tuple[Any, Saved]:
+        """(the result, what the kernel's backward needs)."""
+        return getattr(reference, self.kernel)(*inputs, *self.settings)
+
+    def __call__(self, *inputs: np.ndarray) -> Any:
+        return self.run(*inputs)[0]
+
+    def gradients(self, g: np.ndarray, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """One for each input."""
+        backward = getattr(reference, self.kernel + "_backward")
+        return backward(g, self.run(*inputs)[1], (True,) * len(inputs))
 
 
 def sizes(rng: np.random.Generator, n: int, low: int = 2, high: int = 7) -> list[int]:
@@ -152,9 +179,9 @@ def gradients(
     exact: Callable[..., Any],
     rng: np.random.Generator,
     *,
-    call: Callable[..., Any] | None = None,
     op: str | None = None,
     params: dict[str, Any] | None = None,
+    call: Callable[..., Any] | None = None,
 ) -> list[Finding]:
     """Checks the learner's backward pass `name` with `minicnn.gradcheck.check_backward`.
 
@@ -167,24 +194,28 @@ def gradients(
     exact
         The true gradients: exact(g, *inputs), a tuple, or an array if there is one input.  A
         right gradient that is not right to the last digits was made by differences.
-    call
-        call(g, *inputs) -> gradients, where that is more than the learner's function `name`.
     op, params
         The known operation, and its stride, padding ..., for `check_backward`.
+    call
+        call(g, *inputs) -> gradients, where that is more than the learner's function `name` with
+        `params` by name.
     """
     from ..gradcheck import check_backward
 
-    backward = call or getattr(learner, name)
+    def own(g: np.ndarray, *inputs: np.ndarray) -> Any:
+        return getattr(learner, name)(g, *inputs, **params or {})
+
+    backward = call or own
     g = rng.standard_normal(np.shape(forward(*inputs)))
-    found = backward(g, *inputs)  # watched, and errors in it are told as they are
+    returned = backward(g, *inputs)  # watched, and errors in it are told as they are
     if len(inputs) > 1:
-        unpack(name, found, [f"gradient {i}" for i in range(len(inputs))])
+        unpack(name, returned, [f"gradient {i}" for i in range(len(inputs))])
     report = check_backward(
         forward, backward, list(inputs), op=op, params=params, seed=int(rng.integers(1 << 30))
     )
     if not report.ok:
         return [_from_report(name, report)]
-    return _exactness(name, found, exact(g, *inputs))
+    return _exactness(name, returned, exact(g, *inputs))
 
 
 def _from_report(name: str, report: Any) -> Finding:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .findings import Finding, Stop
+from .results import Finding, Stop
 from .watching import watched
 
 WATCHED_CALLS = 3  # of each function; watching makes a call a few times slower

@@ -40,6 +40,29 @@ class Mutant(NamedTuple):
         return f"{self.code} ({self.about or ' '.join(self.new.split())[:50]})"
 
 
+def by_library(header: str, call: str) -> Mutant:
+    """A function of this header that returns `call`, in which F has minicnn's functions.
+
+    `t` makes an array a tensor.
+    """
+    setup = "import minicnn as mc\nF, t = mc.nn.functional, mc.tensor"
+    return Mutant("library", new=f"{setup}\ndef {header}:\n    return {call}")
+
+
+def by_differences(backward: str, forward: str, step: float, part: str = "") -> Mutant:
+    """A backward pass by differences of the function `forward`, or of a part of what it returns."""
+    return Mutant("differences", new=f"""
+def {backward}(g, *inputs, **how):
+    def slope(k, i):
+        moved = [a.copy() for a in inputs]
+        moved[k][i] += {step}
+        change = {forward}(*moved, **how){part} - {forward}(*inputs, **how){part}
+        return (g * change).sum() / {step}
+    return tuple(np.array([slope(k, i) for i in np.ndindex(a.shape)]).reshape(a.shape)
+                 for k, a in enumerate(inputs))
+""")  # fmt: skip
+
+
 def from_catalogue(op: str, function: str, *, skip: Collection[str] = ()) -> Iterator[Mutant]:
     """The wrong backward passes that `minicnn.gradcheck.bugs` knows of an operation.
 

@@ -9,12 +9,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
-from .findings import Finding, Result, Stop
+from .exercise import Exercise
 from .learner import (
     Learner,
     beside,
@@ -24,7 +25,7 @@ from .learner import (
     too_long,
     unexpected,
 )
-from .shelf import Exercise
+from .results import Finding, Result, Stop
 
 LIMIT = 10.0  # seconds for a check, unless its checker.py names another LIMIT
 GRACE = 10.0  # for starting the child, and for ending itself by its own alarm
@@ -57,7 +58,7 @@ def check_here(
             learner = load()
             learner.allow = frozenset(checker.get("ALLOW", ()))
             learner.screen = printed if brief else screen
-            findings = check(learner, np.random.default_rng(seed))
+            findings = list(islice(check(learner, np.random.default_rng(seed)), 1))
             score = learner.points
     except Stop as stop:
         findings = [stop.finding]
@@ -71,7 +72,7 @@ def check_file(exercise: Exercise, path: Path, seed: int) -> Result:
     limit = exercise.load("checker.py").get("LIMIT", LIMIT)
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "result.json")
-        command = [sys.executable, "-m", "minicnn.exercises.worker"]
+        command = [sys.executable, "-m", "minicnn.exercises.runner"]
         command += [str(exercise.folder), str(path.resolve()), str(seed), str(answer)]
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -104,8 +105,8 @@ def answer(folder: str, path: str, seed: str, result: str) -> None:
     """The child's part: check, and leave the result in a file."""
     sys.path.insert(0, str(Path(path).parent))  # so that exercises can import each other
     file = Path(path)
-    found = check_here(Exercise(Path(folder)), lambda: load_file(file), beside(file), int(seed))
-    Path(result).write_text(json.dumps(found.to_json()), "utf-8")
+    outcome = check_here(Exercise(Path(folder)), lambda: load_file(file), beside(file), int(seed))
+    Path(result).write_text(json.dumps(outcome.to_json()), "utf-8")
 
 
 class _Beginning(io.StringIO):
@@ -116,3 +117,7 @@ class _Beginning(io.StringIO):
         if room > 0:
             super().write(text if len(text) <= room else text[:room] + "\n... (and more)\n")
         return len(text)
+
+
+if __name__ == "__main__":
+    answer(*sys.argv[1:])

@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import MinicnnError
-from .findings import Finding, Result
+from .exercise import FILES, Exercise, list_exercises
 from .learner import Learner, beside, load_file
 from .mutants import Mutant
-from .pages import PLAIN, WIDTH, plain
+from .results import Finding, Result
 from .runner import check_here
-from .shelf import FILES, Exercise, shelf
+from .terminal import PLAIN, WIDTH, plain
 
 COLUMNS = 78  # of a terminal of 80, with the margin that code gets there
 PICTURE = frozenset("─│┌┐└┘├┤┬┴┼█▓▒░●○▲▼◄►")
@@ -67,10 +67,10 @@ def validate(folder: Path, seeds: int) -> Report:
         faults += _text_faults(exercise)
         mutants = list(exercise.load("mutants.py")["MUTANTS"])
         with tempfile.TemporaryDirectory() as place, _importable(place):
-            bench = _Bench(exercise, Path(place))
-            faults += bench.example_faults()
+            trial = _Trial(exercise, Path(place))
+            faults += trial.example_faults()
             for seed in range(seeds):
-                faults.extend(bench.faults(mutants, seed))
+                faults.extend(trial.faults(mutants, seed))
     except MinicnnError as error:
         faults.append(str(error))
     except Exception:  # of the exercise's own files: the instructor wants to see where
@@ -92,16 +92,16 @@ def _importable(folder: str) -> Iterator[None]:
                 del sys.modules[name]
 
 
-class _Bench:
+class _Trial:
     """A folder with every solution as a learner's file, so that exercises can import others."""
 
     def __init__(self, exercise: Exercise, folder: Path) -> None:
         self.exercise, self.folder = exercise, folder
-        for other in {e.key: e for e in (*shelf(), exercise)}.values():
+        for other in {e.key: e for e in (*list_exercises(), exercise)}.values():
             if (other.folder / "solution.py").is_file():
-                (folder / other.file_name).write_text(other.read("solution.py"), "utf-8")
+                (folder / other.file_name).write_text(other.solution, "utf-8")
         self.file = folder / exercise.file_name
-        self.solution = exercise.read("solution.py")
+        self.solution = exercise.solution
 
     def check(self, source: str, mutant: Mutant | None, seed: int) -> Result:
         """The check of a file with this content."""
@@ -117,7 +117,7 @@ class _Bench:
 
     def faults(self, mutants: Sequence[Mutant], seed: int) -> Iterator[str]:
         """Where stub, solution and mutants do not come out as they must."""
-        result = self.check(self.exercise.read("stub.py"), None, seed)
+        result = self.check(self.exercise.stub, None, seed)
         if result or result.findings[0].code in ("syntax", "error"):
             yield f"stub, seed {seed}: must fail, and not by an error: {result!r}"
         result = self.check(self.solution, None, seed)
@@ -149,8 +149,9 @@ def _text_faults(exercise: Exercise) -> list[str]:
     """What would not read well in a terminal of 80 columns, or in ASCII."""
     faults = []
     assert exercise.hints  # raises if they are not three
-    for name in ("text.md", "hints.md", "explanation.md", "stub.py", "solution.py"):
-        lines = exercise.read(name).splitlines()
+    texts = {name: exercise.read(name) for name in ("text.md", "hints.md", "explanation.md")}
+    for name, text in (texts | {"stub": exercise.stub, "solution.py": exercise.solution}).items():
+        lines = text.splitlines()
         if name == "text.md" and not lines[0].startswith("# "):
             faults.append("text.md must begin with a heading: # Title")
         for number, line in enumerate(lines, 1):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .findings import Stop
+from .results import Stop
 
 # What an exercise is not to be solved with: libraries that have the operations ready-made, and
 # difference quotients.

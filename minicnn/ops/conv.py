@@ -159,7 +159,7 @@ def _conv2d(x, dtype, w, w_dtype, b, b_dtype, stride, padding, dilation, groups)
     return Call("conv2d", (x[0], w[0], *windows.out), dtype, (windows, groups), (w, b))
 
 
-def _named_padding(padding: str, size: Shape, kernel: Shape, stride: Any, dilation: Any) -> Window:
+def _named_padding(padding: str, size: Any, kernel: Any, stride: Any, dilation: Any) -> Window:
     """ "valid": no padding; "same": so much that there are as many windows as pixels."""
     if padding not in ("same", "valid"):
         raise ArgumentError(f"conv2d: padding must be numbers, 'valid' or 'same', not {padding!r}")

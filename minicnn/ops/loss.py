@@ -85,8 +85,9 @@ class CrossEntropy(Function, kernel=True):
             losses, ctx.saved = kernels.forward("softmax_cross_entropy", rows, q)
             y = reduced(losses, reduction, len(rows))
         else:
+            labels = target if target.ndim == 1 else target.reshape(-1).copy()
             how = weight, ignore_index, reduction, label_smoothing
-            y, ctx.saved = kernels.forward("cross_entropy", rows, target.reshape(-1), *how)
+            y, ctx.saved = kernels.forward("cross_entropy", rows, labels, *how)
         return y if reduction != "none" else y.reshape(_per_prediction(ctx.shape))
 
     @staticmethod
@@ -153,7 +154,8 @@ class NLLLoss(Function):
     @staticmethod
     def backward(ctx, g):
         (q,) = ctx.saved_tensors
-        g = per_row(g.reshape(-1) if ctx.reduction == "none" else g, len(q), ctx.reduction, ctx.total)
+        g = g.reshape(-1) if ctx.reduction == "none" else g
+        g = per_row(g, len(q), ctx.reduction, ctx.total)
         return (_unrows(-q * g[:, None], ctx.shape),)
 
     @staticmethod

@@ -54,7 +54,7 @@ class Reshape(Function):
         yield refused(ShapeError, "one size may be -1", x, (-1, -1))
 
 
-def _as_rows(image: shapes.Shape, shape: shapes.Shape) -> shapes.Shape | None:
+def _as_rows(image: Any, shape: shapes.Shape) -> shapes.Shape | None:
     """(N, C*H*W) if that is the shape asked for of images (N, C, H, W)."""
     rows = image[0], math.prod(image[1:])
     asked = shape in (rows, (rows[0], -1), (-1, rows[1]))

@@ -82,8 +82,9 @@ class Optimizer:
         kernels.call(self._kernel, *self._arrays(p, g, group), *numbers)
 
     def _update_all(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        own = type(self)._update is not Optimizer._update or not self._kernel
         on_cpu = type(parameters[0].array) is np.ndarray
-        if not on_cpu and self._fuses(parameters):
+        if not on_cpu and not own and self._fuses(parameters):
             fused.update(self, parameters, group)
             return
         if recording.active is not None:
@@ -91,15 +92,19 @@ class Optimizer:
                 f"{self._name}.step: cannot be captured in a CUDA graph; SGD and Adam as they are "
                 "can, with float32 or float64 parameters"
             )
-        update = self._update
+        first = parameters[0].array
+        update = None if own else kernels.kernel(self._kernel, first)
         for p in parameters:
-            update(p, p.grad.array, group)  # type: ignore[union-attr]
+            g = p.grad.array  # type: ignore[union-attr]
+            if update is not None and p.array.dtype == first.dtype:  # which kernel is known
+                numbers = self._begin(p, group)
+                update(*self._arrays(p, g, group), *numbers)
+            else:
+                self._update(p, g, group)
 
     def _fuses(self, parameters: list[Tensor]) -> bool:
         """Whether one launch can update them all."""
-        own = type(self)._update is not Optimizer._update
-        name = f"{self._kernel}_all"
-        return not own and all(kernels.offers(name, p.array) for p in parameters)
+        return all(kernels.offers(f"{self._kernel}_all", p.array) for p in parameters)
 
     def _parameters(self) -> Iterator[Tensor]:
         for group in self.param_groups:
@@ -139,11 +144,12 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients; with set_to_none=False fills them with zeros instead."""
-        for p in self._parameters():
-            if set_to_none:
-                p.grad = None
-            elif p.grad is not None:
-                p.grad.zero_()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad.zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes every parameter that has a gradient.

@@ -9,10 +9,8 @@ def check(learner, rng):
     """Three chains of random numbers, none near a value at which two mistakes look alike."""
     for _ in range(3):
         x, w, b, t = (float(v) for v in rng.uniform(0.5, 2.0, 4) * rng.choice([-1, 1], 4))
-        findings = _forward(learner, x, w, b, t) or _backward(learner, x, w, b, t)
-        if findings:
-            return findings
-    return []
+        yield from _forward(learner, x, w, b, t)
+        yield from _backward(learner, x, w, b, t)
 
 
 def _call(x, w, b, t):
@@ -20,33 +18,27 @@ def _call(x, w, b, t):
 
 
 def _forward(learner, x, w, b, t):
-    found = unpack("chain_forward", learner.chain_forward(x, w, b, t), ("u", "a", "L"))
+    returned = unpack("chain_forward", learner.chain_forward(x, w, b, t), ("u", "a", "L"))
     u = w * x + b
     wrong = {"L": [Wrong("loss-not-squared", "the loss is a - t, not its square", u**2 - t)]}
-    for name, value, expected in zip("uaL", found, (u, u**2, (u**2 - t) ** 2), strict=True):
-        findings = compare(
+    for name, value, expected in zip("uaL", returned, (u, u**2, (u**2 - t) ** 2), strict=True):
+        yield from compare(
             f"{name} of chain_forward{_call(x, w, b, t)}", value, expected,
             wrong=wrong.get(name, ()), where="chain_forward",
         )  # fmt: skip
-        if findings:
-            return findings
-    return []
 
 
 def _backward(learner, x, w, b, t):
-    found = unpack("chain_backward", learner.chain_backward(x, w, b, t), NAMES)
+    returned = unpack("chain_backward", learner.chain_backward(x, w, b, t), NAMES)
     u = w * x + b
     da = 2 * (u**2 - t)
     du = da * 2 * u
-    for name, value, expected in zip(NAMES, found, (du * w, du * x, du, -da), strict=True):
-        findings = compare(
+    for name, value, expected in zip(NAMES, returned, (du * w, du * x, du, -da), strict=True):
+        yield from compare(
             f"{name} of chain_backward{_call(x, w, b, t)}", value, expected,
             wrong=_mistakes(name, expected, x, w, u, da), where=f"{name} in chain_backward",
             derivative=True,
         )  # fmt: skip
-        if findings:
-            return findings
-    return []
 
 
 def _mistakes(name, expected, x, w, u, da):

@@ -10,12 +10,8 @@ ROUGH = 1e-6  # of numeric_gradient, relative to the largest entry
 
 def check(learner, rng):
     """The two quotients, the step, then the gradient."""
-    return (
-        _quotients(learner, rng)
-        or _step(learner, rng)
-        or _gradient(learner, rng)
-        or _whole_numbers(learner, rng)
-    )
+    for part in (_quotients, _step, _gradient, _whole_numbers):
+        yield from part(learner, rng)
 
 
 def _quotients(learner, rng):
@@ -35,7 +31,7 @@ def _quotients(learner, rng):
         Wrong("not-divided", "not divided by h", forward * h, "a slope is a quotient"),
         Wrong("two-sided", "this is the central difference", central, "from x to x + h"),
     ]
-    findings = compare(
+    yield from compare(
         f"forward_difference{at}", learner.forward_difference(f, x, h), forward,
         wrong=wrong, where="forward_difference",
     )  # fmt: skip
@@ -49,7 +45,7 @@ def _quotients(learner, rng):
         Wrong("half-missing", "times h in place of divided", central * h * h,
               "/ 2 * h divides by 2 and multiplies by h: write / (2 * h)"),
     ]  # fmt: skip
-    return findings or compare(
+    yield from compare(
         f"central_difference{at}", learner.central_difference(f, x, h), central,
         wrong=wrong, where="central_difference",
     )  # fmt: skip
@@ -59,26 +55,25 @@ def _step(learner, rng):
     """best_h within a factor of 20 of the step derived, in proportion to a large x."""
     ideal = np.finfo(float).eps ** (1 / 3)
     for x in (float(rng.uniform(-1, 1)), 0.0, float(rng.uniform(2e4, 9e4)), -3e6):
-        found = learner.best_h(x)
+        returned = learner.best_h(x)
         scale = max(1.0, abs(x))
         expected = f"about {ideal * scale:.1e}, within a factor of 20"
-        if not isinstance(found, float | int | np.floating):
-            return [Finding("type", "best_h returns no number", expected, type(found).__name__)]
-        if not found > 0:
-            return [Finding("GB002", f"best_h({x:.4g}) is not positive", expected, f"{found:.2g}",
-                            "max(1, |x|), with the absolute value")]  # fmt: skip
-        ratio = found / (ideal * scale)
+        if not isinstance(returned, float | int | np.floating):
+            yield Finding("type", "best_h returns no number", expected, type(returned).__name__)
+        if not returned > 0:
+            yield Finding("GB002", f"best_h({x:.4g}) is not positive", expected, f"{returned:.2g}",
+                          "max(1, |x|), with the absolute value")  # fmt: skip
+        ratio = returned / (ideal * scale)
         if 1 / 20 < ratio < 20:
             continue
-        if scale > 1 and 1 / 20 < found / ideal < 20:
+        if scale > 1 and 1 / 20 < returned / ideal < 20:
             code, title = "h-not-scaled", "the step does not grow with x"
         elif ratio > 1:
             code, title = "h-too-large", "the step is too large: h^2/6 is what is left"
         else:
             code, title = "h-too-small", "the step is too small: rounding, eps/h, takes over"
         where = "eps^(1/3) * max(1, |x|); the picture in the text has the two errors"
-        return [Finding(code, title, f"best_h({x:.4g}) {expected}", f"{found:.2e}", where)]
-    return []
+        yield Finding(code, title, f"best_h({x:.4g}) {expected}", f"{returned:.2e}", where)
 
 
 def _gradient(learner, rng):
@@ -91,7 +86,7 @@ def _gradient(learner, rng):
         calls.append(np.array(at))
         return float((p * np.sin(at)).sum() + at.sum() ** 2)
 
-    found = learner.numeric_gradient(f, x)
+    returned = learner.numeric_gradient(f, x)
     expected = p * np.cos(x) + 2 * x.sum()
     h = np.finfo(float).eps ** (1 / 3)
     left_over = [np.count_nonzero(np.abs(at - x) > h / 10) for at in calls]
@@ -103,7 +98,7 @@ def _gradient(learner, rng):
               np.full(shape, expected.sum()), "one entry at a time: x[i], not x"),
     ]  # fmt: skip
     findings = compare(
-        "numeric_gradient(f, x)", found, expected, wrong=wrong, axes="x", tolerance=ROUGH,
+        "numeric_gradient(f, x)", returned, expected, wrong=wrong, axes="x", tolerance=ROUGH,
         where="numeric_gradient",
     )  # fmt: skip
     moved = len(left_over) > 0 and max(left_over) > 1
@@ -118,12 +113,9 @@ def _gradient(learner, rng):
 def _whole_numbers(learner, rng):
     """An integer array, whose step would be rounded away."""
     x = rng.permutation(np.arange(1, 5)).reshape(2, 2)
-    found, expected = learner.numeric_gradient(lambda x: float((x * x).sum()), x), 2.0 * x
-    if same(found, expected, ROUGH):
-        return []
-    return [
-        Finding(
+    returned, expected = learner.numeric_gradient(lambda x: float((x * x).sum()), x), 2.0 * x
+    if not same(returned, expected, ROUGH):
+        yield Finding(
             "GB011", "an integer x rounds the step away", f"{expected.tolist()} at {x.tolist()}",
-            f"{np.asarray(found).tolist()}", "x = np.array(x, dtype=float), before x[i] + h",
-        )
-    ]  # fmt: skip
+            f"{np.asarray(returned).tolist()}", "x = np.array(x, dtype=float), before x[i] + h",
+        )  # fmt: skip

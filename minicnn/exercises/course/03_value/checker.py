@@ -12,14 +12,9 @@ def check(learner, rng):
     """Each operation alone, so that a mistake is named; then what they are together."""
     a, b, c = (float(v) for v in rng.uniform(0.5, 1.5, 3) * rng.choice([-1, 1], 3))
     for test in (_sums, _products, _powers, _tanh, _chains, _reuse, _numbers):
-        findings = test(learner, a, b, c)
-        if findings:
-            return findings
+        yield from test(learner, a, b, c)
     for _ in range(5):
-        findings = _random_expression(learner, rng)
-        if findings:
-            return findings
-    return []
+        yield from _random_expression(learner, rng)
 
 
 def run(learner, f, numbers, text, *, wrong=(), where="", derivative=True):
@@ -32,21 +27,18 @@ def run(learner, f, numbers, text, *, wrong=(), where="", derivative=True):
         result = f(*values)
     if not isinstance(result, learner.Value):
         kind = type(result).__name__
-        return [
-            Finding("type", f"{text} is no Value", "a Value", kind, f"return Value(...): {where}")
-        ]
+        yield Finding("type", f"{text} is no Value", "a Value", kind, f"return Value(...): {where}")
     at = ", ".join(f"{name} = {v:.4g}" for name, v in zip("abcd", numbers, strict=False))
-    findings = compare(f"the data of {text}, {at}", result.data, f(*numbers), where=where)
+    yield from compare(f"the data of {text}, {at}", result.data, f(*numbers), where=where)
     with learner.watching():
         result.backward()
     for i, (name, value) in enumerate(zip("abcd", values, strict=False)):
         nudged = [v + STEP * 1j * (i == k) for k, v in enumerate(numbers)]
-        findings = findings or compare(
+        yield from compare(
             f"{name}.grad of {text}, {at}", value.grad, f(*nudged).imag / STEP,
             wrong=wrong[i] if i < len(wrong) else (), where=where,
             derivative=derivative,
         )  # fmt: skip
-    return findings
 
 
 def tanh(v):
@@ -77,11 +69,8 @@ def _powers(learner, a, b, c):
                   "__pow__: n·a^(n−1)"),
             Wrong("factor-n", "the factor n is missing", a ** (n - 1), "__pow__: n·a^(n−1)"),
         ]  # fmt: skip
-        findings = run(learner, lambda a, n=n: a**n, [a], f"a ** {n}", wrong=[wrong],
+        yield from run(learner, lambda a, n=n: a**n, [a], f"a ** {n}", wrong=[wrong],
                        where="__pow__")  # fmt: skip
-        if findings:
-            return findings
-    return []
 
 
 def _tanh(learner, a, b, c):
@@ -113,11 +102,9 @@ def _reuse(learner, a, b, c):
     """a a and a + a: two paths to one Value."""
     where = "backward: self.grad += g"
     wrong = [Wrong("GB004", "one path's gradient replaces the other's", a, where)]
-    findings = run(learner, lambda a: a * a, [a], "a * a", wrong=[wrong], where=where)
-    if findings:
-        return findings
+    yield from run(learner, lambda a: a * a, [a], "a * a", wrong=[wrong], where=where)
     wrong = [Wrong("GB004", "one path's gradient replaces the other's", 1 - 2 / b, where)]
-    return run(learner, lambda a, b: a + a * b + a, [a, b], "a + a * b + a", wrong=[wrong],
+    yield from run(learner, lambda a, b: a + a * b + a, [a, b], "a + a * b + a", wrong=[wrong],
                where=where)  # fmt: skip
 
 

@@ -35,10 +35,14 @@ class Node:
 
 def check(learner, rng):
     """A small graph that names mistakes, random ones, a ladder of many paths, a deep chain."""
-    findings = _small(learner, rng)
+    yield from _small(learner, rng)
     for _ in range(4):
-        findings = findings or _random(learner, rng)
-    return findings or _again(learner, rng) or _ladder(learner) or _deep(learner)
+        nodes = _graph(rng, int(rng.integers(6, 12)))
+        yield from _order(learner, nodes)
+        yield from _gradients(learner, nodes)
+    yield from _again(learner, rng)
+    yield from _ladder(learner)
+    yield from _deep(learner)
 
 
 def _graph(rng, n):
@@ -71,32 +75,31 @@ def _picture(nodes):
 
 def _order(learner, nodes):
     """Findings for the order of a graph."""
-    found = learner.topological_order(nodes[-1])
+    order = learner.topological_order(nodes[-1])
     where = "topological_order"
     graph = f"of the graph {_picture(nodes)}"
-    if not isinstance(found, list | tuple):
-        return [Finding("type", "no list of nodes", "a list", type(found).__name__, where)]
-    place = {node: i for i, node in enumerate(found)}
-    names = " ".join(map(str, found))
-    if len(place) < len(found):
+    if not isinstance(order, list | tuple):
+        yield Finding("type", "no list of nodes", "a list", type(order).__name__, where)
+    place = {node: i for i, node in enumerate(order)}
+    names = " ".join(map(str, order))
+    if len(place) < len(order):
         title = "a node stands in the order more than once"
         remedy = "keep a set of nodes seen"
-        return [Finding("node-twice", title, f"{len(nodes)} nodes {graph}", names, remedy)]
+        yield Finding("node-twice", title, f"{len(nodes)} nodes {graph}", names, remedy)
     if missing := [node for node in nodes if node not in place]:
         title = f"{missing[0]} is missing"
         remedy = "the root belongs to it, and the nodes without parents"
-        return [Finding("node-missing", title, f"{len(nodes)} nodes {graph}", names, remedy)]
+        yield Finding("node-missing", title, f"{len(nodes)} nodes {graph}", names, remedy)
     pairs = [(node, parent) for node in nodes for parent, _ in node._parents]
     wrong = [(node, parent) for node, parent in pairs if place[node] > place[parent]]
     if len(wrong) == len(pairs):
-        return [Finding("order-reversed", "the order is upside down", "L first", names,
-                        "postorder has the parents first: read it backwards")]  # fmt: skip
+        yield Finding("order-reversed", "the order is upside down", "L first", names,
+                      "postorder has the parents first: read it backwards")  # fmt: skip
     if wrong:
         node, parent = wrong[0]
         title = f"{parent} stands before {node}, which uses it"
         remedy = "write a node down when the walk leaves it, not when it comes to it"
-        return [Finding("GB006", title, f"each node after all that use it, {graph}", names, remedy)]
-    return []
+        yield Finding("GB006", title, f"each node after all that use it, {graph}", names, remedy)
 
 
 def _gradients(learner, nodes):
@@ -118,55 +121,52 @@ def _gradients(learner, nodes):
         if node is nodes[-1]:
             wrong = [Wrong("root-not-1", "the root's own gradient is not 1", 0.0,
                            "root.grad = 1.0, after the zeros")]  # fmt: skip
-        findings = compare(
+        yield from compare(
             f"{node}.grad of the graph {_picture(nodes)}", node.grad, expected, wrong=wrong,
             where="backward", derivative=True,
         )  # fmt: skip
-        if findings:
-            return findings
-    return []
 
 
 # ---- what mistakes give ------------------------------------------------------------------------
 
 
 def _assigned(nodes):
-    found = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
+    grads = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
     for node in reversed(nodes):
-        found |= {parent: found[node] * local for parent, local in node._parents}
-    return found
+        grads |= {parent: grads[node] * local for parent, local in node._parents}
+    return grads
 
 
 def _ignored(nodes):
-    found = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
+    grads = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
     for node in nodes:
         for parent, local in node._parents:
-            found[parent] += local
-    return found
+            grads[parent] += local
+    return grads
 
 
 def _sent_again(nodes):
     """Depth first, sending on all that there is at each visit."""
-    found = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
+    grads = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
 
     def send(node):
         for parent, local in node._parents:
-            found[parent] += found[node] * local
+            grads[parent] += grads[node] * local
             send(parent)
 
     send(nodes[-1])
-    return found
+    return grads
 
 
 def _breadth_first(nodes):
     """Each node once, in the order in which they are met."""
-    found = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
+    grads = dict.fromkeys(nodes, 0.0) | {nodes[-1]: 1.0}
     queue = [nodes[-1]]
     for node in queue:
         for parent, local in node._parents:
-            found[parent] += found[node] * local
+            grads[parent] += grads[node] * local
             queue += [parent] if parent not in queue else []
-    return found
+    return grads
 
 
 # ---- graphs ------------------------------------------------------------------------------------
@@ -180,15 +180,8 @@ def _small(learner, rng):
         p = Node("p", [(a, x[0]), (b, x[1])][::turn])
         q = Node("q", [(p, x[2]), (a, x[3])][::turn])
         nodes = [a, b, p, q, Node("L", [(q, x[4]), (p, x[5])][::turn])]
-        findings = _order(learner, nodes) or _gradients(learner, nodes)
-        if findings:
-            return findings
-    return []
-
-
-def _random(learner, rng):
-    nodes = _graph(rng, int(rng.integers(6, 12)))
-    return _order(learner, nodes) or _gradients(learner, nodes)
+        yield from _order(learner, nodes)
+        yield from _gradients(learner, nodes)
 
 
 def _again(learner, rng):
@@ -198,14 +191,11 @@ def _again(learner, rng):
     first = [node.grad for node in nodes]
     learner.backward(nodes[-1])
     second = [node.grad for node in nodes]
-    if first == second:
-        return []
-    i = next(i for i in range(len(nodes)) if first[i] != second[i])
-    return [
-        Finding("GB007", "gradients of the first call are left in the second",
-                f"{nodes[i]}.grad = {first[i]:.8g} again", f"{second[i]:.8g}",
-                "set grad of every node to 0.0 before anything is sent")
-    ]  # fmt: skip
+    for node, one, two in zip(nodes, first, second, strict=True):
+        if one != two:
+            yield Finding("GB007", "gradients of the first call are left in the second",
+                          f"{node}.grad = {one:.8g} again", f"{two:.8g}",
+                          "set grad of every node to 0.0 before anything is sent")  # fmt: skip
 
 
 def _ladder(learner):
@@ -231,8 +221,7 @@ def _deep(learner):
     try:
         learner.plain("backward")(node)
     except RecursionError:
-        return [
-            Finding("recursion", f"a chain of {DEPTH} nodes is too deep for recursion",
-                    "an answer at any depth", "RecursionError", "a list as a stack, and a while")
-        ]  # fmt: skip
-    return compare(f"n0.grad of a chain of {DEPTH} nodes", first.grad, 1.0, where="backward")
+        yield Finding("recursion", f"a chain of {DEPTH} nodes is too deep for recursion",
+                      "an answer at any depth", "RecursionError",
+                      "a list as a stack, and a while")  # fmt: skip
+    yield from compare(f"n0.grad of a chain of {DEPTH} nodes", first.grad, 1.0, where="backward")

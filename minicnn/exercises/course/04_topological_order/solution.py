@@ -2,7 +2,11 @@
 
 
 class Node:
-    """What was computed: parents, as pairs (node, local), and grad."""
+    """What was computed, without the numbers.
+
+    parents   list of pairs (node, local derivative)
+    grad      a float, set by backward
+    """
 
     def __init__(self, parents=()):
         self.parents = list(parents)
@@ -10,7 +14,11 @@ class Node:
 
 
 def topological_order(root):
-    """Every node below root once, each after all nodes that use it."""
+    """Every node that root was made of, root first.
+
+    returns   a list of nodes, each once, and after all nodes that use it
+    """
+    #: raise NotImplementedError
     done, seen = [], {root}
     stack = [(root, iter(root.parents))]  # the way from root to here
     while stack:
@@ -27,7 +35,8 @@ def topological_order(root):
 
 
 def backward(root):
-    """Sets grad of every node below root to d(root)/d(node)."""
+    """Sets grad of root to 1, of every node below to d(root)/d(node)."""
+    #: raise NotImplementedError
     order = topological_order(root)
     for node in order:
         node.grad = 0.0
@@ -35,3 +44,11 @@ def backward(root):
     for node in order:  # all that use the node have sent their share
         for parent, local in node.parents:
             parent.grad += node.grad * local
+
+
+if __name__ == "__main__":  # runs with: python ex04_topological_order.py
+    a, b = Node(), Node()
+    p = Node([(a, -3.0), (b, 2.0)])
+    L = Node([(p, 1.0), (a, 1.0)])
+    backward(L)
+    print(a.grad, b.grad)

@@ -4,8 +4,7 @@ import warnings
 
 import numpy as np
 
-from minicnn.exercises.checking import Finding, Wrong, compare, gradients, sizes
-from minicnn.kernels import reference
+from minicnn.exercises.checking import Finding, Reference, Wrong, compare, gradients, sizes
 
 LENET = {"amplitude": 1.7159, "slope": 2 / 3}
 
@@ -20,26 +19,20 @@ def check(learner, rng):
         ("sigmoid", flat, {}), ("sigmoid", deep, {}), ("tanh", flat, {}), ("tanh", deep, {}),
         ("scaled_tanh", flat, {}), ("scaled_tanh", deep, other),
     ):  # fmt: skip
-        findings = (
-            _forward(learner, op, x, params)
-            or _large(learner, op)
-            or _backward(learner, op, x, params, rng)
-        )
-        if findings:
-            return findings
-    return []
+        yield from _forward(learner, op, x, params)
+        yield from _large(learner, op)
+        yield from _backward(learner, op, x, params, rng)
 
 
-def _right(op, x, params):
-    constants = LENET | params if op == "scaled_tanh" else {}
-    return getattr(reference, op)(x, **constants)
+def _right(op, params):
+    return Reference(op, *(LENET | params).values()) if op == "scaled_tanh" else Reference(op)
 
 
 def _forward(learner, op, x, params):
     given = "".join(f", {name}={value:.3f}" for name, value in params.items())
     return compare(
         f"{op}_forward(x{given})", getattr(learner, f"{op}_forward")(x, **params),
-        _right(op, x, params)[0], wrong=_mistakes(op, x, params), where=f"{op}_forward",
+        _right(op, params)(x), wrong=_mistakes(op, x, params), where=f"{op}_forward",
     )  # fmt: skip
 
 
@@ -66,31 +59,22 @@ def _mistakes(op, x, params):
 def _large(learner, op):
     """Where exp overflows: the right values, and no warning on the way to them."""
     name, x = f"{op}_forward", np.array([-1000.0, 1000.0])
-    expected = _right(op, x, {})[0]
+    expected = _right(op, {})(x)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = np.asarray(getattr(learner, name)(x))
+        returned = np.asarray(getattr(learner, name)(x))
     said = [str(warning.message) for warning in caught]
-    if said or not np.isfinite(found).all():
+    if said or not np.isfinite(returned).all():
         where = "an exponent that is positive: take −|x|; np.where computes both of its branches"
         return [Finding(
             "overflow", f"{name} overflows at large |x|",
-            f"{name}({x}) = {expected}, no warning", "; ".join([str(found), *said]), where,
+            f"{name}({x}) = {expected}, no warning", "; ".join([str(returned), *said]), where,
         )]  # fmt: skip
-    return compare(f"{name}({x})", found, expected, where=name)
+    return compare(f"{name}({x})", returned, expected, where=name)
 
 
 def _backward(learner, op, x, params, rng):
-    def forward(x):
-        return _right(op, x, params)[0]
-
-    def true(g, x):
-        saved = _right(op, x, params)[1]
-        return getattr(reference, f"{op}_backward")(g, saved, (True,))[0]
-
-    def call(g, x):
-        return getattr(learner, f"{op}_backward")(g, x, **params)
-
+    right = _right(op, params)
     return gradients(
-        learner, f"{op}_backward", forward, [x], true, rng, op=op, params=params, call=call
+        learner, f"{op}_backward", right, [x], right.gradients, rng, op=op, params=params
     )

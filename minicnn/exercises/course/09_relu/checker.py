@@ -16,14 +16,10 @@ def check(learner, rng):
     ):  # fmt: skip
         for shape in ((rows, columns), (2, depth, columns)):
             x = _off_the_kink(rng, shape)
-            findings = (
-                _forward(learner, op, x, params)
-                or _backward(learner, op, x, params, rng)
-                or _at_the_kink(learner, op, rng, params)
-            )
-            if findings:
-                return findings
-    return _near_kink(learner, rng)
+            yield from _forward(learner, op, x, params)
+            yield from _backward(learner, op, x, params, rng)
+            yield from _at_the_kink(learner, op, rng, params)
+    yield from _near_kink(learner, rng)
 
 
 def _off_the_kink(rng, shape):
@@ -36,10 +32,6 @@ def _off_the_kink(rng, shape):
 def _below(op, params):
     """The slope to the left of 0."""
     return params.get("negative_slope", 0.01) if op == "leaky_relu" else 0.0
-
-
-def _call(learner, name, arrays, params):
-    return getattr(learner, name)(*arrays, **params)
 
 
 def _forward(learner, op, x, params):
@@ -56,7 +48,7 @@ def _forward(learner, op, x, params):
               "negative_slope · x where x is not positive"),
     ]  # fmt: skip
     return compare(
-        f"{op}_forward(x{given})", _call(learner, f"{op}_forward", [x], params),
+        f"{op}_forward(x{given})", getattr(learner, f"{op}_forward")(x, **params),
         np.where(x > 0, x, below * x), wrong=wrong, where=f"{op}_forward",
     )  # fmt: skip
 
@@ -70,12 +62,7 @@ def _backward(learner, op, x, params, rng):
     def true(g, x):
         return np.where(x > 0, g, below * g)
 
-    def call(g, x):
-        return _call(learner, f"{op}_backward", [g, x], params)
-
-    return gradients(
-        learner, f"{op}_backward", forward, [x], true, rng, op=op, params=params, call=call
-    )
+    return gradients(learner, f"{op}_backward", forward, [x], true, rng, op=op, params=params)
 
 
 def _at_the_kink(learner, op, rng, params):
@@ -97,7 +84,7 @@ def _at_the_kink(learner, op, rng, params):
           for slope in (1, half, below)),
     ]  # fmt: skip
     return compare(
-        f"{op}_backward(g, x) at x = {x}", _call(learner, f"{op}_backward", [g, x], params),
+        f"{op}_backward(g, x) at x = {x}", getattr(learner, f"{op}_backward")(g, x, **params),
         dx(below, 1, below), wrong=wrong, where=where,
     )  # fmt: skip
 
@@ -115,5 +102,5 @@ def _near_kink(learner, rng):
               "near_kink: x may be negative"),
         Wrong("not-inverted", "True where no kink is near", 1 - expected, "near_kink: |x| < h"),
     ]  # fmt: skip
-    found = learner.near_kink(x, h)
-    return compare("near_kink(x, h)", found, expected, wrong=wrong, where="near_kink: |x| < h")
+    returned = learner.near_kink(x, h)
+    return compare("near_kink(x, h)", returned, expected, wrong=wrong, where="near_kink: |x| < h")

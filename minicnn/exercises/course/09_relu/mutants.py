@@ -1,18 +1,12 @@
 """Mistakes that the checker of this exercise must name."""
 
-from minicnn.exercises.mutants import Mutant, from_catalogue
+from minicnn.exercises.mutants import Mutant, by_library, from_catalogue
 
 RELU = "np.maximum(x, 0)"
 LEAKY = "np.where(x > 0, x, negative_slope * x)"
 BACK = "g * (x > 0)"
 LEAKY_BACK = "np.where(x > 0, g, negative_slope * g)"
 NEAR = "np.abs(x) < h"
-
-BY_LIBRARY = """
-import minicnn as mc
-def relu_forward(x):
-    return mc.nn.functional.relu(mc.tensor(x)).numpy()
-"""
 
 BY_DIFFERENCES = """
 def relu_backward(g, x, h=%s):
@@ -37,7 +31,7 @@ MUTANTS = [
     Mutant("one-side", NEAR, "x < h"),
     Mutant("one-side", NEAR, "(x >= 0) & (x < h)"),
     Mutant("not-inverted", NEAR, "np.abs(x) >= h"),
-    Mutant("library", new=BY_LIBRARY),
+    by_library("relu_forward(x)", "F.relu(t(x)).numpy()"),
     Mutant("differences", new=BY_DIFFERENCES % ("1e-6", "h", "h", "2 * h")),
     Mutant("differences", new=BY_DIFFERENCES % ("2**-5", "h", "h", "2 * h")),
     Mutant("differences", new=BY_DIFFERENCES % ("2**-5", "h", "0", "h")),

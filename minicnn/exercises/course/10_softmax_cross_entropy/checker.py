@@ -12,15 +12,10 @@ def check(learner, rng):
     for n, c in ((classes, classes), (samples, classes)):
         x, target = rng.standard_normal((n, c)), rng.integers(0, c, n)
         target[1:3] = (target[0] + 1) % c, target[0]  # two labels, and one of them twice
-        findings = (
-            _softmax(learner, x)
-            or _forward(learner, x, target)
-            or _large(learner, x, target)
-            or _backward(learner, x, target, rng)
-        )
-        if findings:
-            return findings
-    return []
+        yield from _softmax(learner, x)
+        yield from _forward(learner, x, target)
+        yield from _large(learner, x, target)
+        yield from _backward(learner, x, target, rng)
 
 
 def _right(x, target):
@@ -64,8 +59,8 @@ def _forward(learner, x, target):
               "classes are counted from 0"),
         Wrong("GB040", "softmax twice", twice.mean(), "x are logits; softmax comes once"),
     ]  # fmt: skip
-    found = getattr(learner, name)(x, target)
-    return compare(f"{name}(x, target)", found, losses.mean(), wrong=wrong, where=name)
+    returned = getattr(learner, name)(x, target)
+    return compare(f"{name}(x, target)", returned, losses.mean(), wrong=wrong, where=name)
 
 
 def _large(learner, x, target):
@@ -84,26 +79,24 @@ def _large(learner, x, target):
         shown = "[" + " ".join(f"{v:.0f}" for v in large[0]) + "]"
         p = learner.softmax(large)
         if not np.allclose(np.sum(p, axis=1), 1):  # nan and inf among them
-            return [Finding(code, title, "rows that sum to 1", f"{p[0]} for logits {shown}", where)]
-        findings = compare(
+            yield Finding(code, title, "rows that sum to 1", f"{p[0]} for logits {shown}", where)
+        yield from compare(
             f"softmax(x) for x[0] = {shown}", p, np.exp(_right(large, target)[1]), axes="(N, C)",
             where="softmax",
-        ) or _large_loss(learner, large, target, shown)  # fmt: skip
-        if findings:
-            return findings
-    return []
+        )  # fmt: skip
+        yield from _large_loss(learner, large, target, shown)
 
 
 def _large_loss(learner, x, target, shown):
     name, where = "softmax_cross_entropy_forward", "log p = z − log Σ exp(z), not log of p"
-    found = getattr(learner, name)(x, target)
+    returned = getattr(learner, name)(x, target)
     expected = _right(x, target)[0].mean()
-    if np.isinf(found):
-        told = f"{expected:.6g} for logits like {shown}", f"{found}"
+    if np.isinf(returned):
+        told = f"{expected:.6g} for logits like {shown}", f"{returned}"
         return [Finding("log-of-zero", "the logarithm of a p that is 0", *told, where)]
     # finite, right at usual logits and wrong here: log(p + 1e-12), or p clipped
-    wrong = [Wrong("log-clipped", "p is kept away from 0 by a small number", found, where)]
-    return compare(f"{name} for x[0] = {shown}", found, expected, wrong=wrong, where=where)
+    wrong = [Wrong("log-clipped", "p is kept away from 0 by a small number", returned, where)]
+    return compare(f"{name} for x[0] = {shown}", returned, expected, wrong=wrong, where=where)
 
 
 def _backward(learner, x, target, rng):

@@ -2,16 +2,13 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Wrong, compare, sizes
-from minicnn.kernels import reference
+from minicnn.exercises.checking import Reference, Wrong, compare, sizes
 from minicnn.shapes import window
 
 
 def check(learner, rng):
     """Square; all sizes different; then stride and padding, as numbers and as pairs."""
-    findings = _output_size(learner, rng)
-    if findings:
-        return findings
+    yield from _output_size(learner, rng)
     n, c, o = sizes(rng, 3, 2, 4)
     k, long = sizes(rng, 2, 2, 3)
     cases = [
@@ -23,10 +20,7 @@ def check(learner, rng):
     ]
     for images, kernels, how in cases:
         x, weight = rng.standard_normal(images), rng.standard_normal(kernels)
-        findings = _forward(learner, x, weight, rng.uniform(0.5, 1.5, kernels[0]), how)
-        if findings:
-            return findings
-    return []
+        yield from _forward(learner, x, weight, rng.uniform(0.5, 1.5, kernels[0]), how)
 
 
 def _output_size(learner, rng):
@@ -37,10 +31,7 @@ def _output_size(learner, rng):
             for (code, title, where), value in zip(SIZES, values, strict=True)
         ]
         call = f"output_size{given}"
-        findings = compare(call, learner.output_size(*given), right, wrong=wrong, where=call)
-        if findings:
-            return findings
-    return []
+        yield from compare(call, learner.output_size(*given), right, wrong=wrong, where=call)
 
 
 def _distinct(rng):
@@ -68,15 +59,15 @@ SIZES = [
 def conv2d(x, weight, bias, stride=1, padding=0):
     """By the reference."""
     at = window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, 1)
-    return reference.conv2d(x, weight, bias, at, 1)[0]
+    return Reference("conv2d", at, 1)(x, weight, bias)
 
 
 def _forward(learner, x, weight, bias, how):
     expected = conv2d(x, weight, bias, **how)
     given = "".join(f", {name}={value}" for name, value in how.items())
-    found = learner.conv2d_forward(x, weight, bias, **how)
+    returned = learner.conv2d_forward(x, weight, bias, **how)
     return compare(
-        f"conv2d_forward(x, weight, bias{given})", found, expected,
+        f"conv2d_forward(x, weight, bias{given})", returned, expected,
         wrong=_mistakes(x, weight, bias, how, expected), axes="(N, O, OH, OW)",
         where=f"x {x.shape}, weight {weight.shape}: the window of one output",
     )  # fmt: skip

@@ -1,18 +1,11 @@
 """Mistakes that the checker of this exercise must name."""
 
-from minicnn.exercises.mutants import Mutant
+from minicnn.exercises.mutants import Mutant, by_library
 
 SIZE = "(size + 2 * padding - kernel) // stride + 1"
 TOTAL = "(window * weight[o]).sum()"
 CORNER = "top, left = i * sh, j * sw"
 PAD = "(ph, ph), (pw, pw)"
-
-BY_LIBRARY = """
-import minicnn as mc
-def conv2d_forward(x, weight, bias, **how):
-    x, weight, bias = mc.tensor(x), mc.tensor(weight), mc.tensor(bias)
-    return mc.nn.functional.conv2d(x, weight, bias, **how).numpy()
-"""
 
 MUTANTS = [
     Mutant("one-missing", SIZE, "(size + 2 * padding - kernel) // stride"),
@@ -40,5 +33,6 @@ MUTANTS = [
     Mutant("shape", "    return y", "    return y[0]"),
     Mutant("type", "    return y", "    return"),
     Mutant("GB009", "    y = np.empty", "    weight /= 2\n    y = np.empty"),
-    Mutant("library", new=BY_LIBRARY),
+    by_library("conv2d_forward(x, weight, bias, **how)",
+               "F.conv2d(t(x), t(weight), t(bias), **how).numpy()"),
 ]  # fmt: skip

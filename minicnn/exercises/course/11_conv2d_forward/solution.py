@@ -10,11 +10,20 @@ def pair(value):
 
 def output_size(size, kernel, stride=1, padding=0):
     """How many windows there are along one axis; all are integers."""
+    #: raise NotImplementedError
     return (size + 2 * padding - kernel) // stride + 1
 
 
 def conv2d_forward(x, weight, bias, stride=1, padding=0):
-    """(N, C, H, W), (O, C, kh, kw), (O,) -> (N, O, OH, OW)."""
+    """The cross-correlation of images with kernels, plus the bias.
+
+    x        (N, C, H, W)
+    weight   (O, C, kh, kw)
+    bias     (O,)
+    stride, padding: a number or a pair (rows, columns)
+    returns  (N, O, OH, OW)
+    """
+    #: raise NotImplementedError
     (sh, sw), (ph, pw) = pair(stride), pair(padding)
     samples, _, height, width = x.shape
     kernels, _, kh, kw = weight.shape
@@ -31,3 +40,8 @@ def conv2d_forward(x, weight, bias, stride=1, padding=0):
                     total = (window * weight[o]).sum()  # over (C, kh, kw)
                     y[n, o, i, j] = total + bias[o]
     return y
+
+
+if __name__ == "__main__":  # runs with: python ex11_conv2d_forward.py
+    x, weight = np.arange(9.0).reshape(1, 1, 3, 3), np.ones((1, 1, 2, 2))
+    print(conv2d_forward(x, weight, np.array([0.5])))

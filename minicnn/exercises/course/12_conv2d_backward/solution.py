@@ -9,7 +9,16 @@ def pair(value):
 
 
 def conv2d_backward(g, x, weight, bias, stride=1, padding=0):
-    """(dx, dweight, dbias) from g = dL/dy, shaped (N, O, OH, OW)."""
+    """The gradients of a convolution, given g = dL/dy.
+
+    g        (N, O, OH, OW)
+    x        (N, C, H, W)
+    weight   (O, C, kh, kw)
+    bias     (O,)
+    stride, padding: a number or a pair (rows, columns)
+    returns  (dx, dweight, dbias), shaped like x, weight and bias
+    """
+    #: raise NotImplementedError
     (sh, sw), (ph, pw) = pair(stride), pair(padding)
     height, width = x.shape[2:]
     kh, kw = weight.shape[2:]
@@ -29,3 +38,8 @@ def conv2d_backward(g, x, weight, bias, stride=1, padding=0):
                     dbias[o] += g[n, o, i, j]
     dx = dxp[:, :, ph : ph + height, pw : pw + width]
     return dx, dweight, dbias
+
+
+if __name__ == "__main__":  # runs with: python ex12_conv2d_backward.py
+    x, weight = np.arange(9.0).reshape(1, 1, 3, 3), np.ones((1, 1, 2, 2))
+    print(conv2d_backward(np.ones((1, 1, 2, 2)), x, weight, np.zeros(1)))

@@ -9,9 +9,7 @@ from minicnn.shapes import window
 
 def check(learner, rng):
     """A square case first, where swapped axes run too; then stride, padding and a remainder."""
-    findings = _output_size(learner, rng)
-    if findings:
-        return findings
+    yield from _output_size(learner, rng)
     n, c, k = sizes(rng, 3, 2, 4)
     h, w = sizes(rng, 2, 6, 9)
     kh, kw, sh, sw, ph, pw = (*sizes(rng, 2, 2, 3), *sizes(rng, 2, 1, 3), *sizes(rng, 2, 0, 2))
@@ -23,10 +21,7 @@ def check(learner, rng):
         ((1, 1, kh, kw), (kh, kw), (sh, sw), (0, 0)),  # a single window, a single channel
     ]
     for shape, kernel_size, stride, padding in cases:
-        findings = _im2col(learner, rng.standard_normal(shape), kernel_size, stride, padding)
-        if findings:
-            return findings
-    return []
+        yield from _im2col(learner, rng.standard_normal(shape), kernel_size, stride, padding)
 
 
 def _output_size(learner, rng):
@@ -47,23 +42,17 @@ def _output_size(learner, rng):
             Wrong("stride-ignored", "the stride is ignored", size + 2 * p - k + 1,
                   "windows begin at 0, s, 2s, ..."),
         ]  # fmt: skip
-        found = learner.output_size(size, k, stride=s, padding=p)
+        returned = learner.output_size(size, k, stride=s, padding=p)
         what = f"output_size({size}, {k}, stride={s}, padding={p})"
-        findings = compare(what, found, len(fit), wrong=wrong, where="output_size")
-        if not findings and not isinstance(found, int | np.integer):
-            findings = [Finding("type", f"{what} is no int", str(len(fit)), repr(found),
-                                "// divides whole numbers, / gives a float")]  # fmt: skip
-        if findings:
-            return findings
-    return []
+        yield from compare(what, returned, len(fit), wrong=wrong, where="output_size")
+        if not isinstance(returned, int | np.integer):
+            yield Finding("type", f"{what} is no int", str(len(fit)), repr(returned),
+                          "// divides whole numbers, / gives a float")  # fmt: skip
 
 
 def _columns(x, kernel_size, stride=(1, 1), padding=(0, 0)):
-    """The reference kernel's columns, in PyTorch's order."""
-    n, c, *size = x.shape
-    at = window("im2col", tuple(size), kernel_size, stride, padding, (1, 1))
-    columns = reference.im2col(x, at).reshape(c * np.prod(kernel_size), -1, n)
-    return columns.transpose(2, 0, 1)  # (C*kh*kw, L, N) -> (N, C*kh*kw, L)
+    at = window("im2col", x.shape[2:], kernel_size, stride, padding, (1, 1))
+    return reference.im2col(x, at)
 
 
 def _im2col(learner, x, kernel_size, stride, padding):
@@ -103,9 +92,9 @@ def _im2col(learner, x, kernel_size, stride, padding):
               lambda: _packed(x, kernel_size, padding, *six.shape[4:]),
               "window (i, j) begins at row i sh, column j sw"),
     ]  # fmt: skip
-    found = learner.im2col(x, kernel_size, stride=stride, padding=padding)
+    returned = learner.im2col(x, kernel_size, stride=stride, padding=padding)
     what = f"im2col(x, {kernel_size}, stride={stride}, padding={padding})"
-    return compare(f"{what} for x of shape {x.shape}", found, right, wrong=wrong,
+    return compare(f"{what} for x of shape {x.shape}", returned, right, wrong=wrong,
                    axes="(N, C*kh*kw, L)", where="im2col")  # fmt: skip
 
 

@@ -1,18 +1,11 @@
 """Mistakes that the checker of this exercise must name."""
 
-from minicnn.exercises.mutants import Mutant
+from minicnn.exercises.mutants import Mutant, by_library
 
 SIZE = "(size + 2 * padding - kernel_size) // stride + 1"
 LAST = "columns.reshape(n, c * kh * kw, oh * ow)"
 INSIDE = "padded[:, :, ph : ph + h, pw : pw + w] = x"
 PATCH = "columns[:, :, u, v] ="
-
-BY_LIBRARY = """
-import minicnn as mc
-def im2col(x, kernel_size, stride=(1, 1), padding=(0, 0)):
-    unfold = mc.nn.functional.unfold
-    return unfold(mc.tensor(x), kernel_size, padding=padding, stride=stride).numpy()
-"""
 
 MUTANTS = [
     Mutant("one-missing", SIZE, SIZE.removesuffix(" + 1")),
@@ -42,6 +35,6 @@ MUTANTS = [
     Mutant("shape", LAST, "columns.reshape(n, c, kh * kw, oh * ow)"),
     Mutant("value", LAST, f"2 * {LAST}"),
     Mutant("GB009", INSIDE, f"{INSIDE}\n    x[:] = 0"),
-    Mutant("library", new=BY_LIBRARY),
+    by_library("im2col(x, kernel_size, **how)", "F.unfold(t(x), kernel_size, **how).numpy()"),
     Mutant("todo", "    padded = np", "    raise NotImplementedError\n    padded = np"),
 ]  # fmt: skip

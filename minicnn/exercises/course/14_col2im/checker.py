@@ -21,27 +21,14 @@ def check(learner, rng):
         how = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
         at = window("col2im", tuple(size), kernel_size, stride, padding, (1, 1))
         columns = rng.standard_normal((n, c * np.prod(kernel_size), np.prod(at.out)))
-        findings = _col2im(learner, rng, columns, size, at, how)
-        findings = findings or _counts(learner, size, at, how)
-        if findings:
-            return findings
-    return _backward(learner, rng)
-
-
-# ---- the right values --------------------------------------------------------------------------
+        yield from _col2im(learner, rng, columns, size, at, how)
+        yield from _counts(learner, size, at, how)
+    yield from _backward(learner, rng)
 
 
 def _scatter(columns, size, at):
-    """The reference kernel, for PyTorch's order of the columns."""
-    n = len(columns)
-    shape = (n, columns.shape[1] // np.prod(at.kernel_size), *size)
-    return reference.col2im(columns.transpose(1, 2, 0).reshape(columns.shape[1], -1), shape, at)
-
-
-def _gather(x, at):
-    n, c = x.shape[:2]
-    columns = reference.im2col(x, at).reshape(c * np.prod(at.kernel_size), -1, n)
-    return columns.transpose(2, 0, 1)  # (C*kh*kw, L, N) -> (N, C*kh*kw, L)
+    shape = (len(columns), columns.shape[1] // np.prod(at.kernel_size), *size)
+    return reference.col2im(columns, shape, at)
 
 
 # ---- col2im ------------------------------------------------------------------------------------
@@ -49,15 +36,15 @@ def _gather(x, at):
 
 def _col2im(learner, rng, columns, size, at, how):
     right = _scatter(columns, size, at)
-    found = learner.col2im(columns, tuple(size), **how)
+    returned = learner.col2im(columns, tuple(size), **how)
     x = rng.standard_normal(right.shape)
     where = "col2im"
-    if np.shape(found) == right.shape:
-        one, two = (_gather(x, at) * columns).sum(), np.sum(x * np.asarray(found))
+    if np.shape(returned) == right.shape:
+        one, two = (reference.im2col(x, at) * columns).sum(), np.sum(x * np.asarray(returned))
         where += f"; for a random x <im2col(x), c> = {one:.6g}, <x, col2im(c)> = {two:.6g}"
     options = ", ".join(f"{name}={value}" for name, value in how.items())
     return compare(
-        f"col2im(columns, {tuple(size)}, {options})", found, right,
+        f"col2im(columns, {tuple(size)}, {options})", returned, right,
         wrong=_wrong(columns, size, at, right), axes="(N, C, H, W)", where=where,
     )  # fmt: skip
 
@@ -128,9 +115,9 @@ def _counts(learner, size, at, how):
               "how many windows cover a pixel, not how many pixels a window covers"),
         Wrong("four-axes", "the counts have four axes", right[None, None], "(H, W) only"),
     ]  # fmt: skip
-    found = learner.window_counts(tuple(size), **how)
+    returned = learner.window_counts(tuple(size), **how)
     options = ", ".join(f"{name}={value}" for name, value in how.items())
-    return compare(f"window_counts({tuple(size)}, {options})", found, right, wrong=wrong,
+    return compare(f"window_counts({tuple(size)}, {options})", returned, right, wrong=wrong,
                    axes="(H, W)", where="window_counts: col2im of ones")  # fmt: skip
 
 
@@ -147,17 +134,11 @@ def _backward(learner, rng):
         at = window("im2col", size, how["kernel_size"], how["stride"], how["padding"], (1, 1))
 
         def forward(x, at=at):
-            return _gather(x, at)
-
-        def call(g, x, how=how):
-            return learner.im2col_backward(g, x, **how)
+            return reference.im2col(x, at)
 
         def true(g, x, at=at):
             return _scatter(g, x.shape[2:], at)
 
         x = rng.standard_normal((n, c, *size))
-        findings = gradients(learner, "im2col_backward", forward, [x], true, rng, call=call,
+        yield from gradients(learner, "im2col_backward", forward, [x], true, rng,
                              op="im2col", params=how)  # fmt: skip
-        if findings:
-            return findings
-    return []

@@ -1,6 +1,6 @@
 """Mistakes that the checker of this exercise must name."""
 
-from minicnn.exercises.mutants import Mutant, from_catalogue
+from minicnn.exercises.mutants import Mutant, by_differences, by_library, from_catalogue
 
 ADD = "padded[:, :, rows, v : v + sw * ow : sw] += six[:, :, u, v]"
 CROP = "padded[:, :, ph : ph + h, pw : pw + w]"
@@ -15,33 +15,6 @@ ONE_WINDOW_AFTER_THE_OTHER = """
     for i, j in np.ndindex(oh, ow):
         padded[:, :, i * sh : i * sh + kh, j * sw : j * sw + kw] = six[..., i, j]
     return """
-
-BY_LIBRARY = """
-import minicnn as mc
-def col2im(columns, output_size, kernel_size, stride=(1, 1), padding=(0, 0)):
-    fold = mc.nn.functional.fold
-    return fold(mc.tensor(columns), output_size, kernel_size, padding=padding,
-                stride=stride).numpy()
-"""
-
-BY_DIFFERENCES = """
-def gathered(x, kernel_size, stride, padding):
-    (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
-    x = np.pad(x, [(0, 0), (0, 0), (ph, ph), (pw, pw)])
-    oh, ow = (x.shape[2] - kh) // sh + 1, (x.shape[3] - kw) // sw + 1
-    parts = [x[:, :, i * sh : i * sh + kh, j * sw : j * sw + kw].reshape(len(x), -1)
-             for i in range(oh) for j in range(ow)]
-    return np.stack(parts, axis=2)
-def im2col_backward(g, x, kernel_size, stride=(1, 1), padding=(0, 0)):
-    dx = np.zeros(x.shape)
-    for place in np.ndindex(x.shape):
-        moved = x.copy()
-        moved[place] += 1e-3
-        change = (gathered(moved, kernel_size, stride, padding)
-                  - gathered(x, kernel_size, stride, padding))
-        dx[place] = (g * change).sum() / 1e-3
-    return dx
-"""
 
 MUTANTS = [
     Mutant("GB044", ADD, ADD.replace("+=", "=")),
@@ -70,8 +43,9 @@ MUTANTS = [
     Mutant("four-axes", COUNTS, COUNTS.removesuffix("[0, 0]")),
     Mutant("GB009", BACKWARD, f"g *= 2\n    {BACKWARD}"),
     Mutant("GB002", BACKWARD, BACKWARD.replace("col2im", "-col2im")),
-    Mutant("library", new=BY_LIBRARY),
-    Mutant("differences", new=BY_DIFFERENCES),
+    by_library("col2im(columns, size, kernel_size, **how)",
+               "F.fold(t(columns), size, kernel_size, **how).numpy()"),
+    by_differences("im2col_backward", "(lambda x, **how: np.zeros(1))", 1.0),
     # no dilation in this exercise
     *from_catalogue("im2col", "im2col_backward", skip=["GB052"]),
 ]  # fmt: skip

@@ -4,7 +4,16 @@ import numpy as np
 
 
 def col2im(columns, output_size, kernel_size, stride=(1, 1), padding=(0, 0)):
-    """Columns added back: (N, C*kh*kw, oh*ow) -> (N, C, H, W)."""
+    """Every column added to where im2col copied it from.
+
+    columns      (N, C*kh*kw, oh*ow), rows in the order (c, u, v)
+    output_size  (H, W), of the images without their padding
+    kernel_size  (kh, kw)
+    stride       (sh, sw)
+    padding      (ph, pw)
+    returns      (N, C, H, W)
+    """
+    #: raise NotImplementedError
     (h, w), (kh, kw) = output_size, kernel_size
     (sh, sw), (ph, pw) = stride, padding
     oh = (h + 2 * ph - kh) // sh + 1
@@ -23,6 +32,7 @@ def col2im(columns, output_size, kernel_size, stride=(1, 1), padding=(0, 0)):
 
 def window_counts(output_size, kernel_size, stride=(1, 1), padding=(0, 0)):
     """How many windows cover each pixel: (H, W)."""
+    #: raise NotImplementedError
     (h, w), (kh, kw) = output_size, kernel_size
     oh = (h + 2 * padding[0] - kh) // stride[0] + 1
     ow = (w + 2 * padding[1] - kw) // stride[1] + 1
@@ -31,5 +41,15 @@ def window_counts(output_size, kernel_size, stride=(1, 1), padding=(0, 0)):
 
 
 def im2col_backward(g, x, kernel_size, stride=(1, 1), padding=(0, 0)):
-    """dx (N, C, H, W) from g (N, C*kh*kw, oh*ow)."""
+    """The gradient of im2col(x, kernel_size, stride, padding).
+
+    g            dL/dcolumns (N, C*kh*kw, oh*ow)
+    x            (N, C, H, W)
+    returns      dx (N, C, H, W)
+    """
+    #: raise NotImplementedError
     return col2im(g, x.shape[2:], kernel_size, stride, padding)
+
+
+if __name__ == "__main__":  # runs with: python ex14_col2im.py
+    print(col2im(np.ones((1, 4, 4)), (3, 3), (2, 2)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Wrong, compare, gradients, same, sizes, unpack
+from minicnn.exercises.checking import Reference, Wrong, compare, gradients, same, sizes, unpack
 from minicnn.kernels import reference
 from minicnn.shapes import window
 
@@ -23,38 +23,36 @@ def check(learner, rng):
     drawn = [([rng.standard_normal(s) for s in (shape, weights, weights[:1])], how)
              for shape, weights, how in cases]  # fmt: skip
     for inputs, how in drawn:
-        findings = _forward(learner, inputs, how)
-        if not findings and not _right(learner, inputs, how, rng):
-            findings = _assigned(learner, inputs, how, rng) or _backward(learner, inputs, how, rng)
-        if findings:
-            return findings
-    return _backward(learner, *drawn[0], rng)  # once, for what is wrong although the values are not
+        yield from _forward(learner, inputs, how)
+        if not _right(learner, inputs, how, rng):
+            yield from _assigned(learner, inputs, how, rng)
+            yield from _backward(learner, inputs, how, rng)
+    yield from _backward(
+        learner, *drawn[0], rng
+    )  # once, for what is wrong although the values are not
 
 
 def _reference(x, weight, bias, stride, padding, dilation, groups):
-    """(y, what the backward pass needs)."""
     at = window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    return reference.conv2d(x, weight, bias, at, groups)
+    return Reference("conv2d", at, groups)
 
 
 # ---- backward ----------------------------------------------------------------------------------
 
 
-def _true(g, inputs, how):
-    return reference.conv2d_backward(g, _reference(*inputs, **how)[1], (True, True, True))
-
-
 def _right(learner, inputs, how, rng):
     """Whether the gradients are right: quicker than the check that says what is wrong."""
-    g = rng.standard_normal(_reference(*inputs, **how)[0].shape)
-    found = learner.conv2d_backward(g, *inputs, **how)
-    found = unpack("conv2d_backward", found, ("dx", "dweight", "dbias"))
-    return all(map(same, found, _true(g, inputs, how), [1e-11] * 3))
+    right = _reference(*inputs, **how)
+    g = rng.standard_normal(right(*inputs).shape)
+    returned = learner.conv2d_backward(g, *inputs, **how)
+    returned = unpack("conv2d_backward", returned, ("dx", "dweight", "dbias"))
+    return all(map(same, returned, right.gradients(g, *inputs), [1e-11] * 3))
 
 
 def _assigned(learner, inputs, how, rng):
     """A finding where dx has what the last (u, v) left, which depends on how one loops."""
-    y, saved = _reference(*inputs, **how)
+    right = _reference(*inputs, **how)
+    y, saved = right.run(*inputs)
     _, weight, x_shape, at = saved.state
     g, (ph, pw), (h, w) = rng.standard_normal(y.shape), at.padding, x_shape[2:]
     dx = learner.conv2d_backward(g, *inputs, **how)[0]
@@ -67,16 +65,15 @@ def _assigned(learner, inputs, how, rng):
     wrong = Wrong("GB044", "conv2d_backward: col2im assigns instead of adds",
                   padded[:, :, ph : ph + h, pw : pw + w],
                   "+= where several windows cover a pixel")  # fmt: skip
-    findings = compare("dx", dx, _true(g, inputs, how)[0], wrong=[wrong], axes="(N, C, H, W)")
+    findings = compare("dx", dx, right.gradients(g, *inputs)[0], wrong=[wrong], axes="(N, C, H, W)")
     return [finding for finding in findings if finding.code == wrong.code]
 
 
 def _backward(learner, inputs, how, rng):
+    right = _reference(*inputs, **how)
     return gradients(
-        learner, "conv2d_backward", lambda *inputs: _reference(*inputs, **how)[0], inputs,
-        lambda g, *inputs: _true(g, inputs, how), rng, op="conv2d", params=how,
-        call=lambda g, *inputs: learner.conv2d_backward(g, *inputs, **how),
-    )  # fmt: skip
+        learner, "conv2d_backward", right, inputs, right.gradients, rng, op="conv2d", params=how
+    )
 
 
 # ---- forward -----------------------------------------------------------------------------------
@@ -84,11 +81,11 @@ def _backward(learner, inputs, how, rng):
 
 def _forward(learner, inputs, how):
     x, weight, bias = inputs
-    right = _reference(*inputs, **how)[0]
+    right = _reference(*inputs, **how)(*inputs)
     o, c, kh, kw = weight.shape
 
     def other(weight=weight, **changed):
-        return _reference(x, weight, bias, **how | changed)[0]
+        return _reference(x, weight, bias, **how | changed)(x, weight, bias)
 
     wrong = [
         Wrong("bias-missing", "the bias is not added", right - bias[:, None, None],
@@ -124,7 +121,7 @@ def _forward(learner, inputs, how):
                 lambda name=name, value=value: other(**{name: value}), "im2col")
           for name, value in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)))),
     ]  # fmt: skip
-    found = learner.conv2d_forward(*inputs, **how)
+    returned = learner.conv2d_forward(*inputs, **how)
     options = ", ".join(f"{name}={value}" for name, value in how.items())
-    return compare("conv2d_forward(x, weight, bias, ...)", found, right, wrong=wrong,
+    return compare("conv2d_forward(x, weight, bias, ...)", returned, right, wrong=wrong,
                    axes="(N, O, oh, ow)", where=f"conv2d_forward, with {options}")  # fmt: skip

@@ -1,34 +1,13 @@
 """Mistakes that the checker of this exercise must name."""
 
-from minicnn.exercises.mutants import Mutant, from_catalogue
+from minicnn.exercises.mutants import Mutant, by_differences, by_library, from_catalogue
 
 SIGNATURE = "x, weight, bias, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1"
 BIAS = "y + bias[:, None, None]"
 MADE = "(rows @ columns).reshape(n, o, oh, ow)  # (N, groups, O/groups, L)"
 ADD = "tap += columns[:, :, k]  # a view: this changes padded"
 CROP = "padded[:, :, ph : ph + h, pw : pw + w]"
-FORWARD = '''"""Every window times every filter of its group: (N, O, oh, ow)."""'''
-
-BY_LIBRARY = f"""
-import minicnn as mc
-def conv2d_forward({SIGNATURE}):
-    x, weight, bias = map(mc.tensor, (x, weight, bias))
-    conv2d = mc.nn.functional.conv2d
-    return conv2d(x, weight, bias, stride, padding, dilation, groups).numpy()
-"""
-
-BY_DIFFERENCES = f"""
-def conv2d_backward(g, {SIGNATURE}):
-    def loss(*inputs):
-        return (g * conv2d_forward(*inputs, stride, padding, dilation, groups)).sum()
-    def slope(k, i):
-        up, down = [[a.copy() for a in (x, weight, bias)] for _ in range(2)]
-        up[k][i] += 1e-4
-        down[k][i] -= 1e-4
-        return (loss(*up) - loss(*down)) / 2e-4
-    return tuple(np.array([slope(k, i) for i in np.ndindex(a.shape)]).reshape(a.shape)
-                 for k, a in enumerate((x, weight, bias)))
-"""
+FORWARD = "n, o, kernel_size = len(x), len(weight), weight.shape[2:]"  # where forward begins
 
 BY_COMPLEX_STEP = f"""
 def conv2d_backward(g, {SIGNATURE}):
@@ -47,23 +26,23 @@ def conv2d_backward(g, {SIGNATURE}):
 MUTANTS = [
     Mutant("bias-missing", BIAS, "y"),
     Mutant("bias-per-column", BIAS, "y + bias"),
-    Mutant("kernel-flipped", FORWARD, f"{FORWARD}\n    weight = weight[:, :, ::-1, ::-1]"),
+    Mutant("kernel-flipped", FORWARD, f"weight = weight[:, :, ::-1, ::-1]\n    {FORWARD}"),
     Mutant("kernel-swapped", FORWARD,
-           f"{FORWARD}\n    weight = weight.swapaxes(2, 3).reshape(weight.shape)"),
+           f"weight = weight.swapaxes(2, 3).reshape(weight.shape)\n    {FORWARD}"),
     Mutant("channels-swapped", FORWARD,
-           f"{FORWARD}\n    if groups == 1:\n        weight = weight.swapaxes(0, 1)"),
+           f"if groups == 1:\n        weight = weight.swapaxes(0, 1)\n    {FORWARD}"),
     Mutant("rows-channels-last", FORWARD,
-           f"{FORWARD}\n    weight = weight.transpose(0, 2, 3, 1).reshape(weight.shape)"),
+           f"weight = weight.transpose(0, 2, 3, 1).reshape(weight.shape)\n    {FORWARD}"),
     Mutant("axes-mixed", MADE,
            "(rows @ columns).swapaxes(2, 3).reshape(n, o, oh, ow)"),
     Mutant("windows-by-columns", MADE,
            "(rows @ columns).reshape(n, o, ow, oh).swapaxes(2, 3).reshape(n, o, oh, ow)"),
     Mutant("group-0-only", MADE, "(rows[:1] @ columns).reshape(n, o, oh, ow)"),
-    Mutant("stride-swapped", FORWARD, f"{FORWARD}\n    stride = stride[::-1]"),
-    Mutant("padding-swapped", FORWARD, f"{FORWARD}\n    padding = padding[::-1]"),
-    Mutant("stride-ignored", FORWARD, f"{FORWARD}\n    stride = (1, 1)"),
-    Mutant("padding-ignored", FORWARD, f"{FORWARD}\n    padding = (0, 0)"),
-    Mutant("dilation-ignored", FORWARD, f"{FORWARD}\n    dilation = (1, 1)"),
+    Mutant("stride-swapped", FORWARD, f"stride = stride[::-1]\n    {FORWARD}"),
+    Mutant("padding-swapped", FORWARD, f"padding = padding[::-1]\n    {FORWARD}"),
+    Mutant("stride-ignored", FORWARD, f"stride = (1, 1)\n    {FORWARD}"),
+    Mutant("padding-ignored", FORWARD, f"padding = (0, 0)\n    {FORWARD}"),
+    Mutant("dilation-ignored", FORWARD, f"dilation = (1, 1)\n    {FORWARD}"),
     Mutant("value", BIAS, "2 * y + bias[:, None, None]"),
     Mutant("shape", BIAS, f"({BIAS}).reshape(n, o, oh * ow)"),
     Mutant("GB044", ADD, "tap[...] = columns[:, :, k]"),
@@ -71,8 +50,9 @@ MUTANTS = [
     Mutant("GB048", CROP, "padded[:, :, :h, :w]"),
     Mutant("GB018", ".sum(axis=0)  # like rows", ".mean(axis=0)  # like rows"),
     Mutant("GB009", "    dcolumns = (", "    weight *= 0.9\n    dcolumns = ("),
-    Mutant("library", new=BY_LIBRARY),
-    Mutant("differences", new=BY_DIFFERENCES),
+    by_library("conv2d_forward(x, weight, bias, **how)",
+               "F.conv2d(t(x), t(weight), t(bias), **how).numpy()"),
+    by_differences("conv2d_backward", "conv2d_forward", 1e-4),
     Mutant("differences", new=BY_COMPLEX_STEP),
     # float64 is right here, where the inputs are float64 too
     *from_catalogue("conv2d", "conv2d_backward", skip=["dx gathered in float64"]),

@@ -3,6 +3,7 @@
 import numpy as np
 
 
+#:
 def taps(padded, kernel_size, stride, dilation):
     """For each (u, v) that entry of all windows: views (N, C, oh, ow)."""
     (kh, kw), (sh, sw), (dh, dw) = kernel_size, stride, dilation
@@ -13,6 +14,7 @@ def taps(padded, kernel_size, stride, dilation):
             yield padded[:, :, u : u + sh * oh : sh, v : v + sw * ow : sw]
 
 
+#:
 def im2col(x, kernel_size, stride, padding, dilation):
     """(N, C, H, W) -> (N, C, kh*kw, oh, ow), not yet reshaped."""
     ph, pw = padding
@@ -20,6 +22,7 @@ def im2col(x, kernel_size, stride, padding, dilation):
     return np.stack(list(taps(padded, kernel_size, stride, dilation)), axis=2)
 
 
+#:
 def col2im(columns, size, kernel_size, stride, padding, dilation):
     """(N, C, kh*kw, oh, ow) -> (N, C, H, W), added up."""
     (n, c), (h, w), (ph, pw) = columns.shape[:2], size, padding
@@ -38,7 +41,16 @@ def conv2d_forward(
     dilation=(1, 1),
     groups=1,
 ):
-    """Every window times every filter of its group: (N, O, oh, ow)."""
+    """Every window times every filter of its group, plus bias.
+
+    x         (N, C, H, W)
+    weight    (O, C/groups, kh, kw)
+    bias      (O,)
+    stride, padding, dilation   pairs (rows, columns)
+    groups    divides C and O
+    returns   (N, O, oh, ow)
+    """
+    #: raise NotImplementedError
     n, o, kernel_size = len(x), len(weight), weight.shape[2:]
     columns = im2col(x, kernel_size, stride, padding, dilation)
     oh, ow = columns.shape[3:]
@@ -58,7 +70,13 @@ def conv2d_backward(
     dilation=(1, 1),
     groups=1,
 ):
-    """(dx, dweight, dbias) from g = dL/dy, shaped (N, O, oh, ow)."""
+    """The gradients of the loss, given g = dL/dy.
+
+    g         (N, O, oh, ow)
+    returns   (dx, dweight, dbias), shaped (N, C, H, W),
+              (O, C/groups, kh, kw), (O,)
+    """
+    #: raise NotImplementedError
     (n, o, oh, ow), kernel_size = g.shape, weight.shape[2:]
     columns = im2col(x, kernel_size, stride, padding, dilation)
     shape = columns.shape  # (N, C, kh*kw, oh, ow)
@@ -70,3 +88,8 @@ def conv2d_backward(
     dcolumns = (rows.swapaxes(1, 2) @ up).reshape(shape)
     dx = col2im(dcolumns, x.shape[2:], kernel_size, stride, padding, dilation)
     return dx, drows.reshape(weight.shape), g.sum(axis=(0, 2, 3))
+
+
+if __name__ == "__main__":  # runs with: python ex15_conv2d_im2col.py
+    x, weight = np.arange(1.0, 10).reshape(1, 1, 3, 3), np.ones((1, 1, 2, 2))
+    print(conv2d_forward(x, weight, np.zeros(1)))

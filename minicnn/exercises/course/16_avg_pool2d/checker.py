@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Finding, Wrong, compare, gradients, same, sizes
+from minicnn.exercises.checking import Finding, Reference, Wrong, compare, gradients, same, sizes
 from minicnn.kernels import reference
 from minicnn.shapes import window
 
@@ -20,13 +20,9 @@ def check(learner, rng):
     ]
     for shape, how in cases:
         x = rng.standard_normal(shape)
-        findings = (
-            _forward(learner, x, how) or _assigned(learner, x, how, rng)
-            or _backward(learner, x, how, rng)
-        )  # fmt: skip
-        if findings:
-            return findings
-    return []
+        yield from _forward(learner, x, how)
+        yield from _assigned(learner, x, how, rng)
+        yield from _backward(learner, x, how, rng)
 
 
 def _window(x, kernel_size, stride=None, padding=(0, 0), ceil_mode=False):
@@ -34,20 +30,21 @@ def _window(x, kernel_size, stride=None, padding=(0, 0), ceil_mode=False):
 
 
 def _reference(x, counting=True, divisor=None, **how):
-    """(y, what the backward pass needs)."""
-    return reference.avg_pool2d(x, _window(x, **how), counting, divisor)
-
-
-def _true(g, x, how):
-    return reference.avg_pool2d_backward(g, _reference(x, **how)[1], (True,))[0]
+    return Reference("avg_pool2d", _window(x, **how), counting, divisor)
 
 
 def _backward(learner, x, how, rng):
+    right = _reference(x, **how)
     return gradients(
-        learner, "avg_pool2d_backward", lambda x: _reference(x, **how)[0], [x],
-        lambda g, x: _true(g, x, how), rng, op="avg_pool2d", params=how,
-        call=lambda g, x: learner.avg_pool2d_backward(g, x, **how),
-    )  # fmt: skip
+        learner,
+        "avg_pool2d_backward",
+        right,
+        [x],
+        right.gradients,
+        rng,
+        op="avg_pool2d",
+        params=how,
+    )
 
 
 def _assigned(learner, x, how, rng):
@@ -58,22 +55,20 @@ def _assigned(learner, x, how, rng):
     padded = np.zeros((*x.shape[:2], h + 2 * ph, w + 2 * pw))
     for tap in reference.taps(padded, at):
         tap[...] = g / (kh * kw)
-    dx, true = learner.avg_pool2d_backward(g, x, **how), _true(g, x, how)
-    if same(dx, true) or not same(dx, padded[:, :, ph : ph + h, pw : pw + w]):
-        return []
-    return [Finding("GB063", "avg_pool2d_backward: dx is overwritten where windows overlap",
-                    "the sum of the shares of all windows that cover a pixel",
-                    "one of the shares", "+= instead of =")]  # fmt: skip
+    dx, true = learner.avg_pool2d_backward(g, x, **how), _reference(x, **how).gradients(g, x)[0]
+    if not same(dx, true) and same(dx, padded[:, :, ph : ph + h, pw : pw + w]):
+        yield Finding("GB063", "avg_pool2d_backward: dx is overwritten where windows overlap",
+                      "the sum of the shares of all windows that cover a pixel",
+                      "one of the shares", "+= instead of =")  # fmt: skip
 
 
 def _forward(learner, x, how):
-    right, saved = _reference(x, **how)
+    right, at = _reference(x, **how)(x), _window(x, **how)
     (kh, kw), (oh, ow) = how["kernel_size"], right.shape[2:]
-    at = saved.state[2]
-    padded = reference.pad2d(x, at.padding, at.padding)
+    padded = reference.pad(x, at)
 
     def other(**changed):
-        return _reference(x, **{"stride": at.stride} | how | changed)[0]
+        return _reference(x, **{"stride": at.stride} | how | changed)(x)
 
     wrong = [
         Wrong("GB058", "the sum, not the mean", right * (kh * kw), "/ (kh * kw)"),
@@ -107,7 +102,7 @@ def _forward(learner, x, how):
                 "the remainder is left out: //")
           for divisor in (None, kh * kw)),
     ]  # fmt: skip
-    found = learner.avg_pool2d_forward(x, **how)
+    returned = learner.avg_pool2d_forward(x, **how)
     options = ", ".join(f"{name}={value}" for name, value in how.items())
-    return compare(f"avg_pool2d_forward(x, {options})", found, right, wrong=wrong,
+    return compare(f"avg_pool2d_forward(x, {options})", returned, right, wrong=wrong,
                    axes="(N, C, oh, ow)", where="avg_pool2d_forward")  # fmt: skip

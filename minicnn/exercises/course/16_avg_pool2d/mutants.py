@@ -1,30 +1,12 @@
 """Mistakes that the checker of this exercise must name."""
 
-from minicnn.exercises.mutants import Mutant, from_catalogue
+from minicnn.exercises.mutants import Mutant, by_differences, by_library, from_catalogue
 
 MEAN = "sum(taps(padded, kernel_size, stride)) / (kh * kw)"
-FORWARD = '"""The mean of every window: (N, C, H, W) -> (N, C, oh, ow)."""'
+FORWARD = "    (kh, kw), (ph, pw) = kernel_size, padding"  # where forward begins
 STRIDE = "(kh, kw), (sh, sw) = kernel_size, stride or kernel_size"
 ADD = "tap += g / (kh * kw)  # a view: this changes padded"
 ZEROS = "padded = np.zeros((n, c, h + 2 * ph, w + 2 * pw), g.dtype)"
-
-BY_LIBRARY = """
-import minicnn as mc
-def avg_pool2d_forward(x, kernel_size, stride=None, padding=(0, 0)):
-    return mc.nn.functional.avg_pool2d(mc.tensor(x), kernel_size, stride, padding).numpy()
-"""
-
-BY_DIFFERENCES = """
-def avg_pool2d_backward(g, x, kernel_size, stride=None, padding=(0, 0)):
-    how = kernel_size, stride, padding
-    dx = np.zeros(x.shape)
-    for place in np.ndindex(x.shape):
-        moved = x.copy()
-        moved[place] += 1e-3
-        change = avg_pool2d_forward(moved, *how) - avg_pool2d_forward(x, *how)
-        dx[place] = (g * change).sum() / 1e-3
-    return dx
-"""
 
 MUTANTS = [
     Mutant("GB058", MEAN, MEAN.removesuffix(" / (kh * kw)")),
@@ -42,10 +24,10 @@ MUTANTS = [
     Mutant("stride-is-kernel", STRIDE, "(kh, kw), (sh, sw) = kernel_size, kernel_size"),
     Mutant("stride-swapped", STRIDE, STRIDE.replace("(sh, sw)", "(sw, sh)")
            .replace("stride or kernel_size", "stride or kernel_size[::-1]")),
-    Mutant("kernel-swapped", FORWARD, f"{FORWARD}\n    stride = stride or kernel_size\n"
-           "    kernel_size = kernel_size[::-1]"),
-    Mutant("padding-swapped", FORWARD, f"{FORWARD}\n    padding = padding[::-1]"),
-    Mutant("padding-ignored", FORWARD, f"{FORWARD}\n    padding = (0, 0)"),
+    Mutant("kernel-swapped", FORWARD, "    stride = stride or kernel_size\n"
+           f"    kernel_size = kernel_size[::-1]\n{FORWARD}"),
+    Mutant("padding-swapped", FORWARD, f"    padding = padding[::-1]\n{FORWARD}"),
+    Mutant("padding-ignored", FORWARD, f"    padding = (0, 0)\n{FORWARD}"),
     Mutant("rounded-up", MEAN,
            "sum(taps(np.pad(padded, [(0, 0), (0, 0), *((0, -(s - k) % t) for s, k, t in "
            "zip(padded.shape[2:], kernel_size, stride or kernel_size))]), kernel_size, stride)) / "
@@ -58,8 +40,8 @@ MUTANTS = [
     Mutant("GB061", ADD, "tap += g\n        break"),
     Mutant("GB002", ADD, "tap -= g / (kh * kw)"),
     Mutant("GB009", ZEROS, f"{ZEROS}\n    g /= 2"),
-    Mutant("library", new=BY_LIBRARY),
-    Mutant("differences", new=BY_DIFFERENCES),
+    by_library("avg_pool2d_forward(x, **how)", "F.avg_pool2d(t(x), **how).numpy()"),
+    by_differences("avg_pool2d_backward", "avg_pool2d_forward", 1e-3),
     # here the padding always counts
     *from_catalogue("avg_pool2d", "avg_pool2d_backward",
                     skip=["divided by kh kw though padding does not count"]),

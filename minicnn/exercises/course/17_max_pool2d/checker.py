@@ -21,18 +21,16 @@ def check(learner, rng):
     for shape, how in cases:
         x = rng.standard_normal(shape)
         x[0, 0] = -abs(x[0, 0])  # windows without a positive number
-        findings = _forward(learner, x, how) or _added(learner, x, how, rng)
-        if not findings and not _right(learner, x, how, rng):
-            findings = _backward(learner, x, how, rng)
-        if findings:
-            return findings
-    findings = _backward(learner, x, how, rng)  # once, for what is wrong though the values are not
-    if findings:
-        return findings
+        yield from _forward(learner, x, how)
+        yield from _added(learner, x, how, rng)
+        if not _right(learner, x, how, rng):
+            yield from _backward(learner, x, how, rng)
+    yield from _backward(learner, x, how, rng)
     x = rng.integers(0, 3, (2, 3, 5, 6)) * 1.0
     x[0, 0] = 0.0  # as after ReLU
     how = {"kernel_size": (2, 3), "stride": (2, 1)}
-    return _forward(learner, x, how) or _added(learner, x, how, rng)
+    yield from _forward(learner, x, how)
+    yield from _added(learner, x, how, rng)
 
 
 def _window(x, kernel_size, stride=None, ceil_mode=False):
@@ -59,7 +57,6 @@ def _backward(learner, x, how, rng):
     return gradients(
         learner, "max_pool2d_backward", lambda x: _reference(x, **how)[0][0], [x],
         lambda g, x: _true(g, x, how), rng, op="max_pool2d", params=how,
-        call=lambda g, x: learner.max_pool2d_backward(g, x, **how),
     )  # fmt: skip
 
 
@@ -106,9 +103,9 @@ def _added(learner, x, how, rng):
               "several windows may have their maximum at one pixel: add (np.add.at)")
         for dx in (by_windows, by_taps)
     ]  # fmt: skip
-    found = learner.max_pool2d_backward(g, x, **how)
-    found = found[0] if isinstance(found, tuple) and len(found) == 1 else found
-    findings = compare(f"max_pool2d_backward(g, x, {_said(how)})", found, _true(g, x, how),
+    returned = learner.max_pool2d_backward(g, x, **how)
+    returned = returned[0] if isinstance(returned, tuple) and len(returned) == 1 else returned
+    findings = compare(f"max_pool2d_backward(g, x, {_said(how)})", returned, _true(g, x, how),
                        wrong=wrong, axes="(N, C, H, W)", where="max_pool2d_backward")  # fmt: skip
     known = {mistake.code for mistake in wrong}
     tied = any(mistake.code == "GB067" for mistake in wrong)
@@ -148,8 +145,8 @@ def _forward(learner, x, how):
         Wrong("rounded-up", "windows that stick out are kept",
               lambda: other(ceil_mode=True), "the remainder is left out: //"),
     ]  # fmt: skip
-    found = learner.max_pool2d_forward(x, **how)
-    y, places = unpack("max_pool2d_forward", found, ("y", "indices"))
+    returned = learner.max_pool2d_forward(x, **how)
+    y, places = unpack("max_pool2d_forward", returned, ("y", "indices"))
     call = f"max_pool2d_forward(x, {_said(how)})"
     return compare(f"y of {call}", y, right, wrong=wrong, axes="(N, C, oh, ow)",
                    where="max_pool2d_forward") or compare(

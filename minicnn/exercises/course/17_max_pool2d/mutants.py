@@ -1,35 +1,14 @@
 """Mistakes that the checker of this exercise must name."""
 
-from minicnn.exercises.mutants import Mutant, from_catalogue
+from minicnn.exercises.mutants import Mutant, by_differences, by_library, from_catalogue
 
 STRIDE = "(kh, kw), (sh, sw) = kernel_size, stride or kernel_size"
-FORWARD = '"""(y, indices), both (N, C, oh, ow); an index is h*W + w."""'
 MAX = "windows.max(axis=0), rows"
 INDEX = "rows * x.shape[3] + columns"
 PLACES = "which // kw  # (N, C, oh, ow)\n    columns = sw * np.arange(ow) + which % kw"
 WHICH = "windows.argmax(axis=0)"
 ADD = "np.add.at(dx, (samples, channels[:, None, None], indices), g)"
 BACKWARD = "def max_pool2d_backward(g, x, kernel_size, stride=None):"
-
-BY_LIBRARY = """
-import minicnn as mc
-def max_pool2d_forward(x, kernel_size, stride=None):
-    pool = mc.nn.functional.max_pool2d
-    y, indices = pool(mc.tensor(x), kernel_size, stride, return_indices=True)
-    return y.numpy(), indices.numpy()
-"""
-
-BY_DIFFERENCES = f"""
-{BACKWARD}
-    dx, h = np.zeros(x.shape), 1e-6
-    for place in np.ndindex(x.shape):
-        moved = x.copy()
-        moved[place] += h
-        change = (max_pool2d_forward(moved, kernel_size, stride)[0]
-                  - max_pool2d_forward(x, kernel_size, stride)[0])
-        dx[place] = (g * change).sum() / h
-    return dx
-"""
 
 BY_MASK = f"""
 {BACKWARD}
@@ -69,8 +48,8 @@ MUTANTS = [
     Mutant("stride-is-kernel", STRIDE, "(kh, kw), (sh, sw) = kernel_size, kernel_size"),
     Mutant("stride-swapped", STRIDE,
            "(kh, kw), (sw, sh) = kernel_size, stride or kernel_size[::-1]"),
-    Mutant("kernel-swapped", FORWARD, f"{FORWARD}\n    stride = stride or kernel_size\n"
-           "    kernel_size = kernel_size[::-1]"),
+    Mutant("kernel-swapped", STRIDE, "stride = stride or kernel_size\n"
+           f"    kernel_size = kernel_size[::-1]\n    {STRIDE}"),
     Mutant("last-tie", WHICH, LAST_TIE),
     Mutant("index-in-window", INDEX, "which"),
     Mutant("GB068", INDEX, "rows * x.shape[2] + columns"),
@@ -92,7 +71,8 @@ MUTANTS = [
     Mutant("ties-shared", new=BY_MASK.replace("MASK", "mask / mask.sum((2, 3), keepdims=True)")),
     Mutant("last-tie", new=BACKWARD_LAST_TIE),
     Mutant("GB009", "    indices = max", "    x *= 1.1\n    indices = max"),
-    Mutant("library", new=BY_LIBRARY),
-    Mutant("differences", new=BY_DIFFERENCES),
+    by_library("max_pool2d_forward(x, **how)",
+               "F.max_pool2d(t(x), **how, return_indices=True)[0].numpy()"),
+    by_differences("max_pool2d_backward", "max_pool2d_forward", 1e-6, "[0]"),
     *from_catalogue("max_pool2d", "max_pool2d_backward"),
 ]  # fmt: skip

@@ -3,7 +3,16 @@
 import numpy as np
 
 from minicnn import shapes
-from minicnn.exercises.checking import Finding, Wrong, compare, gradients, same, sizes, unpack
+from minicnn.exercises.checking import (
+    Finding,
+    Reference,
+    Wrong,
+    compare,
+    gradients,
+    same,
+    sizes,
+    unpack,
+)
 from minicnn.kernels import reference
 
 
@@ -22,41 +31,32 @@ def check(learner, rng):
         x = rng.standard_normal((n, c, h, w))
         coefficient = rng.uniform(0.5, 1.5, c) * rng.choice([-1, 1], c)
         inputs = [x, coefficient, rng.standard_normal(c)]
-        findings = (
-            _forward(learner, inputs, how) or _spread(learner, inputs, how, rng)
-            or _backward(learner, inputs, how, rng)
-        )  # fmt: skip
-        if findings:
-            return findings
-    return []
+        yield from _forward(learner, inputs, how)
+        yield from _spread(learner, inputs, how, rng)
+        yield from _backward(learner, inputs, how, rng)
 
 
 def _reference(inputs, how):
-    """(y, what the backward pass needs)."""
     window = shapes.window("subsample2d", inputs[0].shape[2:], **how, padding=0, dilation=1)
-    x, coefficient, bias = inputs
-    return reference.subsample2d(x, coefficient, bias, window)
+    return Reference("subsample2d", window)
 
 
 def _backward(learner, inputs, how, rng):
+    right = _reference(inputs, how)
     return gradients(
-        learner, "subsample2d_backward",
-        lambda *inputs: _reference(inputs, how)[0], inputs,
-        lambda g, *inputs: reference.subsample2d_backward(
-            g, _reference(inputs, how)[1], (True, True, True)
-        ),
-        rng, op="subsample2d", params=how,
-        call=lambda g, *inputs: learner.subsample2d_backward(g, *inputs, **how),
+        learner, "subsample2d_backward", right, inputs, right.gradients, rng,
+        op="subsample2d", params=how,
     )  # fmt: skip
 
 
 def _spread(learner, inputs, how, rng):
     """A finding for two ways to spread g wrongly that depend on how one loops."""
-    y, saved = _reference(inputs, how)
+    right = _reference(inputs, how)
+    y, saved = right.run(*inputs)
     g = rng.standard_normal(y.shape)
-    found = learner.subsample2d_backward(g, *inputs, **how)
-    dx = unpack("subsample2d_backward", found, ("dx", "dcoefficient", "dbias"))[0]
-    true = reference.subsample2d_backward(g, saved, (True, False, False))[0]
+    returned = learner.subsample2d_backward(g, *inputs, **how)
+    dx = unpack("subsample2d_backward", returned, ("dx", "dcoefficient", "dbias"))[0]
+    true = right.gradients(g, *inputs)[0]
     assigned, corner = np.zeros_like(inputs[0]), np.zeros_like(inputs[0])
     share = g * inputs[1][:, None, None]
     taps = list(reference.taps(assigned, saved.state[3]))
@@ -64,22 +64,20 @@ def _spread(learner, inputs, how, rng):
         tap[...] = share
     next(reference.taps(corner, saved.state[3]))[...] = share
     if same(dx, assigned) and not same(dx, true):
-        return [Finding("GB063", "dx is overwritten where windows overlap",
-                        "the sum of what a pixel gets from all windows that cover it",
-                        "what it gets from one of them", "+= instead of =")]  # fmt: skip
+        yield Finding("GB063", "dx is overwritten where windows overlap",
+                      "the sum of what a pixel gets from all windows that cover it",
+                      "what it gets from one of them", "+= instead of =")  # fmt: skip
     if same(dx, corner):
-        return [Finding("GB061", "only one corner of each window receives a gradient",
-                        f"{len(taps)} pixels of each window", "1 pixel",
-                        "every pixel of the window was added, so every one receives it")
-                ]  # fmt: skip
-    return []
+        yield Finding("GB061", "only one corner of each window receives a gradient",
+                      f"{len(taps)} pixels of each window", "1 pixel",
+                      "every pixel of the window was added, so every one receives it")  # fmt: skip
 
 
 def _forward(learner, inputs, how):
     x, coefficient, bias = inputs
     (kh, kw), stride = how["kernel_size"], how["stride"]
     y = learner.subsample2d_forward(x, coefficient, bias, **how)
-    expected, saved = _reference(inputs, how)
+    expected, saved = _reference(inputs, how).run(*inputs)
     s, a, b = saved.state[0], coefficient[:, None, None], bias[:, None, None]
     wrong = [
         Wrong("GB071", "the mean of the window instead of its sum", a * s / (kh * kw) + b,

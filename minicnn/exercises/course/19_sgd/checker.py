@@ -18,10 +18,10 @@ def check(learner, rng):
     """The step, with one setting after the other; then zero_grad, then train."""
     momentum, decay = rng.uniform(0.3, 0.8), rng.uniform(0.3, 0.8)
     for settings in ((0.0, 0.0), (momentum, 0.0), (0.0, decay), (momentum, decay)):
-        findings = _steps(learner, rng, *settings)
-        if findings:
-            return findings
-    return _skipped(learner, rng) or _zero_grad(learner, rng, momentum) or _train(learner)
+        yield from _steps(learner, rng, *settings)
+    yield from _skipped(learner, rng)
+    yield from _zero_grad(learner, rng, momentum)
+    yield from _train(learner)
 
 
 # ---- the rule, and wrong ones: (w, v, g, lr, momentum, weight decay) -> (w, v) -----------------
@@ -30,21 +30,6 @@ def check(learner, rng):
 def _right(w, v, g, lr, m, d):
     v = m * v + g + d * w
     return w - lr * v, v
-
-
-def _upwards(w, v, g, lr, m, d):
-    v = m * v + g + d * w
-    return w + lr * v, v
-
-
-def _dampened(w, v, g, lr, m, d):
-    v = m * v + (1 - m) * (g + d * w)
-    return w - lr * v, v
-
-
-def _rate_in_velocity(w, v, g, lr, m, d):
-    v = m * v + lr * (g + d * w)
-    return w - v, v
 
 
 def _nesterov(w, v, g, lr, m, d):
@@ -58,12 +43,15 @@ def _decoupled(w, v, g, lr, m, d):
 
 
 RULES = [
-    ("GB002", "the step goes uphill", _upwards, "data - lr * v: against the gradient"),
+    ("GB002", "the step goes uphill",
+     lambda w, v, g, lr, m, d: _right(w, v, g, -lr, m, d), "data - lr * v: against the gradient"),
     ("momentum-missing", "the velocity is not kept from step to step",
      lambda w, v, g, lr, m, d: _right(w, 0, g, lr, m, d), "v of the last step, times momentum"),
-    ("dampened", "the new gradient is multiplied by 1 - momentum", _dampened,
+    ("dampened", "the new gradient is multiplied by 1 - momentum",
+     lambda w, v, g, lr, m, d: _right(w, v, (1 - m) * g, lr, m, (1 - m) * d),
      "v = momentum * v + d; PyTorch's dampening is 0"),
-    ("lr-in-velocity", "the learning rate is inside the velocity", _rate_in_velocity,
+    ("lr-in-velocity", "the learning rate is inside the velocity",
+     lambda w, v, g, lr, m, d: _right(w, v, lr * g, 1, m, lr * d),
      "v without lr; lr * v at the step: a new lr acts on all of it"),
     ("velocity-late", "the step uses the velocity from before",
      lambda w, v, g, lr, m, d: (w - lr * v, _right(w, v, g, lr, m, d)[1]),
@@ -122,10 +110,7 @@ def _steps(learner, rng, m, d):
             own = [step[i] for step in gradients[: t + 1]]
             what = f"params[{i}].{{}} after step {t + 1} with lr {rates[t]}"
             what += f", momentum {m:.2g}, weight_decay {d:.2g}"
-            findings = _one(params[i], start[i], own, rates, m, d, what)
-            if findings:
-                return findings
-    return []
+            yield from _one(params[i], start[i], own, rates, m, d, what)
 
 
 def _set_gradients(params, gradients):
@@ -140,10 +125,9 @@ def _set_gradients(params, gradients):
 def _one(p, w, gradients, rates, m, d, what):
     """Findings for one parameter after len(gradients) steps from w."""
     if not np.array_equal(p.grad, gradients[-1]):
-        return [
-            Finding("GB009", "step changes the gradient", "p.grad as it was before the step",
-                    "other values in it", "d = p.grad + ... makes a new array; += does not")
-        ]  # fmt: skip
+        yield Finding("GB009", "step changes the gradient", "p.grad as it was before the step",
+                      "other values in it",
+                      "d = p.grad + ... makes a new array; += does not")  # fmt: skip
     steps, used = len(gradients), rates[: len(gradients)]
     kept = [rates[0]] * steps
     wrong = [Wrong(code, title, _path(rule, w, gradients, used, m, d),
@@ -152,16 +136,11 @@ def _one(p, w, gradients, rates, m, d, what):
     wrong.append(Wrong("lr-kept", "a new lr is not used", _path(_right, w, gradients, kept, m, d),
                        "step must read self.lr each time"))  # fmt: skip
     if steps == 2:
-        wrong.append(
-            Wrong(
-                "GB008",
-                "the velocity and p.grad are one array",
-                _shared(w, gradients, used, m, d),
-                "v = d.copy(), or a new array",
-            )
-        )
+        wrong.append(Wrong("GB008", "the velocity and p.grad are one array",
+                           _shared(w, gradients, used, m, d),
+                           "v = d.copy(), or a new array"))  # fmt: skip
     wrong.append(Wrong("not-moved", "the parameter has not moved", w, "p.data must change"))
-    return compare(
+    yield from compare(
         what.format("data"), p.data, _path(_right, w, gradients, used, m, d),
         wrong=wrong, where="SGD.step; one velocity for each parameter?",
     )  # fmt: skip
@@ -203,12 +182,11 @@ def _zero_grad(learner, rng, m):
         stale = Wrong("GB007", "the old gradient is still there", gradients[0][i],
                       "p.grad = None, for every parameter")  # fmt: skip
         grad = np.zeros_like(p.data) if p.grad is None else p.grad
-        findings = compare(f"params[{i}].grad after zero_grad", grad, np.zeros_like(start[i]),
-                           wrong=[stale], where="SGD.zero_grad") or compare(
+        yield from compare(f"params[{i}].grad after zero_grad", grad, np.zeros_like(start[i]),
+                           wrong=[stale], where="SGD.zero_grad")  # fmt: skip
+        yield from compare(
             f"params[{i}].data after zero_grad", p.data, before[i], where="SGD.zero_grad: grad only"
         )  # fmt: skip
-        if findings:
-            return findings
     _set_gradients(params, gradients[1])
     with learner.watching():
         optimizer.zero_grad()  # None, or zeros, a second time
@@ -220,13 +198,10 @@ def _zero_grad(learner, rng, m):
         first, lr = start[i] - 0.5 * own[0], [0.5, 0.5]
         forgotten = Wrong("velocity-cleared", "zero_grad clears the velocity", first - 0.5 * own[1],
                           "only p.grad is set back; v goes on")  # fmt: skip
-        findings = compare(
+        yield from compare(
             f"params[{i}].data after step, zero_grad, step", p.data,
             _path(_right, start[i], own, lr, m, 0.0), wrong=[forgotten], where="SGD.zero_grad",
         )  # fmt: skip
-        if findings:
-            return findings
-    return []
 
 
 class _Recorder:
@@ -249,21 +224,21 @@ def _train(learner):
     """The gradient of each step must be that of its batch, and of no other."""
     recorder, batches = _Recorder(), [0, 1, 2]
     learner.train(recorder, recorder.backward, batches)
-    expected, found = [[f"batch {b}"] for b in batches], recorder.steps
-    if found == expected:
-        return []
-    if not found:
+    expected, made = [[f"batch {b}"] for b in batches], recorder.steps
+    if made == expected:
+        return
+    if not made:
         code, title, where = "step-missing", "train makes no step", "optimizer.step()"
-    elif not all(found):
+    elif not all(made):
         code, title = "zeroed-too-soon", "a step finds no gradient"
         where = "zero_grad, then backward, then step"
-    elif len(found) == len(batches) and all(f"batch {b}" not in found[b] for b in batches):
+    elif len(made) == len(batches) and all(f"batch {b}" not in made[b] for b in batches):
         code, title = "step-too-soon", "the step comes before the batch's own backward pass"
         where = "zero_grad, then backward, then step"
-    elif any(len(step) > 1 for step in found):
+    elif any(len(step) > 1 for step in made):
         code, title = "GB007", "a step uses gradients of earlier batches too"
         where = "zero_grad before each backward pass"
     else:
         code, title, where = "order", "train makes other steps", "one step for each batch"
-    told = [", ".join(" + ".join(step) or "nothing" for step in s) for s in (expected, found)]
-    return [Finding(code, title, f"steps on: {told[0]}", f"steps on: {told[1] or 'none'}", where)]
+    told = [", ".join(" + ".join(step) or "nothing" for step in s) for s in (expected, made)]
+    yield Finding(code, title, f"steps on: {told[0]}", f"steps on: {told[1] or 'none'}", where)

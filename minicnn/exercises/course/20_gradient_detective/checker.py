@@ -50,22 +50,20 @@ FORMULAS = {
 
 def check(learner, rng):
     """The first case without the right answer is shown, with what is wrong with the answer."""
-    if findings := _form(learner.ROUND, learner.ANSWERS):
-        return findings
+    yield from _form(learner.ROUND, learner.ANSWERS)
     cases = [Case(number, learner.ROUND, rng) for number in range(1, len(POOL) + 1)]
     answers = {n: str(a).strip().upper() for n, a in learner.ANSWERS.items()}
     open_cases = [case for case in cases if answers.get(case.number) != case.code]
     learner.score(len(cases) - len(open_cases), len(cases))
-    return [case.finding(answers.get(case.number, "?")) for case in open_cases[:1]]
+    yield from (case.finding(answers.get(case.number, "?")) for case in open_cases)
 
 
 def _form(number, answers):
     if not isinstance(number, int):
-        return [Finding("type", "ROUND is not a whole number", "ROUND = 1", repr(number), "ROUND")]
+        yield Finding("type", "ROUND is not a whole number", "ROUND = 1", repr(number), "ROUND")
     if not isinstance(answers, dict):
-        found = type(answers).__name__
-        return [Finding("type", "ANSWERS is no dict", '{1: "GB...", 2: ...}', found, "ANSWERS")]
-    return []
+        kind = type(answers).__name__
+        yield Finding("type", "ANSWERS is no dict", '{1: "GB...", 2: ...}', kind, "ANSWERS")
 
 
 class Case:
@@ -102,10 +100,10 @@ class Case:
         copies = [np.copy(a) for a in (self.g, *self.inputs)]
         try:
             with np.errstate(all="ignore"):
-                found = backward(*copies, **self.params)
+                returned = backward(*copies, **self.params)
         except (ValueError, IndexError):
             return None
-        return found if isinstance(found, tuple) else (found,)
+        return returned if isinstance(returned, tuple) else (returned,)
 
     @property
     def names(self):
@@ -187,20 +185,10 @@ class Case:
 
     def _table(self):
         """Some entries of an element-wise function, one in a line."""
-        x, y, a, n = (
-            np.ravel(z)[:ENTRIES] for z in (*self.inputs, self.y, *self.found, *self.true)
-        )
-        g = np.ravel(self.g)[:ENTRIES]
-        named = {
-            "x": x,
-            "y": y,
-            "g": g,
-            "n": n,
-            "a": a,
-            "n/g": n / g,
-            "a/g": a / g,
-            "a/n": _ratio(a, n),
-        }
+        arrays = (*self.inputs, self.y, *self.found, *self.true, self.g)
+        x, y, a, n, g = (np.ravel(array)[:ENTRIES] for array in arrays)
+        named = {"x": x, "y": y, "g": g, "n": n, "a": a}
+        named |= {"n/g": n / g, "a/g": a / g, "a/n": _ratio(a, n)}
         lines = ["n is the true gradient, a the one that was found:",
                  "".join(f"{name:>9}" for name in named)]  # fmt: skip
         lines += ["".join(f"{_number(z[i]):>9}" for z in named.values()) for i in range(len(x))]
@@ -281,12 +269,12 @@ def _beside(blocks):
             rows, width = [*rows, []], 0
         width += 2 + len(lines[0])
         rows[-1].append(lines)
-    found = []
+    text = []
     for row in rows:
         height = max(map(len, row))
         padded = [lines + [" " * len(lines[0])] * (height - len(lines)) for lines in row]
-        found += ["  ".join(parts).rstrip() for parts in zip(*padded, strict=True)]
-    return found
+        text += ["  ".join(parts).rstrip() for parts in zip(*padded, strict=True)]
+    return text
 
 
 def _facts(a, n):

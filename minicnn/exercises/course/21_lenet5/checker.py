@@ -1,12 +1,12 @@
-"""Checks LeNet5 against the reference kernels, then trains it: on 2,000 images, then on 60,000."""
+"""Checks LeNet5 against minicnn's own, then trains it: on 2,000 images, then on 60,000."""
 
 import time
 
 import numpy as np
 
-from minicnn import shapes
+from minicnn import tensor
 from minicnn.exercises.checking import Finding, Stop, Wrong, compare
-from minicnn.kernels import reference
+from minicnn.nn import functional as F
 
 LIMIT = 3600  # seconds
 SHAPES = [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
@@ -20,9 +20,7 @@ GOAL = 0.985
 def check(learner, rng):
     """All of it; the training on 60,000 images takes minutes."""
     learner.tell("checking forward and backward")
-    findings = check_briefly(learner, rng)
-    if findings:
-        return findings
+    yield from check_briefly(learner, rng)
     learner.tell("training on 60,000 images, and Ctrl-C stops:")
     (images, labels), (tests, truth) = _mnist(True, 60_000), _mnist(False, 10_000)
     net = learner.LeNet5(np.random.default_rng(rng.integers(1 << 30)))
@@ -30,21 +28,18 @@ def check(learner, rng):
     right = int((_predict(net, tests) == truth).sum())
     learner.tell(f"{right / 100:.2f} % of the 10,000 test images are right")
     learner.score(right, len(truth))
-    if right >= GOAL * len(truth):
-        return []
-    return [
-        Finding("accuracy", "not yet good enough", f"{GOAL:.1%} of the 10,000 test images",
-                f"{right / 100:.2f} %", "fit: more epochs; a learning rate that falls to 0")
-    ]  # fmt: skip
+    if right < GOAL * len(truth):
+        yield Finding("accuracy", "not yet good enough", f"{GOAL:.1%} of the 10,000 test images",
+                      f"{right / 100:.2f} %",
+                      "fit: more epochs; a learning rate that falls to 0")  # fmt: skip
 
 
 def check_briefly(learner, rng):
     """The network against the reference, and a training of seconds that must show it learns."""
     with learner.watching():
         net = learner.LeNet5(rng)
-    findings = _parameters(net) or _network(learner, net, rng)
-    if findings:
-        return findings
+    yield from _parameters(net)
+    yield from _network(learner, net, rng)
     learner.tell(f"both are right; training on {FEW:,} images:")
     (images, labels), (tests, truth) = _mnist(True, FEW), _mnist(False, 1000)
     net = learner.LeNet5(np.random.default_rng(rng.integers(1 << 30)))
@@ -53,13 +48,10 @@ def check_briefly(learner, rng):
         steps += _train(learner, net, images, labels, rng, every=20)
         share = float((_predict(net, tests) == truth).mean())
         learner.tell(f"  {share:.1%} of 1,000 test images are right after {steps} steps")
-    if share >= AT_LEAST:
-        return []
-    return [
-        Finding("not-learning", f"{steps} steps with {FEW:,} images taught it too little",
-                f"{AT_LEAST:.0%} of 1,000 test images", f"{share:.1%}",
-                "fit: the right labels for the images? a smaller or larger lr?")
-    ]  # fmt: skip
+    if share < AT_LEAST:
+        yield Finding("not-learning", f"{steps} steps with {FEW:,} images taught it too little",
+                      f"{AT_LEAST:.0%} of 1,000 test images", f"{share:.1%}",
+                      "fit: the right labels for the images? a smaller or larger lr?")  # fmt: skip
 
 
 # ---- the network -------------------------------------------------------------------------------
@@ -67,23 +59,18 @@ def check_briefly(learner, rng):
 
 def _parameters(net):
     """Shapes, order, and a random start."""
-    found = [np.shape(getattr(p, "data", 0)) for p in getattr(net, "parameters", ())]
+    returned = [np.shape(getattr(p, "data", 0)) for p in getattr(net, "parameters", ())]
     expected = [shape for weight in SHAPES for shape in (weight, weight[:1])]
-    if found != expected:
-        return [
-            Finding("parameters", "net.parameters are not those of LeNet-5",
-                    ", ".join(map(str, expected)), ", ".join(map(str, found)) or "none",
-                    "weight and bias of each layer, in the order of the layers")
-        ]  # fmt: skip
+    if returned != expected:
+        yield Finding("parameters", "net.parameters are not those of LeNet-5",
+                      ", ".join(map(str, expected)), ", ".join(map(str, returned)) or "none",
+                      "weight and bias of each layer, in the order of the layers")  # fmt: skip
     for name, p in zip(NAMES[::2], net.parameters[::2], strict=True):
         rows = p.data.reshape(len(p.data), -1)
         if np.allclose(rows, rows[0]):
-            return [
-                Finding("start-not-random", f"all rows of the {name} are equal",
-                        "random weights", f"{rows[0, 0]:.4g} in each row",
-                        "equal units have equal gradients, and stay equal for ever")
-            ]  # fmt: skip
-    return []
+            yield Finding("start-not-random", f"all rows of the {name} are equal",
+                          "random weights", f"{rows[0, 0]:.4g} in each row",
+                          "equal units have equal gradients, and stay equal for ever")  # fmt: skip
 
 
 def _network(learner, net, rng):
@@ -94,25 +81,32 @@ def _network(learner, net, rng):
             p.data += 0.1 * rng.standard_normal(p.data.shape)
     x = rng.uniform(0, 1, (3, 1, 28, 28))
     g = rng.standard_normal((3, 10))
-    data = [p.data.copy() for p in net.parameters]
-    logits, steps = _reference(x, data)
+    data = [tensor(p.data.copy(), requires_grad=True) for p in net.parameters]
+    right = _reference(tensor(x), data)
+    right.backward(tensor(g))
+    logits = right.detach().numpy()
+
+    def other(**changed):
+        return _reference(tensor(x), data, **changed).detach().numpy()
+
     with learner.watching():
-        found = net.forward(x.copy())
+        returned = net.forward(x.copy())
     wrong = [
         Wrong("logits-squashed", "a ReLU stands after the last layer", np.maximum(logits, 0),
               "the logits are the last linear layer's output as it is"),
         Wrong("max-pooling", "the maximum is taken in place of the average",
-              lambda: _reference(x, data, pool="max")[0], "S2 and S4 take averages"),
+              lambda: other(pool=F.max_pool2d), "S2 and S4 take averages"),
         Wrong("flatten-order", "flatten has the axes in another order",
-              lambda: _reference(x, data, axes=(0, 2, 3, 1))[0],
+              lambda: other(axes=(0, 2, 3, 1)),
               "x.reshape(len(x), -1) of (N, C, H, W)"),
         *(Wrong("activation-missing", f"no ReLU after {place}",
-                lambda place=place: _reference(x, data, without=place)[0], "C1, C3, C5 and F6")
+                lambda place=place: other(without=place), "C1, C3, C5 and F6")
           for place in ("C1", "C3", "C5", "F6")),
     ]  # fmt: skip
-    return compare(
-        "net.forward(x)", found, logits, wrong=wrong, axes="(N, 10)", where="LeNet5.forward"
-    ) or _gradients(learner, net, g, _true(g, steps))
+    yield from compare(
+        "net.forward(x)", returned, logits, wrong=wrong, axes="(N, 10)", where="LeNet5.forward"
+    )
+    yield from _gradients(learner, net, g, [np.asarray(p.grad) for p in data])
 
 
 def _gradients(learner, net, g, true):
@@ -124,9 +118,8 @@ def _gradients(learner, net, g, true):
             net.backward(g.copy())
         for name, p, expected in reversed(list(zip(NAMES, net.parameters, true, strict=True))):
             if p.grad is None:
-                return [Finding("grad-missing", f"no gradient for the {name}",
-                                f"shape {expected.shape}", "None", "LeNet5.backward")
-                        ]  # fmt: skip
+                yield Finding("grad-missing", f"no gradient for the {name}",
+                              f"shape {expected.shape}", "None", "LeNet5.backward")  # fmt: skip
             wrong = [
                 Wrong("GB002", "sign", -times * expected, "+ in backward, - in the step"),
                 Wrong("GB018", "a mean over the batch is added", times * expected / 3,
@@ -136,54 +129,25 @@ def _gradients(learner, net, g, true):
             if times == 2:
                 wrong = [Wrong("GB004", "a second backward replaces the first", expected,
                                "p.grad += ..., not =")]  # fmt: skip
-            findings = compare(
+            yield from compare(
                 f"the gradient of the {name}" + " after two backwards" * (times == 2),
                 p.grad, times * expected, wrong=wrong, where="LeNet5.backward; layers after this "
                 "one are right", derivative=True,
             )  # fmt: skip
-            if findings:
-                return findings
-    return []
 
 
-def _reference(x, data, pool="avg", axes=None, without=None):
-    """(logits, what the way back needs: a list of (backward, saved))."""
-    steps, data = [], list(data)
+def _reference(x, data, pool=F.avg_pool2d, axes=(0, 1, 2, 3), without=None):
+    """The logits."""
 
-    def do(forward, backward, x, *rest):
-        y, saved = forward(x, *rest)
-        steps.append((backward, saved))
-        return y
+    def relu(y, place):
+        return y if place == without else F.relu(y)
 
-    def relu(x, place):
-        return x if place == without else do(reference.relu, reference.relu_backward, x)
-
-    for place, padding in (("C1", 2), ("C3", 0)):
-        window = shapes.window("conv2d", x.shape[2:], 5, 1, padding, 1)
-        weights, data = data[:2], data[2:]
-        x = do(reference.conv2d, reference.conv2d_backward, x, *weights, window, 1)
-        x = relu(x, place)
-        window = shapes.window("pool", x.shape[2:], 2, 2, 0, 1)
-        if pool == "avg":
-            x = do(reference.avg_pool2d, reference.avg_pool2d_backward, x, window, True, None)
-        else:
-            x = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3] // 2, 2).max(axis=(3, 5))
-    shape, x = x.shape, x.transpose(axes or (0, 1, 2, 3)).reshape(len(x), -1)
-    steps.append((lambda g, saved, needs: (g.reshape(shape),), None))
-    for place in ("C5", "F6", ""):
-        weights, data = data[:2], data[2:]
-        x = do(reference.linear, reference.linear_backward, x, *weights)
-        x = relu(x, place) if place else x
-    return x, steps
-
-
-def _true(g, steps):
-    """The gradients of all parameters, in their order."""
-    found: list = []
-    for backward, saved in reversed(steps):
-        g, *rest = backward(g, saved, (True, True, True))
-        found = rest + found
-    return found
+    y = pool(relu(F.conv2d(x, *data[:2], padding=2), "C1"), 2)
+    y = pool(relu(F.conv2d(y, *data[2:4]), "C3"), 2)
+    y = y.permute(axes).flatten(1)
+    y = relu(F.linear(y, *data[4:6]), "C5")
+    y = relu(F.linear(y, *data[6:8]), "F6")
+    return F.linear(y, *data[8:])
 
 
 # ---- training ----------------------------------------------------------------------------------

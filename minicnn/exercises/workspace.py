@@ -7,14 +7,14 @@ from pathlib import Path
 from ..errors import ArgumentError, DataError
 from ..serialization import replace_file
 from . import progress
-from .findings import Result
+from .exercise import Exercise, list_exercises, pick
+from .results import Result
 from .runner import check_file
-from .shelf import Exercise, pick, shelf
 
 FOLDER = Path("exercises")
 
 
-class Desk:
+class Workspace:
     """A learner's folder, and the exercises there are for it.
 
     Parameters
@@ -34,7 +34,7 @@ class Desk:
     @property
     def exercises(self) -> list[Exercise]:
         """All of them, by number."""
-        return shelf(self.paths)
+        return list_exercises(self.paths)
 
     def pick(self, which: "str | int | None") -> Exercise:
         """An exercise by number or name; without one, the one that was started last."""
@@ -57,7 +57,7 @@ class Desk:
             now.current = exercise.key
             now.entry(exercise.key).setdefault("started", progress.now())
             if not path.exists():
-                self._write(path, exercise.read("stub.py"))
+                self._write(path, exercise.stub)
                 fresh = True
         return fresh
 
@@ -73,7 +73,7 @@ class Desk:
             replace_file(str(backup), content)
         except OSError as error:
             raise DataError(f"exercises: no backup in {backups}: {error.strerror}") from None
-        self._write(path, exercise.read("stub.py"))
+        self._write(path, exercise.stub)
         with progress.changing(self.folder) as now:
             now.entry(exercise.key)["hints"] = 0
         return backup
@@ -119,7 +119,7 @@ class Desk:
                 f"`minicnn exercises hint {exercise.number}` helps, "
                 f"`solution {exercise.number} --give-up` shows it all the same"
             )
-        return exercise.read("solution.py")
+        return exercise.solution
 
     def diff(self, exercise: Exercise) -> str:
         """From the learner's file to the solution; empty if they are the same."""

@@ -72,7 +72,6 @@ class Result:
     """
 
     note = ""
-    SHOWN = 3  # findings shown at once
 
     def __init__(
         self,
@@ -95,9 +94,7 @@ class Result:
         parts = [head]
         if self.printed.strip():
             parts.append("your code printed\n" + _indented(self.printed.rstrip()))
-        parts += [_indented(str(finding)) for finding in self.findings[: self.SHOWN]]
-        if len(self.findings) > self.SHOWN:
-            parts.append(f"and {len(self.findings) - self.SHOWN} more")
+        parts += [_indented(str(finding)) for finding in self.findings]
         if not self:
             parts.append(f"(--seed {self.seed} repeats these inputs)")
         if self.note:

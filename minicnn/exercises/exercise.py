@@ -12,9 +12,12 @@ COURSE = Path(__file__).parent / "course"
 BLANK = Path(__file__).parent / "blank"  # what an instructor begins with
 WRITING = Path(__file__).parent / "WRITING.md"  # how an exercise is written
 FILES = (
-    "text.md", "hints.md", "explanation.md", "stub.py", "solution.py", "checker.py", "mutants.py",
+    "text.md", "hints.md", "explanation.md", "solution.py", "checker.py", "mutants.py",
 )  # fmt: skip
 HINTS = ("question", "formula", "line")
+# Lines that begin with #: and, in what follows, the lines that are indented at least as they are;
+# two blank lines end it.
+SOLVED = re.compile(r"^( *)(#:.*\n(?:\1#:.*\n)*)(?:\n?\1.*\S.*\n)+(\n\n)?", re.MULTILINE)
 
 
 class Exercise:
@@ -39,6 +42,16 @@ class Exercise:
             raise DataError(f"{self}: {self.folder / name} cannot be read: {error}") from None
 
     @cached_property
+    def solution(self) -> str:
+        """solution.py without the lines that begin with #:."""
+        return re.sub(r"^ *#:.*\n", "", self.read("solution.py"), flags=re.MULTILINE)
+
+    @cached_property
+    def stub(self) -> str:
+        """What is put into the learner's folder: solution.py with its `#:` blocks replaced."""
+        return SOLVED.sub(_unsolved, self.read("solution.py"))
+
+    @cached_property
     def title(self) -> str:
         """The first line of the text, which is a heading."""
         return self.read("text.md").partition("\n")[0].removeprefix("#").strip()
@@ -47,11 +60,11 @@ class Exercise:
     def hints(self) -> list[str]:
         """Question, formula and line: the parts of hints.md below the headings of these names."""
         parts = re.split(r"^# (\w+)\n", self.read("hints.md"), flags=re.MULTILINE)
-        found = dict(zip((h.lower() for h in parts[1::2]), parts[2::2], strict=True))
-        if tuple(found) != HINTS:
+        by_name = dict(zip((h.lower() for h in parts[1::2]), parts[2::2], strict=True))
+        if tuple(by_name) != HINTS:
             wanted = ", ".join(f"# {h.title()}" for h in HINTS)
             raise DataError(f"{self}: hints.md must have the headings {wanted}, in this order")
-        return [text.strip() for text in found.values()]
+        return [text.strip() for text in by_name.values()]
 
     def load(self, name: str) -> dict[str, Any]:
         """What its checker.py or mutants.py defines; a module's namespace."""
@@ -63,7 +76,16 @@ class Exercise:
         return namespace
 
 
-def shelf(paths: Sequence[Path] = ()) -> list[Exercise]:
+def _unsolved(block: re.Match[str]) -> str:
+    """What learners get in place of a block: what its lines say after #:, or nothing."""
+    indent, marked, end = block[1], block[2], block[3] or ""
+    texts = re.findall(r"#: ?(.*)", marked)
+    if not any(texts):
+        return ""
+    return "".join(f"{indent}{text}".rstrip() + "\n" for text in texts) + end
+
+
+def list_exercises(paths: Sequence[Path] = ()) -> list[Exercise]:
     """Every exercise by number: the course's, then those in `paths`.
 
     A path is a folder of exercises, or one exercise.
@@ -73,21 +95,21 @@ def shelf(paths: Sequence[Path] = ()) -> list[Exercise]:
     DataError
         If a path has no exercise, or two exercises have the same number or name.
     """
-    found: list[Exercise] = []
+    exercises: list[Exercise] = []
     for place in (COURSE, *paths):
         one = (place / "checker.py").is_file()
         folders = [place.resolve()] if one else sorted(place.glob("[0-9]*_*"))
         folders = [folder for folder in folders if folder.is_dir()]
         if not folders and place != COURSE:
             raise DataError(f"exercises: {place} has no folder named like 22_batch_norm in it")
-        found += map(Exercise, folders)
-    _refuse_doubles(found)
-    return sorted(found, key=lambda exercise: exercise.number)
+        exercises += map(Exercise, folders)
+    _refuse_doubles(exercises)
+    return sorted(exercises, key=lambda exercise: exercise.number)
 
 
-def _refuse_doubles(found: list[Exercise]) -> None:
+def _refuse_doubles(exercises: list[Exercise]) -> None:
     seen: dict[Any, Exercise] = {}
-    for exercise in found:
+    for exercise in exercises:
         for label in (exercise.number, exercise.name):
             other = seen.setdefault(label, exercise)
             if other is not exercise:
@@ -107,7 +129,7 @@ def pick(which: "str | int", paths: Sequence[Path] = ()) -> Exercise:
     """
     from difflib import get_close_matches
 
-    exercises = shelf(paths)
+    exercises = list_exercises(paths)
     text = str(which).strip().lower().removeprefix("ex").removesuffix(".py")
     for exercise in exercises:
         if text in (exercise.name, exercise.key) or (

@@ -2,12 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import DataError
 from ..training.progress import say
+from .terminal import show, show_code, show_line
 
 app = typer.Typer(
     add_completion=False,
@@ -40,16 +41,23 @@ def _help(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
+def _picked(n: str | None, folder: Path | None, path: list[Path] | None) -> "tuple[Any, Any]":
+    """(the learner's workspace, one of its exercises)."""
+    from .workspace import Workspace
+
+    workspace = Workspace(folder, path or [])
+    return workspace, workspace.pick(n)
+
+
 @app.command(name="list")
 def list_(folder: Folder = None, path: Paths = None) -> None:
     """Show all exercises, and how far you are."""
     from . import progress
-    from .desk import Desk
-    from .pages import show_line
+    from .workspace import Workspace
 
-    desk = Desk(folder, path or [])
-    now = progress.load(desk.folder)
-    exercises = desk.exercises
+    workspace = Workspace(folder, path or [])
+    now = progress.load(workspace.folder)
+    exercises = workspace.exercises
     width = max(len(exercise.name) for exercise in exercises)
     for exercise in exercises:
         state = now.state(exercise.key)
@@ -67,14 +75,10 @@ def list_(folder: Folder = None, path: Paths = None) -> None:
 @app.command()
 def start(n: Which, folder: Folder = None, path: Paths = None) -> None:
     """Show the text of an exercise, and put a file to fill in into your folder."""
-    from .desk import Desk
-    from .pages import show
-
-    desk = Desk(folder, path or [])
-    exercise = desk.pick(n)
-    fresh = desk.start(exercise)
+    workspace, exercise = _picked(n, folder, path)
+    fresh = workspace.start(exercise)
     show(exercise.read("text.md"))
-    file = desk.file(exercise)
+    file = workspace.file(exercise)
     say(
         f"\nyour file: {file}{'' if fresh else ' (it was there already, and is unchanged)'}\n"
         f"when it is written: minicnn exercises check {exercise.number}"
@@ -94,24 +98,20 @@ def check(
     path: Paths = None,
 ) -> None:
     """Check your file on fresh random inputs, and say what is wrong; exit code 1 if it is."""
-    from .desk import Desk
-
-    desk = Desk(folder, path or [])
-    exercise = desk.pick(n)
+    workspace, exercise = _picked(n, folder, path)
     if watch:
-        _watch(desk, exercise, seed)
-    elif not _check_once(desk, exercise, seed):
+        _watch(workspace, exercise, seed)
+    elif not _check_once(workspace, exercise, seed):
         raise typer.Exit(1)
 
 
-def _check_once(desk, exercise, seed: int | None) -> bool:
+def _check_once(workspace, exercise, seed: int | None) -> bool:
     """Checks, and prints what there is to say and what to do next."""
     from . import progress
-    from .pages import show, show_line
     from .runner import fresh_seed
 
-    first = progress.load(desk.folder).state(exercise.key) != "passed"
-    result = desk.check(exercise, fresh_seed() if seed is None else seed)
+    first = progress.load(workspace.folder).state(exercise.key) != "passed"
+    result = workspace.check(exercise, fresh_seed() if seed is None else seed)
     show_line(repr(result))
     number = exercise.number
     if not result:
@@ -121,21 +121,21 @@ def _check_once(desk, exercise, seed: int | None) -> bool:
         say("")
         show(exercise.read("explanation.md"))
     say(f"\nanother way to write it: minicnn exercises diff {number}, or solution {number}")
-    later = [other.number for other in desk.exercises if other.number > number]
+    later = [other.number for other in workspace.exercises if other.number > number]
     say(f"next: minicnn exercises {f'start {later[0]}' if later else 'list'}")
     return True
 
 
-def _watch(desk, exercise, seed: int | None) -> None:
+def _watch(workspace, exercise, seed: int | None) -> None:
     """Checks now, and whenever the file's time changes; ends when it passes, or at Ctrl-C."""
-    file, seen = desk.file(exercise), None
+    file, seen = workspace.file(exercise), None
     try:
         while True:
             changed = file.stat().st_mtime_ns if file.exists() else seen  # editors replace files
             if changed != seen or seen is None:
                 seen = changed
                 say(f"---- {time.strftime('%H:%M:%S')} {file}")
-                if _check_once(desk, exercise, seed):
+                if _check_once(workspace, exercise, seed):
                     return
                 say("waiting for the file to be saved; Ctrl-C ends")
             time.sleep(POLL_SECONDS)
@@ -146,13 +146,10 @@ def _watch(desk, exercise, seed: int | None) -> None:
 @app.command()
 def hint(n: Current = None, folder: Folder = None, path: Paths = None) -> None:
     """Show a hint: first a question, the next time the formula, then the line."""
-    from .desk import Desk
-    from .pages import show
-    from .shelf import HINTS
+    from .exercise import HINTS
 
-    desk = Desk(folder, path or [])
-    exercise = desk.pick(n)
-    number, text = desk.hint(exercise)
+    workspace, exercise = _picked(n, folder, path)
+    number, text = workspace.hint(exercise)
     say(f"hint {number} of {len(HINTS)} for {exercise}: the {HINTS[number - 1]}\n")
     show(text)
 
@@ -167,12 +164,8 @@ def solution(
     path: Paths = None,
 ) -> None:
     """Show the solution and why it is so, once you have passed."""
-    from .desk import Desk
-    from .pages import show, show_code
-
-    desk = Desk(folder, path or [])
-    exercise = desk.pick(n)
-    show_code(desk.solution(exercise, give_up))
+    workspace, exercise = _picked(n, folder, path)
+    show_code(workspace.solution(exercise, give_up))
     say("")
     show(exercise.read("explanation.md"))
 
@@ -180,24 +173,17 @@ def solution(
 @app.command()
 def diff(n: Current = None, folder: Folder = None, path: Paths = None) -> None:
     """Show what the solution does differently from your file, once you have passed or given up."""
-    from .desk import Desk
-    from .pages import show_code
-
-    desk = Desk(folder, path or [])
-    exercise = desk.pick(n)
-    lines = desk.diff(exercise)
+    workspace, exercise = _picked(n, folder, path)
+    lines = workspace.diff(exercise)
     show_code(lines, "diff") if lines else say("your file is the solution, line for line")
 
 
 @app.command()
 def reset(n: Which, folder: Folder = None, path: Paths = None) -> None:
     """Begin an exercise again; what you wrote is kept in a backup."""
-    from .desk import Desk
-
-    desk = Desk(folder, path or [])
-    exercise = desk.pick(n)
-    backup = desk.reset(exercise)
-    say(f"{desk.file(exercise)} is as at the start; what you wrote is in {backup}")
+    workspace, exercise = _picked(n, folder, path)
+    backup = workspace.reset(exercise)
+    say(f"{workspace.file(exercise)} is as at the start; what you wrote is in {backup}")
 
 
 @app.command()
@@ -209,11 +195,10 @@ def validate(
     path: Paths = None,
 ) -> None:
     """For instructors: the stub must fail, the solution pass, each planted mistake be named."""
-    from .pages import show_line
-    from .shelf import pick, shelf
+    from .exercise import list_exercises, pick
     from .validation import validate_all
 
-    exercises = [pick(one, path or []) for one in n] if n else shelf(path or [])
+    exercises = [pick(one, path or []) for one in n] if n else list_exercises(path or [])
     faults = 0
     for report in validate_all(exercises, seeds):
         show_line(str(report))
@@ -229,7 +214,7 @@ def new(
     ],
 ) -> None:
     """For instructors: make a folder with a small complete exercise, to be changed into yours."""
-    from .shelf import WRITING, make
+    from .exercise import WRITING, make
 
     exercise = make(target)
     say(
