@@ -251,20 +251,15 @@ def test_what_is_frozen_below_keeps_nothing(gpu):
 # ---- activations whose gradient needs x ----------------------------------------------------------
 
 CASES = {
-    "FROM_X,": "FROM_X, MISH,",
-    "default: return x;": """case MISH: return x * tanh(log1p(exp(x)));
-        default: return x;""",
-    "default: return g;": """case MISH: {
-            real x = y, t = tanh(log1p(exp(x)));
-            return g * (t + x * (1 - t * t) / (1 + exp(-x)));
-        }
-        default: return g;""",
+    "    FROM_X,": "    FROM_X, SQUARE,",
+    "default: return x;": "case SQUARE: return x * x; default: return x;",
+    "default: return g;": "case SQUARE: return 2 * y * g; default: return g;",
 }
 
 
 @pytest.fixture
-def mish(monkeypatch, tmp_path):
-    """Mish, added to a copy of activation.cuh and nowhere else."""
+def square(monkeypatch, tmp_path):
+    """The square, added to a copy of activation.cuh and nowhere else."""
     folder = tmp_path / "cuda"
     shutil.copytree(launch.FOLDER, folder)
     text = (folder / "activation.cuh").read_text()
@@ -276,7 +271,7 @@ def mish(monkeypatch, tmp_path):
     for module in (launch, activation):
         monkeypatch.setattr(module, "FOLDER", folder)
     monkeypatch.setattr(activation, "KINDS", activation._kinds())
-    monkeypatch.setitem(activation.LAYERS, "mish", activation.Activation)
+    monkeypatch.setitem(activation.LAYERS, "square", activation.Activation)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -284,7 +279,7 @@ def mish(monkeypatch, tmp_path):
         cache.cache_clear()
 
 
-def test_an_activation_whose_gradient_needs_x_is_a_launch_of_its_own(gpu, mish, launched):
+def test_an_activation_whose_gradient_needs_x_is_a_launch_of_its_own(gpu, square, launched):
     rng = np.random.default_rng(3)
     shapes = (2, 2, 6, 7), (3, 2, 3, 2), (3,), (4, 3 * 2 * 3), (4,)
     host = [rng.standard_normal(shape) for shape in shapes]
@@ -292,7 +287,7 @@ def test_an_activation_whose_gradient_needs_x_is_a_launch_of_its_own(gpu, mish, 
     pool = MaxPool2d.call(conv.like, 2)
     flat = kernels.Call("flatten", (2, 18), conv.dtype)
     linear = Linear.call(flat.like, *host[3:])
-    after = [elementwise("mish", call.shape, call.dtype) for call in (conv, linear)]
+    after = [elementwise("square", call.shape, call.dtype) for call in (conv, linear)]
     chain = Chain((conv, after[0], pool, flat, linear, after[1]))
     x, *weights = map(gpu.asarray, host)
     y, saved = kernels.run(chain, x, weights, (True,) * 5)
@@ -300,8 +295,8 @@ def test_an_activation_whose_gradient_needs_x_is_a_launch_of_its_own(gpu, mish, 
     found = kernels.back(gpu.ones(y.shape), saved, (True,) * 5)
     leaves = [torch.tensor(a, requires_grad=True) for a in host]
     of = torch.nn.functional
-    z = of.max_pool2d(of.mish(of.conv2d(*leaves[:3])), 2).flatten(1)
-    z = of.mish(of.linear(z, *leaves[3:]))
+    z = of.max_pool2d(of.conv2d(*leaves[:3]).square(), 2).flatten(1)
+    z = of.linear(z, *leaves[3:]).square()
     z.sum().backward()
     for a, b in zip((y, *found), (z.detach(), *(leaf.grad for leaf in leaves)), strict=True):
         np.testing.assert_allclose(a.get(), b.numpy(), rtol=1e-10, atol=1e-12)

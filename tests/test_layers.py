@@ -115,6 +115,11 @@ OTHERS: list[Case] = [
     ("Dropout", (0.0,), {}, IMAGE),
     ("Dropout", (1.0,), {}, IMAGE),
 ]
+OTHERS += [
+    (name, (), {}, IMAGE)
+    for name in set(nn.activations.__all__) - {case[0] for case in OTHERS}
+    if hasattr(torch.nn, name)
+]
 
 NORMS: list[Case] = [
     (name, (4, *args), kwargs, shape)

@@ -64,11 +64,15 @@ def test_the_commands_are_one_line_each_and_make_their_environment():
     assert CliRunner().invoke(app, ["train", "--help"]).exit_code == 0
 
 
-def test_the_line_counts_are_the_ones_that_the_readme_gives():
-    counts = test_structure.core_counts()
-    path = sum(counts[name] for name in test_structure.READING_PATH)
-    assert f"The core is {sum(counts.values()):,} lines of code" in README
-    assert f"The files of 1 to 3 are {path:,} lines" in README
+def test_the_reading_order_is_the_tests_and_so_are_its_limits():
+    order = README.partition("## Reading order")[2].partition("\n## ")[0]
+    first, _, rest = order.partition("\n4. ")
+    assert re.findall(r"`((?:kernels|minicnn)/\w+(?:/\w+)?\.py)`", first) == (
+        test_structure.READING_PATH
+    )
+    assert "`minicnn/fusion.py`" in rest
+    assert f"at most {test_structure.PATH_STATEMENTS} statements" in order
+    assert f"no file has more than {test_structure.FILE_STATEMENTS}" in order
 
 
 def test_the_folders_it_names_exist():

@@ -1,19 +1,7 @@
 """Layers, models' building blocks, and initial weights, under PyTorch's names."""
 
 from . import functional, init, parameter, utils
-from .activations import (
-    ELU,
-    Hardtanh,
-    LeakyReLU,
-    LogSoftmax,
-    ReLU,
-    ReLU6,
-    ScaledTanh,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Tanh,
-)
+from .activations import *  # noqa: F403  # its __all__
 from .containers import ModuleDict, ModuleList, Sequential
 from .layers import (
     AdaptiveAvgPool2d,

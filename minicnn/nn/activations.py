@@ -7,6 +7,11 @@ from . import functional as F
 from .layers import Layer
 from .module import Module
 
+__all__ = [
+    "ELU", "Hardtanh", "LeakyReLU", "LogSoftmax", "ReLU", "ReLU6", "ScaledTanh", "SiLU", "Sigmoid",
+    "Softmax", "Tanh",
+]  # fmt: skip
+
 
 class _InPlace(Layer):
     """An activation that may overwrite its input; it says so only if it does."""
