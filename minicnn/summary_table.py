@@ -206,19 +206,16 @@ class Summary:
         return [*lines, *(f"Not called: {name}" for name in self.not_called)]
 
 
-def _has_own_parameters(module: Module) -> bool:
-    return bool(list(module.parameters(recurse=False)))
-
-
 # ---- watching a run ----------------------------------------------------------------------------
 
 
 class _Trace:
-    """A run of a model: the calls of its modules so far, in the order in which they began."""
+    """A run of a model: the calls of its layers so far, in the order in which they began."""
 
     def __init__(self, model: Module, x: Tensor) -> None:
         self.model, self.x = model, x
-        self.calls: list[tuple[Module, Row]] = []
+        self.rows: list[Row] = []
+        self.called: set[int] = set()  # ids of modules
         self.counted: set[int] = set()  # ids of parameters
         self.kernel_calls: list[tuple[Call, Sequence]] = []  # of the innermost module, and weights
         self.failed: Row | None = None  # of the innermost call that raised
@@ -257,8 +254,13 @@ class _Trace:
         def watching(*args: Any, **kwargs: Any) -> Any:
             inputs = _tensors((*args, *kwargs.values()))
             row = Row(name, type(module).__name__, inputs[0].shape if inputs else None)
-            self._count_parameters(module, row)
-            self.calls.append((module, row))
+            own = list(module.parameters(recurse=False))
+            new = [p for p in own if id(p) not in self.counted]
+            row.parameters, row.shared = sum(p.numel() for p in new), bool(own and not new)
+            self.counted.update(map(id, new))
+            self.called.add(id(module))
+            if own or not list(module.children()):
+                self.rows.append(row)
             of_caller, self.kernel_calls = self.kernel_calls, []
             try:
                 output = forward(*args, **kwargs)
@@ -272,12 +274,6 @@ class _Trace:
             return output
 
         return watching
-
-    def _count_parameters(self, module: Module, row: Row) -> None:
-        own = list(module.parameters(recurse=False))
-        new = [p for p in own if id(p) not in self.counted]
-        row.parameters, row.shared = sum(p.numel() for p in new), bool(own and not new)
-        self.counted.update(map(id, new))
 
     def _fill_in(self, row: Row, module: Module, outputs: list[Tensor]) -> None:
         """What is known only after the call."""
@@ -299,15 +295,13 @@ class _Trace:
 
     def summary(self) -> Summary:
         """The rows and totals, of a run that ended in an error too."""
-        rows = [r for m, r in self.calls if not list(m.children()) or _has_own_parameters(m)]
-        message = ""
+        rows, message = self.rows, ""
         if (failed := self.failed) is not None:
             failed.failed = True
             rows = [*(row for row in rows if row is not failed), failed]  # the table's last line
             where = f"{failed.name} ({failed.type})" if failed.name else failed.type
             message = f"{where}, which got {failed.input_shape}: {self.error}"
         parameters = list(self.model.parameters())
-        called = {id(module) for module, _ in self.calls}
         return Summary(
             type(self.model).__name__,
             self.x.shape,
@@ -319,7 +313,7 @@ class _Trace:
             [
                 name
                 for name, module in self.model.named_modules()
-                if id(module) not in called and _has_own_parameters(module)
+                if id(module) not in self.called and list(module.parameters(recurse=False))
             ],
             message,
         )
