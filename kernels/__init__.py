@@ -29,7 +29,8 @@ its gradient (ops/shape.py).  Where one is missing, its user does without it, or
 reference's.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -62,6 +63,17 @@ def use(name: str) -> None:
     if name not in IMPLEMENTATIONS:
         raise ValueError(f"kernels.use: {name!r} is not one of {', '.join(IMPLEMENTATIONS)}")
     _chosen = import_module(".numba_cpu" if name == "numba" else f".{name}", __name__)
+
+
+@contextmanager
+def restoring() -> Iterator[None]:
+    """Chooses again, at the end of a `with` or of a function that it decorates, what was chosen."""
+    global _chosen
+    before = _chosen
+    try:
+        yield
+    finally:
+        _chosen = before
 
 
 def _implementation(x: Any) -> Any:

@@ -119,6 +119,8 @@ def go_on(
     op: type[Function], call: Call, x: Tensor, tensors: Sequence = (), arrays: Sequence = ()
 ) -> Tensor:
     """The result of a call on x and weights: it waits behind what x waits for, if it can."""
+    if waits.watch is not None:
+        waits.watch(call, tensors)
     recording, run = mode.grad, None
     needs = [recording and t is not None and t.requires_grad for t in tensors] if tensors else ()
     if isinstance(x, Waiting):
@@ -321,7 +323,9 @@ def _op_of(chain: Chain, steps: Sequence[tuple]) -> type[Function]:
 
 
 class _Waits(threading.local):
-    """The runs that wait in this thread."""
+    """The runs that wait in this thread; and who is told of every call and its weights."""
+
+    watch: Callable[[Call, Sequence], Any] | None = None
 
     def __init__(self) -> None:
         self.runs: list[Run] = []

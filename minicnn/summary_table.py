@@ -2,29 +2,19 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from .arrays import is_floating
 from .autograd import Tensor, no_grad
 from .creation import zeros
 from .errors import ArgumentError
-from .nn import (
-    AdaptiveAvgPool2d,
-    AvgPool2d,
-    BatchNorm1d,
-    BatchNorm2d,
-    Conv2d,
-    ConvTranspose2d,
-    Linear,
-    MaxPool2d,
-    Module,
-    Subsample2d,
-)
+from .fusion import waits
+from .kernels import Call
+from .nn import AdaptiveAvgPool2d, BatchNorm1d, BatchNorm2d, ConvTranspose2d, MaxPool2d, Module
 from .random import default_generator
-from .shapes import pair
+from .shapes import Window, pair
 
 
 def summary(
@@ -69,24 +59,22 @@ def summary(
     Connections are counted as in LeCun, Bottou, Bengio, Haffner 1998: for every output unit its
     inputs and its bias, whether they have parameters or not, and padding as if it were input.
     Multiply-adds are products of an input and a weight; biases, pooling's sums and activations are
-    none.  Both are of one input, and of layers only: what forward computes by functions is not
-    seen.  `?` stands for a module with parameters that is not one of minicnn's layers.  Memory is
-    that of the whole batch, views counted as if they were copies.
+    none.  Both are of one input.  What forward computes by functions is counted in the row of its
+    module, if that has one: a layer of your own that calls `F.conv2d`.  `?` stands for a module
+    with parameters in which minicnn sees no convolution, linear layer or pooling that uses them.
+    Memory is that of the whole batch, views counted as if they were copies.
     """
     if not isinstance(model, Module):
         raise TypeError(f"summary: expected a Module, not a {type(model).__name__}")
     shape = _input_shape(model, input_size, batch_size)
     like = next((p for p in model.parameters() if is_floating(p.dtype)), zeros(1))
     x = zeros(shape, dtype=dtype or like.dtype, device=device or like.device)
-    trace = _Trace(shape[0])
-    with _left_as_found(model), _watched(model, trace), no_grad():
-        try:
-            model(x)
-        except Exception as error:
-            _show(_summarised(model, x, trace, error).table)
-            raise
-    result = _summarised(model, x, trace)
-    _show(result.table)
+    trace = _Trace(model, x)
+    try:
+        trace.run()
+    finally:
+        result = trace.summary()
+        _show(result.table)
     return result
 
 
@@ -185,14 +173,9 @@ class Summary:
     param_bytes: int
     not_called: list[str]
     error: str = ""
-    total_connections: int = field(init=False)
-    total_mult_adds: int = field(init=False)
-    output_bytes: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.total_connections = sum(row.connections or 0 for row in self.rows)
-        self.total_mult_adds = sum(row.mult_adds or 0 for row in self.rows)
-        self.output_bytes = sum(row.output_bytes for row in self.rows)
+    total_connections = property(lambda self: sum(row.connections or 0 for row in self.rows))
+    total_mult_adds = property(lambda self: sum(row.mult_adds or 0 for row in self.rows))
+    output_bytes = property(lambda self: sum(row.output_bytes for row in self.rows))
 
     def __str__(self) -> str:
         return (
@@ -223,88 +206,117 @@ class Summary:
         return [*lines, *(f"Not called: {name}" for name in self.not_called)]
 
 
-def _summarised(
-    model: Module, x: Tensor, trace: "_Trace", error: Exception | None = None
-) -> Summary:
-    """The rows and totals of a run, of one that ended in an error too."""
-    rows = [call.row for call in trace.calls if call.has_row()]
-    message = ""
-    if error is not None and trace.failed is not None:
-        failed = trace.failed.row
-        failed.failed = True
-        rows = [*(row for row in rows if row is not failed), failed]  # the last line of the table
-        where = f"{failed.name} ({failed.type})" if failed.name else failed.type
-        message = f"{where}, which got {failed.input_shape}: {error}"
-    parameters = list(model.parameters())
-    called = {id(call.module) for call in trace.calls}
-    idle = [
-        name
-        for name, module in model.named_modules()
-        if id(module) not in called and _has_own_parameters(module)
-    ]
-    return Summary(
-        type(model).__name__,
-        x.shape,
-        rows,
-        sum(p.numel() for p in parameters),
-        sum(p.numel() for p in parameters if p.requires_grad),
-        x.array.nbytes,
-        sum(p.array.nbytes for p in parameters),
-        idle,
-        message,
-    )
-
-
-def _has_own_parameters(module: Module) -> bool:
-    return bool(list(module.parameters(recurse=False)))
-
-
 # ---- watching a run ----------------------------------------------------------------------------
 
 
-class _Call(NamedTuple):
-    module: Module
-    row: Row
-
-    def has_row(self) -> bool:
-        return not list(self.module.children()) or _has_own_parameters(self.module)
-
-
 class _Trace:
-    """The calls of a run so far, in the order in which they began."""
+    """A run of a model: the calls of its layers so far, in the order in which they began."""
 
-    def __init__(self, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self.calls: list[_Call] = []
+    def __init__(self, model: Module, x: Tensor) -> None:
+        self.model, self.x = model, x
+        self.rows: list[Row] = []
+        self.called: set[int] = set()  # ids of modules
         self.counted: set[int] = set()  # ids of parameters
-        self.failed: _Call | None = None  # the innermost one that raised
+        self.kernel_calls: list[tuple[Call, Sequence]] = []  # of the innermost module, and weights
+        self.failed: Row | None = None  # of the innermost call that raised
         self.error: Exception | None = None
 
-    def around(self, name: str, module: Module, forward: Callable) -> Callable:
+    def run(self) -> None:
+        """Runs the model, with every module's forward writing its calls down.
+
+        A forward hook would not do: it is not called when forward raises.
+        """
+        modules = [
+            (name, module, module.training, vars(module).get("forward"))
+            for name, module in self.model.named_modules()
+        ]
+        state = default_generator.get_state()  # F.dropout(x) draws in evaluation mode too
+        waits.watch = lambda *call: self.kernel_calls.append(call)
+        try:
+            self.model.eval()
+            for name, module, *_ in modules:
+                module.forward = self._around(name, module, module.forward)  # type: ignore[method-assign]
+            with no_grad():
+                self.model(self.x)
+            self.failed = None  # else of an error that forward itself has caught
+        finally:
+            waits.watch = None
+            default_generator.set_state(state)
+            for _, module, training, own in modules:
+                module.training = training
+                vars(module).pop("forward", None)
+                if own is not None:
+                    module.forward = own  # type: ignore[method-assign]
+
+    def _around(self, name: str, module: Module, forward: Callable) -> Callable:
         """The module's forward, with every call written down."""
 
         def watching(*args: Any, **kwargs: Any) -> Any:
             inputs = _tensors((*args, *kwargs.values()))
             row = Row(name, type(module).__name__, inputs[0].shape if inputs else None)
-            self._count_parameters(module, row)
-            call = _Call(module, row)
-            self.calls.append(call)
+            own = list(module.parameters(recurse=False))
+            new = [p for p in own if id(p) not in self.counted]
+            row.parameters, row.shared = sum(p.numel() for p in new), bool(own and not new)
+            self.counted.update(map(id, new))
+            self.called.add(id(module))
+            if own or not list(module.children()):
+                self.rows.append(row)
+            of_caller, self.kernel_calls = self.kernel_calls, []
             try:
                 output = forward(*args, **kwargs)
+                self._fill_in(row, module, _tensors(output))
             except Exception as error:
                 if self.error is not error:  # else a module inside has raised it
-                    self.failed, self.error = call, error
+                    self.failed, self.error = row, error
                 raise
-            _fill_in(row, module, _tensors(output), self.batch_size)
+            finally:
+                self.kernel_calls = of_caller
             return output
 
         return watching
 
-    def _count_parameters(self, module: Module, row: Row) -> None:
-        own = list(module.parameters(recurse=False))
-        new = [p for p in own if id(p) not in self.counted]
-        row.parameters, row.shared = sum(p.numel() for p in new), bool(own and not new)
-        self.counted.update(map(id, new))
+    def _fill_in(self, row: Row, module: Module, outputs: list[Tensor]) -> None:
+        """What is known only after the call."""
+        if outputs:
+            row.output_shape = outputs[0].shape
+            row.output_bytes = sum(y.array.nbytes for y in outputs)
+        cost = outputs and _cost_of_layer(module, row.input_shape or (), outputs[0].shape)
+        used = {id(w) for _, weights in self.kernel_calls for w in weights}
+        if cost:
+            costs = [cost]
+        elif any(id(p) not in used for p in module.parameters(recurse=False)):
+            row.connections = row.mult_adds = None
+            return
+        else:
+            costs = [_cost(call) for call, _ in self.kernel_calls]
+        row.connections, row.mult_adds = (
+            sum(part) // len(self.x) for part in zip((0, 0), *costs, strict=True)
+        )
+
+    def summary(self) -> Summary:
+        """The rows and totals, of a run that ended in an error too."""
+        rows, message = self.rows, ""
+        if (failed := self.failed) is not None:
+            failed.failed = True
+            rows = [*(row for row in rows if row is not failed), failed]  # the table's last line
+            where = f"{failed.name} ({failed.type})" if failed.name else failed.type
+            message = f"{where}, which got {failed.input_shape}: {self.error}"
+        parameters = list(self.model.parameters())
+        return Summary(
+            type(self.model).__name__,
+            self.x.shape,
+            rows,
+            sum(p.numel() for p in parameters),
+            sum(p.numel() for p in parameters if p.requires_grad),
+            self.x.array.nbytes,
+            sum(p.array.nbytes for p in parameters),
+            [
+                name
+                for name, module in self.model.named_modules()
+                if id(module) not in self.called and list(module.parameters(recurse=False))
+            ],
+            message,
+        )
 
 
 def _tensors(values: Any) -> list[Tensor]:
@@ -313,84 +325,36 @@ def _tensors(values: Any) -> list[Tensor]:
     return [v for v in values if isinstance(v, Tensor)]
 
 
-@contextmanager
-def _watched(model: Module, trace: _Trace) -> Iterator[None]:
-    """Every module's forward writes its calls into the trace; afterwards it is its own again.
-
-    A forward hook would not do: it is not called when forward raises.
-    """
-    modules = list(model.named_modules())
-    before = [vars(module).get("forward") for _, module in modules]
-    try:
-        for name, module in modules:
-            module.forward = trace.around(name, module, module.forward)  # type: ignore[method-assign]
-        yield
-    finally:
-        for (_, module), own in zip(modules, before, strict=True):
-            if "forward" in vars(module):
-                del module.forward
-            if own is not None:
-                module.forward = own  # type: ignore[method-assign]
+# ---- what a call costs -------------------------------------------------------------------------
 
 
-@contextmanager
-def _left_as_found(model: Module) -> Iterator[None]:
-    """Evaluation mode inside; each module's own mode and the random numbers' state afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    state = default_generator.get_state()  # F.dropout(x) draws in evaluation mode too
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        default_generator.set_state(state)
+def _cost(call: Call) -> tuple[int, int]:
+    """(connections, multiply-adds) of a kernel call."""
+    weight, *bias = call.shapes or (None,)
+    products = 0 if weight is None else math.prod(weight[1:])  # of one output unit
+    window = sum(math.prod(a.kernel_size) for a in call.arguments if isinstance(a, Window))
+    inputs = max(products, window)  # a weight for each, or one or none for the whole window
+    units = math.prod(call.shape)
+    return (inputs + (bias not in ([], [None]))) * units, products * units
 
 
-# ---- what a layer costs ------------------------------------------------------------------------
-
-
-def _fill_in(row: Row, module: Module, outputs: list[Tensor], batch_size: int) -> None:
-    """What is known only after the call."""
-    if outputs:
-        row.output_shape = outputs[0].shape
-        row.output_bytes = sum(y.array.nbytes for y in outputs)
-    costs = _of_one_unit(module)
-    if costs is not None:
-        inputs, biases, products = costs
-        units = outputs[0].numel() // batch_size  # of one input
-        row.connections, row.mult_adds = (inputs + biases) * units, products * units
-    elif isinstance(module, AdaptiveAvgPool2d) and row.input_shape is not None:
-        row.connections = _covered(row.input_shape, outputs[0].shape)
-    elif isinstance(module, ConvTranspose2d) and row.input_shape is not None:
-        units, outs = (math.prod(s) // batch_size for s in (row.input_shape, outputs[0].shape))
-        row.mult_adds = units * math.prod(module.weight.shape[1:])  # to all that a unit feeds
-        row.connections = row.mult_adds + (outs if module.bias is not None else 0)
-    elif _has_own_parameters(module):
-        row.connections = row.mult_adds = None
-
-
-def _of_one_unit(layer: Module) -> tuple[int, int, int] | None:
-    """(inputs, biases, products of an input and a weight) of one output unit of a layer."""
-    if isinstance(layer, (Conv2d, Linear)):
-        fan_in = math.prod(layer.weight.shape[1:])
-        return fan_in, int(layer.bias is not None), fan_in
-    if isinstance(layer, Subsample2d):  # the coefficient multiplies the sum
-        return math.prod(layer.kernel_size), 1, 1
-    if isinstance(layer, (AvgPool2d, MaxPool2d)):
-        return math.prod(pair("summary", "kernel_size", layer.kernel_size)), 0, 0
+def _cost_of_layer(layer: Module, x: tuple[int, ...], y: tuple[int, ...]) -> Any:
+    """The same of a layer that makes no kernel calls, from its input's and output's shapes."""
+    units = math.prod(y)
     if isinstance(layer, (BatchNorm1d, BatchNorm2d)):  # in evaluation a factor and a shift
-        return 1, 1, 1
+        return 2 * units, units
+    if isinstance(layer, ConvTranspose2d):  # each input goes to all units that it feeds
+        products = math.prod(x) * math.prod(layer.weight.shape[1:])
+        return products + (units if layer.bias is not None else 0), products
+    if isinstance(layer, AdaptiveAvgPool2d):  # whose cells may overlap
+        rows, columns = (
+            sum(-((i + 1) * n // -o) - i * n // o for i in range(o))
+            for n, o in zip(x[-2:], y[-2:], strict=True)
+        )
+        return math.prod(y[:-2]) * rows * columns, 0
+    if isinstance(layer, MaxPool2d) and layer.return_indices:
+        return math.prod(pair("summary", "kernel_size", layer.kernel_size)) * units, 0
     return None
-
-
-def _covered(size: tuple[int, ...], out: tuple[int, ...]) -> int:
-    """Connections of adaptive pooling, (N, C, H, W) -> (N, C, oh, ow), whose cells may overlap."""
-    rows, columns = (
-        sum(-((i + 1) * n // -o) - i * n // o for i in range(o))
-        for n, o in zip(size[-2:], out[-2:], strict=True)
-    )
-    return out[-3] * rows * columns
 
 
 # ---- how it looks ------------------------------------------------------------------------------

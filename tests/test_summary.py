@@ -354,3 +354,41 @@ def test_in_a_notebook_the_table_is_displayed_as_html(capsys, monkeypatch):
     with pytest.raises(ShapeError):
         summary(nn.Sequential(Layer(3, 2), Layer(3, 2)), (3,))
     assert "Stopped at 1 (A&lt;b&gt;), which got (1, 2)" in shown[1]._repr_html_()
+
+
+# ---- functions ---------------------------------------------------------------------------------
+
+
+def test_functions_count_in_the_row_of_their_module(quiet):
+    """A layer of a user's own costs what minicnn's does: what runs is counted, not its class."""
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(mc.zeros(4, 2, 3, 3))
+            self.offset = nn.Parameter(mc.zeros(4))
+
+        def forward(self, x):
+            return nn.functional.max_pool2d(nn.functional.conv2d(x, self.weight, self.offset), 2)
+
+    (row,) = quiet(Own(), (2, 6, 8), batch_size=5).rows
+    convolved, pooled = 4 * 4 * 6, 4 * 2 * 3
+    assert row.mult_adds == convolved * 18
+    assert row.connections == convolved * 19 + pooled * 4
+
+
+def test_an_error_that_forward_catches_is_no_failure(quiet):
+    class Tries(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wrong, self.right = nn.Linear(3, 2), nn.Linear(4, 2)
+
+        def forward(self, x):
+            try:
+                return self.wrong(x)
+            except ShapeError:
+                return self.right(x)
+
+    rows = {row.name: row for row in quiet(Tries(), (4,)).rows}
+    assert not rows["wrong"].failed
+    assert rows["right"].mult_adds == 8

@@ -613,7 +613,7 @@ def test_data_that_changed_is_noticed(stopped, tmp_path):
         resume(stopped[0], Recorder())
 
 
-@pytest.mark.parametrize("phase", ["score", "draw_scores"])
+@pytest.mark.parametrize("phase", ["score", "write_scores"])
 def test_a_signal_after_the_last_epoch_is_obeyed_too(tmp_path, monkeypatch, phase):
     real, notes, view = getattr(workflow, phase), [], Recorder()
     view.note = notes.append
@@ -740,6 +740,17 @@ def test_a_run_goes_on_with_its_kernels_or_those_named(which_kernels, tmp_path):
     resume(tmp_path / "run", view, kernels="crosscheck")
     assert seen == ["reference", "crosscheck", "crosscheck"]
     assert "begun on another machine, device or versions, or with other kernels" in notes[1]
+
+
+def test_a_training_leaves_the_kernels_as_they_were_chosen(which_kernels, tmp_path):
+    view, _ = which_kernels
+    mc.kernels.use("crosscheck")
+    recipe = Recipe(kernels="reference", limit=40, epochs=2, batch_size=20)
+    with pytest.raises(Stopped):
+        train(recipe, tmp_path / "run", StopAt(1, 1))
+    assert mc.kernels.which("conv2d") == "crosscheck"
+    resume(tmp_path / "run", view, kernels="numba")
+    assert mc.kernels.which("conv2d") == "crosscheck"
 
 
 def test_only_where_and_how_it_runs_may_be_another(stopped):

@@ -109,9 +109,7 @@ def measure(
     MinicnnError
         If PyTorch is not installed, or a worker fails.
     """
-    if any(n < 1 for n in (*threads, *batches)):
-        raise ArgumentError("bench: threads and batch sizes must be whole numbers from 1 up")
-    jobs = chosen(models, batches)
+    jobs = chosen(models, batches, numbers=threads)
     threads = tuple(dict.fromkeys(threads)) or tuple(sorted({1, _cores()}))
     sides = (OURS, *_rivals(against))
     about = _machine(sides, kernels)
@@ -137,15 +135,20 @@ def _cores() -> int:
 
 
 def _rivals(against: str | None) -> tuple[Side, ...]:
-    if against is None:
+    if not is_torch(against):
         return ()
-    if against != "torch":
-        raise ArgumentError(f"bench: against must be 'torch', not {against!r}")
     try:
         metadata.version("torch")
     except metadata.PackageNotFoundError:
         raise MinicnnError("bench: PyTorch is not installed: pip install torch") from None
     return RIVALS
+
+
+def is_torch(against: str | None) -> bool:
+    """Whether PyTorch runs beside; ArgumentError for anything else."""
+    if against not in (None, "torch"):
+        raise ArgumentError(f"bench: against must be 'torch', not {against!r}")
+    return against is not None
 
 
 def tell(text: str) -> None:
@@ -259,12 +262,17 @@ def _speed(rounds: dict[str, list[float]], batch: int, flop: float, peak: float)
     """A row's figures from the medians of each side."""
     sides: dict[str, Any] = {}
     for name, medians in rounds.items():
-        best = min(medians)
-        sides[name] = {"medians": medians, "seconds": best, "examples_per_second": batch / best}
+        sides[name] = best_of(medians, batch)
         if name != OURS.name:
             sides[name] |= compare(rounds[OURS.name], medians)
     share = sides[OURS.name]["examples_per_second"] * flop / peak
     return {"flop_per_example": flop, "share_of_sgemm": share, "sides": sides}
+
+
+def best_of(medians: list[float], batch: int) -> dict[str, Any]:
+    """A side's figures from the medians of its processes."""
+    best = min(medians)
+    return {"medians": medians, "seconds": best, "examples_per_second": batch / best}
 
 
 def compare(ours: list[float], theirs: list[float]) -> dict[str, float]:

@@ -15,8 +15,8 @@ from typing import Any
 
 from .. import cuda
 from ..arrays import import_cupy
-from ..errors import ArgumentError, MinicnnError
-from .contest import Side, ask, compare, in_turn, tell, versions
+from ..errors import MinicnnError
+from .contest import Side, ask, best_of, compare, in_turn, is_torch, tell, versions
 from .jobs import GPU_JOBS, chosen, write_data
 
 ROUNDS, SECONDS = 3, 0.3  # processes of each side, and the time for each cell
@@ -31,39 +31,9 @@ GPUResults = dict[tuple[GPUCell, str], list[dict[str, Any]]]
 """What the workers found, one dict a round, by cell and name of the side: see worker.measured."""
 
 
-def measure_on_gpu(
-    models: Sequence[str] = (),
-    batches: Sequence[int] = (),
-    *,
-    against: str | None = None,
-    quick: bool = False,
-) -> dict[str, Any]:
-    """Measures models on the current GPU, in processes of their own.
-
-    Parameters
-    ----------
-    models, batches
-        As in `measure`, of GPU_JOBS.
-    against
-        "torch" to run PyTorch beside, eager and with CUDA graphs.
-    quick
-        One round of a few steps: to see that it works, not how fast it is.
-
-    Returns
-    -------
-    dict
-        What `minicnn bench --device cuda --json` prints; see `report`.
-
-    Raises
-    ------
-    ArgumentError
-        If a name or a number is none that can be measured.
-    DeviceError
-        If there is no GPU, or no CuPy.
-    MinicnnError
-        If PyTorch is not installed or has no CUDA, or if no step of minicnn could be measured.
-    """
-    *_, last = rounds_on_gpu(models, batches, against=against, quick=quick)
+def measure_on_gpu(*args: Any, **options: Any) -> dict[str, Any]:
+    """The last figures of `rounds_on_gpu`."""
+    *_, last = rounds_on_gpu(*args, **options)
     return last
 
 
@@ -74,14 +44,26 @@ def rounds_on_gpu(
     against: str | None = None,
     quick: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """As `measure_on_gpu`, after each round: what is known then."""
-    if any(n < 1 for n in batches):
-        raise ArgumentError("bench: batch sizes must be whole numbers from 1 up")
-    if against not in (None, "torch"):
-        raise ArgumentError(f"bench: against must be 'torch', not {against!r}")
+    """Measures models of GPU_JOBS on the current GPU; the arguments are those of `measure`.
+
+    PyTorch runs eager and with CUDA graphs.
+
+    Yields
+    ------
+    dict
+        What is known after each round: at the end what `minicnn bench --device cuda --json`
+        prints; see `report`.
+
+    Raises
+    ------
+    DeviceError
+        If there is no GPU, or no CuPy.
+    MinicnnError
+        If PyTorch has no CUDA, or no step of minicnn could be measured; else as in `measure`.
+    """
     jobs = chosen(models, batches, GPU_JOBS, tuple(GPU_JOBS))
     cells = [(job.model, *cell) for job in jobs for cell in job.timed()]
-    sides = OURS if against is None else OURS + RIVALS
+    sides = OURS + RIVALS if is_torch(against) else OURS
     machine = _machine(against)
     rounds, seconds = (QUICK_ROUNDS, QUICK_SECONDS) if quick else (ROUNDS, SECONDS)
     results: GPUResults = {}
@@ -151,10 +133,7 @@ def _row(batch: int, of_sides: dict[str, list[dict[str, Any]]]) -> dict[str, Any
             sides[name] = {"why": reasons[0]}
             continue
         medians = [one["seconds"] for one in rounds]
-        best, most = min(medians), max(one["bytes"] for one in rounds)
-        sides[name] = {
-            "medians": medians, "seconds": best, "examples_per_second": batch / best, "bytes": most
-        }  # fmt: skip
+        sides[name] = best_of(medians, batch) | {"bytes": max(one["bytes"] for one in rounds)}
     timed = {name: side["medians"] for name, side in sides.items() if "why" not in side}
     ratios: dict[str, Any] = {}
     for ours, theirs in PAIRS:

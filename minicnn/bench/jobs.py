@@ -60,8 +60,14 @@ def chosen(
     batches: Sequence[int],
     known: dict[str, Job] = JOBS,
     default: Sequence[str] = DEFAULT,
+    numbers: Sequence[int] = (),
 ) -> list[Job]:
-    """The jobs of these models; with batches, every kind of work with these instead."""
+    """The jobs of these models; with batches, every kind of work with these instead.
+
+    Batches must be from 1 up, and so must the other numbers.
+    """
+    if any(n < 1 for n in (*numbers, *batches)):
+        raise ArgumentError("bench: threads and batch sizes must be whole numbers from 1 up")
     for name in models:
         if name not in known:
             raise ArgumentError(f"bench: model {name!r} is not one of {', '.join(known)}")

@@ -149,12 +149,7 @@ def seconds_on_gpu(library: Any, step: Step, seconds: float) -> float:
         library.cuda.synchronize()
 
     steps = math.ceil(BLOCK / min(timed(lambda: block(1), 0.0, 3)))
-    timed(lambda: block(steps), seconds / 4, 1)
-    gc.collect()
-    gc.disable()
-    median = statistics.median(timed(lambda: block(steps), seconds, 3))
-    gc.enable()
-    return median / steps
+    return warm_median(lambda: block(steps), seconds, 1) / steps
 
 
 def fingerprint(model: Any) -> list[float]:
@@ -232,7 +227,12 @@ def twin(nn: Any, name: str) -> Any:
 def median_seconds(step: Step, seconds: float) -> float:
     """The median time of a step, after those that compile it and warm up."""
     step()
-    timed(step, seconds / 4, 2)
+    return warm_median(step, seconds, 2)
+
+
+def warm_median(step: Step, seconds: float, least: int) -> float:
+    """The median time of a step, after at least so many that warm up."""
+    timed(step, seconds / 4, least)
     gc.collect()
     gc.disable()
     median = statistics.median(timed(step, seconds, 3))

@@ -101,8 +101,7 @@ class DataLoader:
         self.drop_last = drop_last
         self.generator = generator
         self.device = None if device is None else as_device(device)
-        self._kept: TensorDataset | str = "nothing was asked for"
-        self._kept_of: Any = None  # the data set that is on the device, or cannot be
+        self._kept: tuple[Any, TensorDataset | str] = None, ""  # the data set, and what it became
 
     def __len__(self) -> int:
         return len(self.batch_sampler)  # type: ignore[arg-type]
@@ -111,33 +110,29 @@ class DataLoader:
         return (self._batch(indices) for indices in self.batch_sampler)
 
     def _batch(self, indices: Sequence[Any]) -> Any:
-        if self.device is not None and self.device.type != "cpu":
-            from ..kernels.cuda.driver import gpus
+        if self.device is None or self.device.type == "cpu":
+            return self._collated(indices)
+        from ..kernels.cuda.driver import gpus
 
-            with gpus().cuda.Device(self.device.index):
-                return self._batch_there(indices)
+        with gpus().cuda.Device(self.device.index):
+            kept = self.keep() if self.collate_fn is None else None
+            if isinstance(kept, TensorDataset):
+                return gather(kept, indices)
+            return _moved(self._collated(indices), self.device)
+
+    def _collated(self, indices: Sequence[Any]) -> Any:
         if self.collate_fn is None:
             return fetch(self.dataset, indices)
         return self.collate_fn([self.dataset[i] for i in indices])
-
-    def _batch_there(self, indices: Sequence[Any]) -> Any:
-        """On the device."""
-        if self.collate_fn is not None:
-            return _moved(self.collate_fn([self.dataset[i] for i in indices]), self.device)
-        kept = self.keep()
-        if isinstance(kept, TensorDataset):
-            return gather(kept, indices)
-        return _moved(fetch(self.dataset, indices), self.device)
 
     def keep(self, after_part: Callable[[], Any] = lambda: None) -> TensorDataset | str:
         """The data set as it is kept on the device, a GPU; or why it is not kept there.
 
         after_part is called after each thousand samples that are moved.
         """
-        if self._kept_of is not self.dataset:
-            self._kept = copy_to_device(self.dataset, self.device, after_part)
-            self._kept_of = self.dataset
-        return self._kept
+        if self._kept[0] is not self.dataset:
+            self._kept = self.dataset, copy_to_device(self.dataset, self.device, after_part)
+        return self._kept[1]
 
 
 def _moved(batch: Any, device: Any) -> Any:
@@ -146,6 +141,7 @@ def _moved(batch: Any, device: Any) -> Any:
         return batch.to(device)
     if isinstance(batch, dict):
         return {key: _moved(value, device) for key, value in batch.items()}
-    if isinstance(batch, (list, tuple)) and not hasattr(batch, "_fields"):
-        return type(batch)(_moved(value, device) for value in batch)
-    return type(batch)(*(_moved(v, device) for v in batch)) if hasattr(batch, "_fields") else batch
+    if isinstance(batch, (list, tuple)):
+        moved = [_moved(value, device) for value in batch]
+        return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
+    return batch

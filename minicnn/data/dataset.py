@@ -211,16 +211,12 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, Mapping):
         return {key: default_collate([sample[key] for sample in batch]) for key in first}
     if isinstance(first, Sequence):
-        return _collate_sequences(first, batch)
+        sizes = sorted({len(sample) for sample in batch})
+        if len(sizes) > 1:
+            raise ShapeError(f"default_collate: samples of one batch have unequal lengths, {sizes}")
+        columns = [default_collate(column) for column in zip(*batch, strict=True)]
+        return type(first)(*columns) if hasattr(first, "_fields") else columns
     raise DtypeError(
         "default_collate: samples must consist of tensors, arrays, PIL images, numbers, text, "
         f"sequences and mappings, not {type(first).__name__}; give the DataLoader a collate_fn"
     )
-
-
-def _collate_sequences(first: Sequence[Any], batch: Iterable[Sequence[Any]]) -> Any:
-    sizes = sorted({len(sample) for sample in batch})
-    if len(sizes) > 1:
-        raise ShapeError(f"default_collate: samples of one batch have unequal lengths, {sizes}")
-    columns = [default_collate(column) for column in zip(*batch, strict=True)]
-    return type(first)(*columns) if hasattr(first, "_fields") else columns

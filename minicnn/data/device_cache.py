@@ -41,12 +41,27 @@ def copy_to_device(
     Some samples are looked at twice.  The default generators of minicnn, Python and NumPy are then
     as before; one of the data set's own is not.
     """
+    from ..kernels.cuda.driver import gpus
+
     states = HostStates()
     try:
         first = _look(dataset)
         if isinstance(first, str):
             return first
-        return _copied(dataset, as_device(device), first, after_part, states)
+        n, xp, where = len(dataset), gpus(), as_device(device)
+        with xp.cuda.Device(where.index):
+            free, _ = xp.cuda.runtime.memGetInfo()
+            if sum(t.array.nbytes for t in first) / len(first[0]) * n > SHARE * free:
+                return "it is too large for the GPU's memory"
+            kept = [xp.empty((n, *t.shape[1:]), t.dtype) for t in first]
+            for start in range(0, n, CHUNK):
+                here = np.arange(start, min(start + CHUNK, n))
+                for whole, part in zip(kept, _batch(dataset, here), strict=True):
+                    whole[start : start + CHUNK] = part.to(where).array
+                if states.changed():
+                    return "its samples are drawn at random"
+                after_part()
+            return TensorDataset(*map(Tensor, kept))
     finally:
         if states.changed():
             states.restore()
@@ -71,31 +86,6 @@ def _same(one: Tensor, other: Tensor) -> bool:
     """Whether all numbers are the same, or both NaN."""
     a, b = one.array, other.array
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
-
-
-def _copied(
-    dataset: Any,
-    where: Any,
-    first: list[Tensor],
-    after_part: Callable[[], Any],
-    states: HostStates,
-) -> TensorDataset | str:
-    from ..kernels.cuda.driver import gpus
-
-    n, xp = len(dataset), gpus()
-    with xp.cuda.Device(where.index):
-        free, _ = xp.cuda.runtime.memGetInfo()
-        if sum(t.array.nbytes for t in first) / len(first[0]) * n > SHARE * free:
-            return "it is too large for the GPU's memory"
-        kept = [xp.empty((n, *t.shape[1:]), t.dtype) for t in first]
-        for start in range(0, n, CHUNK):
-            here = np.arange(start, min(start + CHUNK, n))
-            for whole, part in zip(kept, _batch(dataset, here), strict=True):
-                whole[start : start + CHUNK] = part.to(where).array
-            if states.changed():
-                return "its samples are drawn at random"
-            after_part()
-        return TensorDataset(*map(Tensor, kept))
 
 
 def gather(kept: TensorDataset, indices: Any) -> list[Tensor]:

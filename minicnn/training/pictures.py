@@ -53,7 +53,12 @@ def curves(history: Sequence[dict[str, Any]]) -> Any:
         [("Loss", "loss_all", "{:#.3g}".format), ("Accuracy", "acc_all", _percent)]
     ):
         ax = figure.add_subplot(1, 2, i + 1)
-        _frame(ax, title)
+        _heading(ax, title)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.spines[["left", "bottom"]].set_color(FAINT)
+        ax.tick_params(colors=TEXT, labelsize=9)
+        ax.grid(color=PAPER, lw=0.8)
+        ax.set_axisbelow(True)
         series = [
             ("train", TRAIN, _column(history, f"train_{key}")),
             ("validation", VALIDATION, _column(history, f"val_{key}")),
@@ -524,16 +529,6 @@ def _figure(height: float, **options: Any) -> Any:
     figure = Figure(figsize=(WIDTH, height), facecolor="white", dpi=100, **options)
     FigureCanvasAgg(figure)
     return figure
-
-
-def _frame(ax: Any, title: str) -> None:
-    """Axes with two quiet lines and a light grid."""
-    _heading(ax, title)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(FAINT)
-    ax.tick_params(colors=TEXT, labelsize=9)
-    ax.grid(color=PAPER, lw=0.8)
-    ax.set_axisbelow(True)
 
 
 def _heading(ax: Any, text: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from ..autograd import Tensor
 from ..errors import DataError
 from ..untrusted import image_file
+from .progress import printable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # Pixels of the longer side: ink is looked for in the whole picture, then in what surrounds it.
@@ -287,9 +288,9 @@ def bars(classes: Sequence[str], probabilities: Any, top: int = 3, width: int = 
     """
     p = np.asarray(probabilities, np.float64)
     order = np.argsort(-p, kind="stable")[:top]
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    names = {i: str(classes[i]).encode(encoding, "replace").decode(encoding) for i in order}
+    encoding = getattr(sys.stdout, "encoding", None)
+    names = {i: printable(str(classes[i]), encoding) for i in order}
     longest = max(len(name) for name in names.values())
-    block = "█" if "█".encode(encoding, "replace") != b"?" else "#"
+    block = "#" if printable("█", encoding) == "?" else "█"
     lines = (f"{names[i]:<{longest}}  {p[i]:7.2%}  {block * round(width * p[i])}" for i in order)
     return "\n".join(line.rstrip() for line in lines)

@@ -12,16 +12,14 @@ import secrets
 import sys
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeGuard
 
 from ..errors import DataError, MinicnnError
 
 Row = dict[str, Any]
 
-BAR_SECONDS = 0.1  # between two drawings of the bar
-LINE_SECONDS = 30.0  # between two lines of one epoch
-NOTEBOOK_SECONDS = 1.0  # between two updates of a notebook
-TENSORBOARD_SECONDS = 1.0  # between two points of the running loss
 SHORTEST_BAR = 8  # columns
 RECENT_SECONDS = 5.0  # what the speed shown is measured over
 
@@ -53,7 +51,9 @@ class View:
 
 def pick() -> View:
     """The view that fits where we are: a notebook, a terminal that can move its cursor, or none."""
-    if _in_notebook():
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if getattr(shell, "kernel", None) is not None:  # IPython's shell in a terminal has none
         return Notebook()
     terminal = sys.stdout is not None and sys.stdout.isatty()
     if terminal and os.environ.get("TERM", "").lower() not in ("dumb", "unknown"):
@@ -61,34 +61,17 @@ def pick() -> View:
     return Lines()
 
 
-def _in_notebook() -> bool:
-    """Whether a Jupyter kernel runs us; IPython's shell in a terminal has no kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return getattr(shell, "kernel", None) is not None
-
-
 class Together(View):
     """Several views of one training."""
 
     def __init__(self, *views: View) -> None:
         self.views = views
+        for name in ("start", "batch", "epoch", "note"):
+            setattr(self, name, partial(self._tell, name))
 
-    def start(self, now: Row) -> None:
+    def _tell(self, name: str, about: Any) -> None:
         for view in self.views:
-            view.start(now)
-
-    def batch(self, now: Row) -> None:
-        for view in self.views:
-            view.batch(now)
-
-    def epoch(self, row: Row) -> None:
-        for view in self.views:
-            view.epoch(row)
-
-    def note(self, text: str) -> None:
-        for view in self.views:
-            view.note(text)
+            getattr(view, name)(about)
 
     def stop(self) -> None:
         with contextlib.ExitStack() as stack:  # all of them, whatever one of them raises
@@ -142,16 +125,38 @@ class Pace:
         return (time.perf_counter() - t0) * (self.total - self.done) / steps if steps else math.nan
 
 
-class Bar(View):
+class Paced(View):
+    """A view that shows where the training stands, by `show`, once in so many `seconds`."""
+
+    seconds: float
+    show: Callable[[], None]
+
+    def start(self, now: Row) -> None:
+        self.now, self.pace, self.due = now, Pace(now), time.perf_counter()
+
+    def batch(self, now: Row) -> None:
+        clock = time.perf_counter()
+        if clock >= self.due:
+            self.due = clock + self.seconds
+            self.now = now
+            self.pace.update(now)
+            self.show()
+
+    def epoch(self, row: Row) -> None:
+        self.pace.end_epoch(row["epoch"])
+
+
+class Bar(Paced):
     """A bar on a terminal, with loss, accuracy, speed and time left; each epoch's line above it."""
 
+    seconds = 0.1
     progress: Any = None
 
     def start(self, now: Row) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress
 
-        self.now, self.pace, self.due = now, Pace(now), 0.0
+        super().start(now)
         self.console = Console(markup=False, highlight=False, emoji=False)
         self.bar = BarColumn()
         self.progress = Progress(console=self.console, auto_refresh=False, transient=True)
@@ -161,19 +166,13 @@ class Bar(View):
             self.progress.start()
             self.console.show_cursor(True)  # or a killed process leaves a terminal without one
 
-    def batch(self, now: Row) -> None:
-        clock = time.perf_counter()
-        if clock < self.due:
-            return
-        self.due = clock + BAR_SECONDS
-        self.now = now
-        self.pace.update(now)
+    def show(self) -> None:
         self._fit()
         with _outliving_the_terminal():
             self.progress.refresh()
 
     def epoch(self, row: Row) -> None:
-        self.pace.end_epoch(row["epoch"])
+        super().epoch(row)
         self.note(epoch_line(row))
 
     def note(self, text: str) -> None:
@@ -214,62 +213,59 @@ class Bar(View):
         self.progress.update(self.task, completed=pace.done)
 
 
-class Lines(View):
+class Lines(Paced):
     """A line per epoch, and one every 30 seconds within a longer epoch: for files and pipes.
 
     When nothing reads the pipe any more, nothing more is written, and the training goes on.
     """
 
-    def start(self, now: Row) -> None:
-        self.pace, self.due = Pace(now), time.perf_counter() + LINE_SECONDS
+    seconds = 30.0
 
-    def batch(self, now: Row) -> None:
-        if time.perf_counter() < self.due:
-            return
-        self.pace.update(now)
+    def start(self, now: Row) -> None:
+        super().start(now)
+        self.due += self.seconds
+
+    def show(self) -> None:
+        now = self.now
         say(
             f"epoch {now['epoch']:2d}, step {now['batch']} of {now['batches']}  "
             f"loss {now['loss']:.4f}  accuracy {percent(now['accuracy'])}  "
             f"{self.pace.speed:,.0f} examples/s  {duration(self.pace.left)} left"
         )
-        self.due = time.perf_counter() + LINE_SECONDS
 
     def epoch(self, row: Row) -> None:
-        self.pace.end_epoch(row["epoch"])
+        super().epoch(row)
         say(epoch_line(row))
-        self.due = time.perf_counter() + LINE_SECONDS
+        self.due = time.perf_counter() + self.seconds
 
     def note(self, text: str) -> None:
         say(text)
 
 
-class Notebook(View):
+class Notebook(Paced):
     """A table and curves in a Jupyter notebook, which stay in it when it is saved."""
+
+    seconds = 1.0
+    rows: list[Row]
+    stopped = True  # before start
 
     def start(self, now: Row) -> None:
         from IPython.display import HTML, display
 
-        self.now, self.pace, self.rows = now, Pace(now), list(now["history"])
-        self.due, self.picture, self.picture_due = 0.0, None, 0.0
+        super().start(now)
+        self.rows, self.picture, self.picture_due = list(now["history"]), None, 0.0
         self.stopped = False
         self.table = display(HTML(self._html()), display_id=True)
 
-    rows: list[Row]
-    stopped = True  # before start
+    def show(self) -> None:
+        from IPython.display import HTML
 
-    def batch(self, now: Row) -> None:
-        clock = time.perf_counter()
-        if clock < self.due:
-            return
-        self.due = clock + NOTEBOOK_SECONDS
-        self.now = now
-        self.pace.update(now)
-        self._update_table()
+        self.table.update(HTML(self._html()))
 
     def epoch(self, row: Row) -> None:
-        self.pace.end_epoch(row["epoch"])
+        super().epoch(row)
         self.rows.append(row)
-        self._update_table()
+        self.show()
         if time.perf_counter() >= self.picture_due:
             self._update_picture()
 
@@ -280,14 +276,9 @@ class Notebook(View):
         if self.stopped:
             return
         self.stopped = True
-        self._update_table()
+        self.show()
         if self.rows:
             self._update_picture()
-
-    def _update_table(self) -> None:
-        from IPython.display import HTML
-
-        self.table.update(HTML(self._html()))
 
     def _update_picture(self) -> None:
         from IPython.display import Image, display
@@ -299,7 +290,7 @@ class Notebook(View):
             self.picture = display(image, display_id=True)
         else:
             self.picture.update(image)
-        self.picture_due = time.perf_counter() + NOTEBOOK_SECONDS
+        self.picture_due = time.perf_counter() + self.seconds
 
     def _html(self) -> str:
         """The state of the training, then a row per epoch."""
@@ -333,7 +324,7 @@ def _html_row(tag: str, cells: tuple[str, ...]) -> str:
     return "<tr>" + "".join(f"<{tag}>{c}</{tag}>" for c in cells) + "</tr>"
 
 
-class TensorBoard(View):
+class TensorBoard(Paced):
     """Writes event files for TensorBoard: at each step's number, what is known then.
 
     loss/running at most once a second; loss/train, loss/validation, accuracy/train,
@@ -353,6 +344,8 @@ class TensorBoard(View):
         If a file cannot be written; also later.
     """
 
+    seconds = 1.0
+
     def __init__(self, folder: "str | os.PathLike[str]") -> None:
         try:
             from tensorboardX.event_file_writer import EventsWriter
@@ -361,7 +354,7 @@ class TensorBoard(View):
             raise MinicnnError(
                 "TensorBoard: its writer is not installed: pip install tensorboardX"
             ) from None
-        self.folder, self.make_event, self.due = folder, Event, 0.0
+        self.folder, self.make_event = folder, Event
         with self._writing():
             os.makedirs(folder, exist_ok=True)
             # EventsWriter, not SummaryWriter: that one writes in a thread, where a full disk is
@@ -370,20 +363,12 @@ class TensorBoard(View):
             self.writer: Any = EventsWriter(name, f".{secrets.token_hex(4)}")
             self.writer.flush()
 
-    def start(self, now: Row) -> None:
-        self.batches = now["batches"]
-
-    def batch(self, now: Row) -> None:
-        clock = time.perf_counter()
-        if clock < self.due:
-            return
-        self.due = clock + TENSORBOARD_SECONDS
-        step = (now["epoch"] - 1) * self.batches + now["batch"]
-        self._write(step, {"loss/running": now["loss"]})
+    def show(self) -> None:
+        self._write(self.pace.done, {"loss/running": self.now["loss"]})
 
     def epoch(self, row: Row) -> None:
         self._write(
-            row["epoch"] * self.batches,
+            row["epoch"] * self.pace.batches,
             {
                 "loss/train": row["train_loss_all"], "loss/validation": row["val_loss_all"],
                 "accuracy/train": row["train_acc_all"], "accuracy/validation": row["val_acc_all"],
@@ -432,18 +417,18 @@ def epoch_line(row: Row) -> str:
     return "  ".join([*parts, f"{row['seconds']:.1f} s"])
 
 
-def _known(value: float | None) -> bool:
+def _known(value: float | None) -> TypeGuard[float]:
     return value is not None and not math.isnan(value)
 
 
 def number(value: float | None) -> str:
     """A loss with four places, or a dash."""
-    return f"{value:.4f}" if value is not None and _known(value) else "-"
+    return f"{value:.4f}" if _known(value) else "-"
 
 
 def percent(share: float | None) -> str:
     """A share as percents with two places, or a dash."""
-    return f"{share:.2%}" if share is not None and _known(share) else "-"
+    return f"{share:.2%}" if _known(share) else "-"
 
 
 def duration(seconds: float) -> str:

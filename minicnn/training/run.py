@@ -127,7 +127,8 @@ class Run:
         self.save(trainer)
         weights = {"best": trainer.best_state, "last": trainer.model.state_dict()}
         for name, state in weights.items():
-            save_file(state, self.folder / f"{name}.safetensors", self._metadata())
+            about = {"model": self.config["recipe"]["model"]}
+            save_file(state, self.folder / f"{name}.safetensors", about)
         text = io.StringIO()
         writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
         writer.writeheader()
@@ -173,9 +174,6 @@ class Run:
             replace_file(str(path), text.encode())
         except OSError as error:
             raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-    def _metadata(self) -> dict[str, str]:
-        return {"model": self.config["recipe"]["model"]}
 
 
 def read_config(folder: "str | os.PathLike[str]") -> dict[str, Any]:

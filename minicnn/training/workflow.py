@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import Tensor
 from ..data.dataset import fetch
 from ..errors import ArgumentError, DataError, StateDictError
@@ -44,6 +45,7 @@ class Outcome:
         return f"Outcome({str(self.folder)!r}, test accuracy {self.scores.accuracy:.2%})"
 
 
+@kernels.restoring()
 def train(
     recipe: Recipe | None = None,
     out: "str | Path | None" = None,
@@ -79,6 +81,7 @@ def train(
         return _finish(run, training, view, tensorboard)
 
 
+@kernels.restoring()
 def resume(
     folder: "str | Path",
     view: View | None = None,
@@ -149,11 +152,9 @@ def _finish(run: Run, training: Training, view: View, tensorboard: bool) -> Outc
         with Interrupts() as interrupts:
             trainer.fit(view, run)
             scores = score(trainer.model, training.test, interrupts.check)
-            run.write("test.json", json.dumps(_figures(scores, training.classes), indent=1) + "\n")
-            draw_history(run.folder, trainer.history)
+            write_scores(run, training.test, scores, training.classes)
             interrupts.check()
-            draw_scores(run.folder, training.test, scores, training.classes)
-            draw_filters(run.folder, trainer.model)
+            draw_training(run.folder, trainer)
             interrupts.check()
     except KeyboardInterrupt:
         view.note(_how_to_go_on(run, trainer))
@@ -202,8 +203,7 @@ def test(folder: "str | Path", device: str = "cpu") -> Scores:  # noqa: PT028
         classes = config["classes"]
         dataset = recipe_of(folder).test_set()
         scores = score(model, dataset)
-        run.write("test.json", json.dumps(_figures(scores, classes), indent=1) + "\n")
-        draw_scores(run.folder, dataset, scores, classes)
+        write_scores(run, dataset, scores, classes)
     return scores
 
 
@@ -281,45 +281,31 @@ def _first_line(recipe: Recipe, training: Training) -> str:
     )
 
 
-def _figures(scores: Scores, classes: list[str]) -> dict[str, Any]:
-    """What test.json holds; a class that does not occur has null."""
-    shares = [None if math.isnan(x) else float(x) for x in scores.per_class]
-    return {
-        "loss": scores.loss,
-        "accuracy": scores.accuracy,
-        "images": len(scores.labels),
+def write_scores(run: Run, dataset: Any, scores: Scores, classes: list[str]) -> None:
+    """test.json, confusion.png, mistakes.png and predictions.png of a test."""
+    from . import pictures
+
+    shares = [None if math.isnan(x) else float(x) for x in scores.per_class]  # not there: null
+    figures = {
+        "loss": scores.loss, "accuracy": scores.accuracy, "images": len(scores.labels),
         "per_class": dict(zip(classes, shares, strict=True)),
-    }
-
-
-def draw_history(folder: Path, history: list[dict[str, Any]]) -> None:
-    """curves.png: loss and accuracy over the epochs."""
-    from . import pictures
-
-    pictures.save(pictures.curves(history), folder / "curves.png")
-
-
-def draw_scores(folder: Path, dataset: Any, scores: Scores, classes: list[str]) -> None:
-    """confusion.png, mistakes.png and predictions.png of a test."""
-    from . import pictures
-
-    pictures.save(pictures.confusion(scores.confusion, classes), folder / "confusion.png")
+    }  # fmt: skip
+    run.write("test.json", json.dumps(figures, indent=1) + "\n")
+    pictures.save(pictures.confusion(scores.confusion, classes), run.folder / "confusion.png")
     pixels = fetch(dataset, [0])[0].numel()
-    for name, most in (("mistakes", MEMORY // pixels), ("predictions", SHOWN)):
-        chosen = scores.some(max(most, SHOWN))
-        images = fetch(dataset, chosen)[0].cpu().numpy()
-        figure = getattr(pictures, name)(
-            images, scores.labels[chosen], scores.predicted[chosen], scores.probabilities[chosen],
-            classes,
-        )  # fmt: skip
-        pictures.save(figure, folder / f"{name}.png")
+    for draw, most in ((pictures.mistakes, MEMORY // pixels), (pictures.predictions, SHOWN)):
+        some = scores.some(max(most, SHOWN))
+        about = scores.labels[some], scores.predicted[some], scores.probabilities[some]
+        figure = draw(fetch(dataset, some)[0].cpu().numpy(), *about, classes)
+        pictures.save(figure, run.folder / f"{draw.__name__}.png")
 
 
-def draw_filters(folder: Path, model: Module) -> None:
-    """filters.png: the weights of the first convolution, if there is one."""
+def draw_training(folder: Path, trainer: Trainer) -> None:
+    """curves.png, and filters.png: the weights of the first convolution, if there is one."""
     from . import pictures
 
-    for name, module in model.named_modules():
+    pictures.save(pictures.curves(trainer.history), folder / "curves.png")
+    for name, module in trainer.model.named_modules():
         if isinstance(module, Conv2d):
             figure = pictures.filters(module.weight.detach().cpu().numpy(), name)
             pictures.save(figure, folder / "filters.png")
