@@ -29,7 +29,7 @@ its gradient (ops/shape.py).  Where one is missing, its user does without it, or
 reference's.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -111,13 +111,12 @@ def which(name: str, x: Any = None) -> str:
 # ---- calls that an op describes ---------------------------------------------------------------
 
 
-def fused(x: Any) -> tuple[Collection[str], bool]:
-    """The kernels that can be one of several that run together on x; and whether all is checked."""
-    serving = _serving("run", x)
-    return getattr(serving, "FUSED", ()), hasattr(serving, "compare")
+def serving(x: Any) -> Any:
+    """The implementation that runs calls on x: one with `run` and `back`, or the reference."""
+    return _serving("run", x)
 
 
-def run(chain: Chain, x: Any, weights: tuple, needs: Needs) -> tuple[Any, Saved]:
+def run(chain: Chain, x: Any, weights: tuple, needs: Needs, by: Any = None) -> tuple[Any, Saved]:
     """Runs the calls of a chain, one after another or fused.
 
     Parameters
@@ -126,11 +125,13 @@ def run(chain: Chain, x: Any, weights: tuple, needs: Needs) -> tuple[Any, Saved]
         Those of all calls in their order; None for one that is not there.
     needs
         Which gradients `back` will be asked for: x's, and each weight's.
+    by
+        What `serving(x)` gave, if that is known.
     """
-    serving = _serving("run", x)
-    if serving is not reference and chain.kernels <= serving.FUSED:
-        y, saved = serving.run(chain, x, weights, needs)
-        saved.made_by = serving
+    by = by or serving(x)
+    if by is not reference and chain.kernels <= by.FUSED:
+        y, saved = by.run(chain, x, weights, needs)
+        saved.made_by = by
         return y, saved
     return one_by_one(_implementation(x), chain, x, weights)
 

@@ -119,10 +119,9 @@ def go_on(
     op: type[Function], call: Call, x: Tensor, tensors: Sequence = (), arrays: Sequence = ()
 ) -> Tensor:
     """The result of a call on x and weights: it waits behind what x waits for, if it can."""
-    if waits.watch is not None:
-        waits.watch(call, tensors)
     recording, run = mode.grad, None
     needs = [recording and t is not None and t.requires_grad for t in tensors] if tensors else ()
+    step = op, call, tensors, arrays, needs
     if isinstance(x, Waiting):
         run, place = x.spot
         # Nobody has gone on from x already, and the next call is of the same kind.
@@ -133,15 +132,19 @@ def go_on(
         run = Run(x, recording)
         together = scope.modules and not mode.anomaly and getattr(op, "fuses", True)
         if not together or call.kernel not in run.fused:
-            run.steps.append((op, call, tensors, arrays, needs))
+            run.steps.append(step)
+            if run.watch is not None:
+                run.watch(call, tensors)
             return run.result(1)
         waits.runs.append(run)
-    if run.modules is not None:
-        run.modules.append([*scope.modules])
-    run.steps.append((op, call, tensors, arrays, needs))
+    run.steps.append(step)
     run.last += 1
     y = Waiting(run, call)
     run.outputs.append(weakref.ref(y))
+    if run.modules is not None:
+        run.modules.append([*scope.modules])
+    if run.watch is not None:
+        run.watch(call, tensors)
     return y
 
 
@@ -194,6 +197,8 @@ def overwrite(x: Waiting, op: type[Function], args: Sequence[Any]) -> bool:
     run.outputs[-1] = lambda: None  # nobody can ask for the old numbers
     run.steps.append((op, call, (), (), ()))
     run.last += 1
+    if run.modules is not None:
+        run.modules.append([*scope.modules])
     Waiting.__init__(x, run, call)
     run.outputs.append(weakref.ref(x))
     return True
@@ -212,10 +217,12 @@ class Run:
         Weak references to the steps' results.
     done, last
         How many calls are done, and how many there are together with those that wait.
-    fused
-        The names of the kernels that can be part of a run.
+    kernels, fused
+        The implementation that serves, and the names of the kernels that can be part of a run.
     modules
         Where the calls were made, if kernels are compared and an error has to say it.
+    watch
+        Who is told of every call and its weights.
     """
 
     def __init__(self, input: Tensor, recording: bool) -> None:
@@ -224,8 +231,10 @@ class Run:
         self.steps: list[tuple] = []
         self.outputs: list[Callable[[], Waiting | None]] = []
         self.done = self.last = 0
-        self.fused, checks = kernels.fused(self.array)
-        self.modules: list | None = [] if checks else None
+        self.kernels = kernels.serving(self.array)
+        self.fused = getattr(self.kernels, "FUSED", ())
+        self.modules: list | None = [] if hasattr(self.kernels, "compare") else None
+        self.watch = waits.watch
         self.lock = threading.RLock()  # another thread may ask for numbers
 
     def compute(self, last: int) -> None:
@@ -277,7 +286,7 @@ class Run:
                 arrays += its_arrays
                 needs += its_needs
         run = kernels.run if not self.modules else self._run_checked
-        y, saved = run(chain, self.array, tuple(arrays), tuple(needs))
+        y, saved = run(chain, self.array, tuple(arrays), tuple(needs), self.kernels)
         result = Tensor(y)
         if True in needs or mode.anomaly:
             ctx = Context(_op_of(chain, steps), tuple(needs))
