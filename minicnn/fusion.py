@@ -25,7 +25,7 @@ from .autograd import Context, Function, Tensor, check_devices, check_finite, po
 from .devices import device_of
 from .errors import MinicnnError, module_path, scope
 from .kernels.calls import START, Call, Chain
-from .modes import mode
+from .modes import mode, set_grad_enabled
 
 
 class KernelOp(Function):
@@ -269,11 +269,8 @@ class Run:
 
     def _view(self) -> Tensor:
         op, call = self.steps[0][:2]
-        before, mode.grad = mode.grad, self.recording
-        try:
+        with set_grad_enabled(self.recording):
             return op.apply(self.input, call.shape)
-        finally:
-            mode.grad = before
 
     def result(self, count: int) -> Tensor:
         """The result of the first `count` calls, with their node in the graph."""

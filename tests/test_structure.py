@@ -31,11 +31,12 @@ FLOORS = {
 
 CORE = [
     "minicnn/errors.py", "minicnn/shapes.py", "minicnn/arrays.py", "minicnn/devices.py",
-    "minicnn/modes.py", "minicnn/autograd.py", "minicnn/fusion.py", "minicnn/inplace.py",
-    "minicnn/methods/operators.py", "kernels/__init__.py", "kernels/calls.py",
-    "kernels/reference.py",
+    "minicnn/modes.py", "minicnn/autograd.py", "minicnn/inplace.py",
+    "minicnn/methods/operators.py", "kernels/__init__.py", "kernels/reference.py",
 ]  # fmt: skip
 CORE_LINES = 2300
+# How calls are fused: the core can be read, and every op understood, without it.
+FUSION = ["minicnn/fusion.py", "kernels/calls.py"]
 READING_PATH = [
     "minicnn/autograd.py", "kernels/reference.py", "minicnn/ops/conv.py", "minicnn/ops/pool.py",
 ]  # fmt: skip
@@ -184,12 +185,13 @@ def test_the_core_stays_short(capsys):
     rows = [f"{lines[n]:5d}  {counts[n]:5d}  {n}" for n in lines]
     rows += [f"{total:5d} lines of code: the core (at most {CORE_LINES})"]
     rows += [f"{path:5d} statements: the reading path (at most {PATH_STATEMENTS})"]
-    rows += [f"{counts['minicnn/fusion.py']:5d} statements: fusion, which it can be read without"]
+    fusing = sum(code_lines(ROOT / name) for name in FUSION)
+    rows += [f"{fusing:5d} lines of code: fusion, which it can be read without"]
     with capsys.disabled():
         print("\nLines of code, and statements", *rows, sep="\n")
     assert total <= CORE_LINES
     assert path <= PATH_STATEMENTS
-    assert max(counts.values()) <= FILE_STATEMENTS
+    assert max(*counts.values(), *(statements(ROOT / n) for n in FUSION)) <= FILE_STATEMENTS
 
 
 def test_import_is_light():
