@@ -68,7 +68,7 @@ class KernelOp(Function):
         tensors: Any = ()
         if cls.weights:
             tensors = rest[: cls.weights]
-            rest[: cls.weights] = [None if t is None else t.array for t in tensors]
+            rest[: cls.weights] = [t.array if isinstance(t, Tensor) else t for t in tensors]
             if type(source) is not np.ndarray or not ON_HOST.issuperset(
                 map(type, rest[: cls.weights])
             ):
@@ -120,7 +120,11 @@ def go_on(
 ) -> Tensor:
     """The result of a call on x and weights: it waits behind what x waits for, if it can."""
     recording, run = mode.grad, None
-    needs = [recording and t is not None and t.requires_grad for t in tensors] if tensors else ()
+    needs = (
+        [recording and isinstance(t, Tensor) and t.requires_grad for t in tensors]
+        if tensors
+        else ()
+    )
     step = op, call, tensors, arrays, needs
     if isinstance(x, Waiting):
         run, place = x.spot

@@ -6,12 +6,45 @@ import numpy as np
 import pytest
 from test_ops import SAMPLES, check, is_floating, tensors
 
-from minicnn.autograd import Function
+from minicnn.autograd import Function, Tensor
+from minicnn.fusion import KernelOp
 from minicnn.ops import OPS
+
+
+def between(change_output=lambda y: y, change_gradient=lambda g: g):
+    """An op that gives on what it gets, changed on its way there or back."""
+
+    class Between(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return change_output(x.copy())
+
+        @staticmethod
+        def backward(ctx, g):
+            return (change_gradient(g),)
+
+    return Between
+
+
+def kernel_mutant(op, change_output, change_gradient):
+    """A kernel's op, which has no forward of its own, with other ops before and behind it."""
+    before = [between(change_gradient=functools.partial(change_gradient, i)) for i in range(3)]
+    behind = between(functools.partial(change_output, 0))
+
+    def apply(cls, *args, **kwargs):
+        passed = [
+            before[i].apply(a) if isinstance(a, Tensor) and a.requires_grad else a
+            for i, a in enumerate(args)
+        ]
+        return behind.apply(op.apply(*passed, **kwargs))
+
+    return type(op.__name__, (op,), {"apply": classmethod(apply)})
 
 
 def mutant(op, change_output=lambda i, y: y, change_gradient=lambda i, g: g):
     """The op with its outputs, or the gradients that backward returns, changed."""
+    if issubclass(op, KernelOp):
+        return kernel_mutant(op, change_output, change_gradient)
 
     def forward(ctx, *args, **kwargs):
         result = op.forward(ctx, *args, **kwargs)
