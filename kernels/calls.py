@@ -11,6 +11,7 @@ An op makes one Call for each geometry, so it is the same object in every step, 
 there an implementation keeps what it made of it, its programs or launches.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -61,6 +62,8 @@ class Chain:
         The names of their kernels.
     kept
         What implementations keep here, under keys of their own.
+    longer, known
+        The chains with one call more: by the call, and by what fusion knows it by again.
     """
 
     made = 0  # chains, since START was cleared
@@ -71,6 +74,7 @@ class Chain:
         self.kernels = {call.kernel for call in calls}
         self.kept: dict[Any, Any] = {}
         self.longer: dict[Call, Chain] = {}
+        self.known: dict[Any, tuple[tuple, Chain]] = {}
 
     def then(self, call: Call) -> "Chain":
         """This chain with one call more."""
@@ -88,6 +92,15 @@ class Chain:
 
 
 START = Chain()
+
+
+def chain_of(calls: Sequence[Call]) -> Chain:
+    """The chain of these calls."""
+    chain = START
+    for call in calls:
+        chain = chain.then(call)
+    return chain
+
 
 geometry = lru_cache(2000, typed=True)
 """Decorates a function of shapes, types and options that makes a Call: once for each of them."""

@@ -12,9 +12,11 @@ tensor between two calls that somebody still holds by then is computed too: the 
 and its gradient can be asked for like any other's.
 """
 
+import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from .arrays import float32, is_array
 from .autograd import Context, Function, Tensor, check_devices, check_finite, positional
 from .devices import device_of
 from .errors import MinicnnError, module_path, scope
-from .kernels.calls import START, Call, Chain
+from .kernels.calls import START, Call, Chain, chain_of
 from .modes import mode, set_grad_enabled
 
 
@@ -59,7 +61,10 @@ class KernelOp(Function):
             args = positional(cls, args, kwargs)
         x, *rest = args
         if isinstance(x, Waiting):
-            like, source = x.like, x.spot[0].array
+            y = x.run.go_on_as_before(cls, x, args[1:])
+            if y is not None:
+                return y
+            like, source = x.like, x.run.array
         else:
             x = _checked_input(cls, x)
             like = source = x.array
@@ -73,11 +78,12 @@ class KernelOp(Function):
                 map(type, rest[: cls.weights])
             ):
                 check_devices(cls, (x, *tensors))
+        options: tuple | None = args[1 + cls.weights :]
         try:
             call = cls.call(like, *rest)
         except TypeError:  # a list, by which no geometry can be looked up; or really wrong
-            call = cls.call(like, *map(_hashable, rest))
-        return go_on(cls, call, x, tensors, rest[: cls.weights])
+            call, options = cls.call(like, *map(_hashable, rest)), None
+        return go_on(cls, call, x, tensors, rest[: cls.weights], options)
 
     @classmethod
     def of_other_rank(cls, x: Tensor, *args: Any) -> Tensor:
@@ -116,64 +122,68 @@ def _hashable(option: Any) -> Any:
 
 
 def go_on(
-    op: type[Function], call: Call, x: Tensor, tensors: Sequence = (), arrays: Sequence = ()
+    op: Any,
+    call: Call,
+    x: Tensor,
+    tensors: Sequence = (),
+    arrays: Sequence = (),
+    options: tuple | None = None,
 ) -> Tensor:
-    """The result of a call on x and weights: it waits behind what x waits for, if it can."""
+    """The result of a call on x and weights: it waits behind what x waits for, if it can.
+
+    By its `options` the call is known again in the next step; None if they may change.
+    """
     recording, run = mode.grad, None
-    needs = (
-        [recording and isinstance(t, Tensor) and t.requires_grad for t in tensors]
-        if tensors
-        else ()
-    )
-    step = op, call, tensors, arrays, needs
+    needs = [recording and isinstance(t, Tensor) and t.requires_grad for t in tensors]
     if isinstance(x, Waiting):
-        run, place = x.spot
+        run = x.run
         # Nobody has gone on from x already, and the next call is of the same kind.
-        if place != run.last or run.recording != recording or call.kernel not in run.fused:
-            run.compute(place)
+        if x.place != run.last or run.recording != recording or call.kernel not in run.fused:
+            run.compute(x.place)
             run = None
     if run is None:
         run = Run(x, recording)
-        together = scope.modules and not mode.anomaly and getattr(op, "fuses", True)
-        if not together or call.kernel not in run.fused:
-            run.steps.append(step)
-            if run.watch is not None:
-                run.watch(call, tensors)
-            return run.result(1)
+        if mode.anomaly or not scope.modules or call.kernel not in run.fused or not op.fuses:
+            return run.at_once(op, call, tensors, arrays, needs)
         waits.runs.append(run)
-    run.steps.append(step)
-    run.last += 1
-    y = Waiting(run, call)
-    run.outputs.append(weakref.ref(y))
-    if run.modules is not None:
-        run.modules.append([*scope.modules])
-    if run.watch is not None:
-        run.watch(call, tensors)
+    before = run.chain
+    y = run.append(op, before.then(call), tensors, arrays, needs)
+    if options is not None:
+        before.known[op] = options, run.chain
     return y
 
 
 class Waiting(Tensor):
-    """A tensor whose numbers nobody has asked for; when somebody does, it is an ordinary one."""
+    """A tensor whose numbers nobody has asked for; when somebody does, it is an ordinary one.
 
-    def __init__(self, run: "Run", call: Call) -> None:
-        self.spot = run, run.last  # the result of which call of the run it is
-        self.like = call.like
+    Attributes
+    ----------
+    run, place
+        It is the result of the call with this number.
+    like
+        An array of its shape and type, without memory.
+    """
+
+    run: "Run"
+    place: int
+    like: np.ndarray
+    __init__ = object.__init__  # without a frame: every layer makes one
 
     def _computed(self, name: str) -> Any:
-        if (spot := vars(self).get("spot")) is not None:  # None if another thread was quicker
-            spot[0].compute(spot[1])
+        if (run := vars(self).get("run")) is not None:  # None if another thread was quicker
+            run.compute(self.place)
         return getattr(self, name)
 
     def become(self, result: Tensor) -> None:
         """Is an ordinary tensor from now on: this one."""
         vars(self).update(vars(result))
         self.__class__ = Tensor  # type: ignore[assignment]
-        del vars(self)["spot"], vars(self)["like"]
+        del vars(self)["run"], vars(self)["place"], vars(self)["like"]
 
     shape = property(lambda self: self.like.shape)
     ndim = property(lambda self: self.like.ndim)
     dtype = property(lambda self: self.like.dtype)
-    device = property(lambda self: device_of(self.spot[0].array))
+    device = property(lambda self: device_of(self.run.array))
 
 
 def _asks_for(name: str) -> property:
@@ -192,19 +202,14 @@ for _name in ("array", "requires_grad", "grad_fn", "output_nr", "_counter"):
 
 def overwrite(x: Waiting, op: type[Function], args: Sequence[Any]) -> bool:
     """Makes a waiting x hold op(x) instead, if that can wait too: nobody has seen x's numbers."""
-    run, place = x.spot
-    if not (issubclass(op, KernelOp) and place == run.last and run.recording == mode.grad):
+    run = x.run
+    if not (issubclass(op, KernelOp) and x.place == run.last and run.recording == mode.grad):
         return False
     call = op.call(x.like, *args)
     if call.kernel not in run.fused:
         return False
     run.outputs[-1] = lambda: None  # nobody can ask for the old numbers
-    run.steps.append((op, call, (), (), ()))
-    run.last += 1
-    if run.modules is not None:
-        run.modules.append([*scope.modules])
-    Waiting.__init__(x, run, call)
-    run.outputs.append(weakref.ref(x))
+    run.append(op, run.chain.then(call), y=x)
     return True
 
 
@@ -213,12 +218,15 @@ class Run:
 
     Attributes
     ----------
-    input, array, needed
-        What the first call takes, as it is now, and whether a gradient goes there.
-    steps
-        The calls that wait: (op, Call, the weights, their arrays, which of them need a gradient).
+    array
+        What the first call takes, as it is now.
+    ops, chain
+        The ops whose calls wait, and these calls.
+    tensors, arrays, needs
+        The input and the weights of all calls, the arrays of the weights, and which of the tensors
+        need a gradient.
     outputs
-        Weak references to the steps' results.
+        Weak references to the calls' results.
     done, last
         How many calls are done, and how many there are together with those that wait.
     kernels, fused
@@ -230,9 +238,12 @@ class Run:
     """
 
     def __init__(self, input: Tensor, recording: bool) -> None:
-        self.input, self.array, self.recording = input, input.array, recording
-        self.needed = recording and input.requires_grad
-        self.steps: list[tuple] = []
+        self.array, self.recording = input.array, recording
+        self.tensors: list[Any] = [input]
+        self.arrays: list[Any] = []
+        self.needs = [recording and input.requires_grad]
+        self.ops: list[type[Function]] = []
+        self.chain = START
         self.outputs: list[Callable[[], Waiting | None]] = []
         self.done = self.last = 0
         self.kernels = kernels.serving(self.array)
@@ -241,56 +252,103 @@ class Run:
         self.watch = waits.watch
         self.lock = threading.RLock()  # another thread may ask for numbers
 
-    def compute(self, last: int) -> None:
-        """Runs the calls up to number `last`, in parts that end where somebody holds a result."""
-        with self.lock:
-            while self.done < last:
-                count, most = 1, last - self.done
-                while count < most and self.outputs[count - 1]() is None:
-                    count += 1
-                self._run(count)
+    def append(
+        self, op: type[Function], chain: Chain, tensors: Sequence = (), arrays: Sequence = (),
+        needs: Sequence = (), y: Waiting | None = None,
+    ) -> Waiting:  # fmt: skip
+        """One more call, by which the calls become this chain; its result waits, as y or anew."""
+        self.ops.append(op)
+        self.chain = chain
+        self.last += 1
+        if tensors:
+            self.tensors += tensors
+            self.arrays += arrays
+            self.needs += needs
+        y = Waiting() if y is None else y
+        y.run, y.place, y.like = self, self.last, chain.calls[-1].like
+        self.outputs.append(weakref.ref(y))
+        if self.modules is not None:
+            self.modules.append([*scope.modules])
+        if self.watch is not None:
+            self.watch(chain.calls[-1], tensors)
+        return y
 
-    def finish(self) -> None:
-        """Runs all calls whose results somebody holds."""
-        for i in range(len(self.outputs), 0, -1):
-            if self.outputs[i - 1]() is not None:
-                self.compute(self.done + i)
-                break
+    def at_once(self, op: type[Function], call: Call, *weights: Any) -> Tensor:
+        """The result of the only call."""
+        self.append(op, START.then(call), *weights)
+        return self._result(1)
+
+    def go_on_as_before(self, op: Any, x: Waiting, args: tuple) -> Tensor | None:
+        """The result of an op that came here in an earlier step too; None if that is not sure.
+
+        Then nothing has to be checked but that the weights are like those of that step.
+        """
+        known, count = self.chain.known.get(op), op.weights
+        if known is None or x.place != self.last or mode.grad != self.recording:
+            return None
+        options, chain = known
+        if len(args) != count + len(options) or not all(map(is_, args[count:], options)):
+            return None
+        if not count:
+            return self.append(op, chain)
+        call, arrays, needs = chain.calls[-1], [], []
+        for t, shape in zip(args, call.shapes, strict=False):
+            if t is None:
+                a, need = None, False
+            elif t.__class__ is Waiting or not isinstance(t, Tensor) or t._base is not None:
+                return None
+            else:
+                a, need = t.array, self.recording and t.requires_grad
+                if a.dtype is not call.dtype or a.__class__ is not self.array.__class__:
+                    return None
+            if (a if a is None else a.shape) != shape:
+                return None
+            arrays.append(a)
+            needs.append(need)
+        return self.append(op, chain, args[:count], arrays, needs)
+
+    def compute(self, last: float = math.inf) -> None:
+        """Runs the calls whose results somebody holds, up to number `last`: a part for each."""
+        with self.lock:
+            for end in [i for i, y in enumerate(self.outputs, self.done + 1) if y() is not None]:
+                while self.done < end <= last:
+                    self._run(end - self.done)
 
     def _run(self, count: int) -> None:
         """Runs the first `count` calls; those that are left go on from their result."""
-        if self.steps[0][1].kernel == "flatten":  # at the front it is a view, as outside of runs
+        if self.chain.calls[0].kernel == "flatten":  # a view, as outside of runs
             count, result = 1, self._view()
         else:
-            result = self.result(count)
+            result = self._result(count)
         tensor = self.outputs[count - 1]()
         if tensor is not None:
             tensor.become(result)
             result = tensor
-        self.input, self.array, self.needed = result, result.array, result.requires_grad
         self.done += count
-        del self.steps[:count], self.outputs[:count], (self.modules or [])[:count]
+        del self.ops[:count], self.outputs[:count], (self.modules or [])[:count]
+        if self.ops:
+            done = 1 + sum(len(call.shapes) for call in self.chain.calls[:count])
+            self.array = result.array
+            self.tensors[:done], self.needs[:done] = [result], [result.requires_grad]
+            del self.arrays[: done - 1]
+            self.chain = chain_of(self.chain.calls[count:])
 
     def _view(self) -> Tensor:
-        op, call = self.steps[0][:2]
         with set_grad_enabled(self.recording):
-            return op.apply(self.input, call.shape)
+            return self.ops[0].apply(self.tensors[0], self.chain.calls[0].shape)
 
-    def result(self, count: int) -> Tensor:
+    def _result(self, count: int) -> Tensor:
         """The result of the first `count` calls, with their node in the graph."""
-        chain, tensors, arrays, needs = START, [self.input], [], [self.needed]
-        steps = self.steps[:count]
-        for _, call, weights, its_arrays, its_needs in steps:
-            chain = chain.longer.get(call) or chain.then(call)
-            if weights:
-                tensors += weights
-                arrays += its_arrays
-                needs += its_needs
+        chain, tensors, arrays, needs = self.chain, self.tensors, self.arrays, self.needs
+        if count < len(self.ops):
+            chain = chain_of(chain.calls[:count])
+            done = 1 + sum(len(call.shapes) for call in chain.calls)
+            tensors, arrays, needs = tensors[:done], arrays[: done - 1], needs[:done]
         run = kernels.run if not self.modules else self._run_checked
         y, saved = run(chain, self.array, tuple(arrays), tuple(needs), self.kernels)
         result = Tensor(y)
         if True in needs or mode.anomaly:
-            ctx = Context(_op_of(chain, steps), tuple(needs))
+            ctx = Context(_op_of(chain, self.ops[:count]), tuple(needs))
             ctx.saved = saved
             _record(ctx, tensors, result)
             if mode.anomaly:
@@ -322,13 +380,12 @@ def _record(ctx: Context, tensors: list[Any], result: Tensor) -> None:
         ctx.record(edges, [t for t in tensors if isinstance(t, Tensor)], [result])
 
 
-def _op_of(chain: Chain, steps: Sequence[tuple]) -> type[Function]:
+def _op_of(chain: Chain, ops: Sequence[type[Function]]) -> type[Function]:
     """The op of a node: of several calls one that is named after all of them."""
-    if len(steps) == 1:
-        return steps[0][0]
+    if len(ops) == 1:
+        return ops[0]
     if "op" not in chain.kept:
-        name = "+".join(step[0].__name__ for step in steps)
-        chain.kept["op"] = type(name, (KernelOp,), {})
+        chain.kept["op"] = type("+".join(op.__name__ for op in ops), (KernelOp,), {})
     return chain.kept["op"]
 
 
@@ -348,4 +405,4 @@ def settle() -> None:
     """Computes whatever waits in this thread: before memory changes, and when a model returns."""
     runs = waits.runs
     while runs:
-        runs.pop().finish()
+        runs.pop().compute()

@@ -966,6 +966,46 @@ def test_a_sequential_may_be_compared_by_value():
     np.testing.assert_array_equal(other(x).array, other[0](x).array)
 
 
+CHANGED = {  # attribute, what it is in the second step, what that is refused with
+    "a weight": ("weight", nn.Parameter(mc.randn(3, 2, 3, 2)), ShapeError, "weight expects C_in=2"),
+    "a weight of float64": ("weight", nn.Parameter(mc.randn(3, 3, 3, 2).double()), DtypeError, "f"),
+    "a bias": ("bias", nn.Parameter(mc.randn(2)), ShapeError, "bias must be"),
+    "a number": ("stride", 1.0, ArgumentError, "stride must be"),
+    "a pair": ("stride", (1.0, 1), ArgumentError, "stride must be"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_another_step_would_refuse_is_refused_after_a_right_one(name):
+    attribute, value, error, message = CHANGED[name]
+    model, x = nn.Sequential(nn.Tanh(), nn.Conv2d(3, 3, (3, 2))), mc.randn(2, 3, 6, 5)
+    model[1].stride = (1, 1)
+    for _ in range(3):
+        model(x)
+    setattr(model[1], attribute, value)
+    with pytest.raises(error, match=message):
+        model(x)
+
+
+def test_options_that_change_from_step_to_step(rng):
+    x, w = mc.randn(2, 3, 8, 7), mc.randn(4, 3, 3, 2)
+    strides = [[1, 1], (2, 1), 2, [2, 3], (2, 1)]
+    changing = [1, 1]
+
+    def forward(x, stride, weight, bias):
+        return F.conv2d(F.tanh(x), weight, bias, stride)
+
+    for _ in range(2):
+        for stride in strides:
+            changing[:] = stride if isinstance(stride, list) else [1, 2]
+            for s in (stride, changing):
+                for bias in (None, mc.randn(4)):
+                    found = in_model(forward)(x, s, w, bias)
+                    np.testing.assert_array_equal(found.array, forward(x, s, w, bias).array)
+    waiting = in_model(lambda x: F.conv2d(F.tanh(x), F.tanh(w)))(x)
+    np.testing.assert_array_equal(waiting.array, F.conv2d(F.tanh(x), F.tanh(w)).array)
+
+
 # ---- what is saved ---------------------------------------------------------------------------
 
 
