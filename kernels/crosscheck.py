@@ -20,34 +20,34 @@ from minicnn.kernels.reference import Saved
 TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}  # relative to the largest
 
 
-def compare(kernel: str, found: Any, expected: Any) -> None:
+def compare(kernel: str, result: Any, expected: Any) -> None:
     """Raises MinicnnError where two results of a kernel differ by more than their type allows."""
     if isinstance(expected, tuple):
-        for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+        for i, (a, b) in enumerate(zip(result, expected, strict=True)):
             compare(f"{kernel}[{i}]", a, b)
         return
-    if expected is None or found is None:
-        if expected is not found:
+    if expected is None or result is None:
+        if expected is not result:
             raise MinicnnError(
-                f"crosscheck: {kernel} is {found!r}, the reference's is {expected!r}"
+                f"crosscheck: {kernel} is {result!r}, the reference's is {expected!r}"
             )
         return
-    if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+    if (result.shape, result.dtype) != (expected.shape, expected.dtype):
         raise MinicnnError(
-            f"crosscheck: {kernel} is {found.shape} {found.dtype}, but the reference's is "
+            f"crosscheck: {kernel} is {result.shape} {result.dtype}, but the reference's is "
             f"{expected.shape} {expected.dtype}"
         )
     with np.errstate(all="ignore"):
-        difference = np.abs(found - expected, dtype=np.float64)
-        same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+        difference = np.abs(result - expected, dtype=np.float64)
+        same = (result == expected) | (np.isnan(result) & np.isnan(expected))
         finite = np.abs(expected[np.isfinite(expected)])
-        limit = TOLERANCE.get(found.dtype, 0) * max(1e-3, finite.max(initial=0))
+        limit = TOLERANCE.get(result.dtype, 0) * max(1e-3, finite.max(initial=0))
         wrong = ~same & ~(difference <= limit)
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise MinicnnError(
             f"crosscheck: {kernel} of numba differs from the reference in {wrong.sum()} of "
-            f"{wrong.size} values, first at {where}: {found[where]} against {expected[where]}"
+            f"{wrong.size} values, first at {where}: {result[where]} against {expected[where]}"
         )
 
 

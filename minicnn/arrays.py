@@ -46,12 +46,12 @@ def import_cupy() -> ModuleType:
 
 def dtype_of(dtype: Any) -> np.dtype:
     """A supported numpy dtype from a dtype, a scalar type or a name; DtypeError otherwise."""
-    found = np.dtype(dtype)
-    if found not in DTYPES:
+    asked = np.dtype(dtype)
+    if asked not in DTYPES:
         raise DtypeError(
-            f"dtype {found} is not supported; use one of {', '.join(map(str, DTYPES))}"
+            f"dtype {asked} is not supported; use one of {', '.join(map(str, DTYPES))}"
         )
-    return found
+    return asked
 
 
 def is_floating(dtype: np.dtype) -> bool:
@@ -75,12 +75,12 @@ def result_type(operands: Sequence[Any]) -> np.dtype:
     theirs is a higher kind (bool < integer < floating).
     Source: PyTorch, "Tensor Attributes: torch.dtype", type promotion.
     """
-    found: list[Any] = [None, None, None]
+    highest: list[Any] = [None, None, None]
     for x in operands:
         rank = 2 if not is_array(x) else 0 if x.ndim else 1
         dtype = x.dtype if is_array(x) else float32 if type(x) is float else np.dtype(type(x))
-        found[rank] = promote(found[rank], dtype)
-    result, *lower = (t for t in found if t is not None)
+        highest[rank] = promote(highest[rank], dtype)
+    result, *lower = (t for t in highest if t is not None)
     for t in lower:
         if KINDS[t.kind] > KINDS[result.kind]:
             result = promote(result, t)
@@ -91,11 +91,11 @@ def promoted(op: str, operands: Sequence, floats: bool) -> Any:
     """Element-wise operands in their common type; Python numbers stay as they are."""
     if len(operands) == 1 and is_array(operands[0]) and is_floating(operands[0].dtype):
         return operands  # as in most layers
-    found = [a for a in operands if is_array(a) or isinstance(a, (bool, int, float))]
-    dtype = result_type(found)
+    typed = [a for a in operands if is_array(a) or isinstance(a, (bool, int, float))]
+    dtype = result_type(typed)
     if floats and not is_floating(dtype):
         dtype = float32
-    check_broadcast(op, [a.shape for a in found if is_array(a)])
+    check_broadcast(op, [a.shape for a in typed if is_array(a)])
     return tuple(a.astype(dtype, copy=False) if is_array(a) else a for a in operands)
 
 

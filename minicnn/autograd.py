@@ -406,8 +406,8 @@ def grad(
         x._check_requires_grad(f"grad: input {i}")
     edges = [cast(Edge, x._edge()) for x in inputs]
     leaves, inner = _walk(outputs, grad_outputs, retain_graph, create_graph, edges)
-    found = {(id(t), 0): g for t, g, _ in leaves} | inner
-    results = [found.get((id(target), number)) for target, number in edges]
+    arrived = {(id(t), 0): g for t, g, _ in leaves} | inner
+    results = [arrived.get((id(target), number)) for target, number in edges]
     for i, g in enumerate(results):
         if g is None and not allow_unused:
             raise errors.GradientError(
@@ -504,8 +504,8 @@ def _start(y: Tensor, gradient: Any) -> tuple[Edge, Array]:
         return edge, xp.ones(y.shape, y.dtype)
     g = gradient.array if isinstance(gradient, Tensor) else xp.asarray(gradient)
     if g.shape != y.shape or module_of(g) is not xp:
-        found = f"{g.shape} on {device_of(g)}, but the output has {y.shape} on {device_of(y.array)}"
-        raise errors.GradientError(f"backward: gradient has shape {found}")
+        where = f"{g.shape} on {device_of(g)}, but the output has {y.shape} on {device_of(y.array)}"
+        raise errors.GradientError(f"backward: gradient has shape {where}")
     return edge, g.astype(y.dtype, copy=False)
 
 

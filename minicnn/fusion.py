@@ -250,7 +250,7 @@ class Run:
         self.fused = getattr(self.kernels, "FUSED", ())
         self.modules: list | None = [] if hasattr(self.kernels, "compare") else None
         self.watch = waits.watch
-        self.lock = threading.RLock()  # another thread may ask for numbers
+        self.lock = waits.lock
 
     def append(
         self, op: type[Function], chain: Chain, tensors: Sequence = (), arrays: Sequence = (),
@@ -396,6 +396,7 @@ class _Waits(threading.local):
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
+        self.lock = threading.RLock()  # another thread may ask for the numbers of these runs
 
 
 waits = _Waits()

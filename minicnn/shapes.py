@@ -51,10 +51,10 @@ def axes(op: str, dim: int | Sequence[int] | None, ndim: int) -> Shape:
     if dim is None or dim == ():
         return tuple(range(ndim))
     dims = dim if isinstance(dim, (tuple, list)) else (operator.index(dim),)  # type: ignore[arg-type]
-    found = tuple(axis(op, d, ndim) for d in dims)
-    if len(set(found)) != len(found):
+    counted = tuple(axis(op, d, ndim) for d in dims)
+    if len(set(counted)) != len(counted):
         raise ArgumentError(f"{op}: dim {tuple(dims)} names a dimension twice")
-    return tuple(a for a in found if a < ndim)  # a 0-dim tensor has no axis to reduce
+    return tuple(a for a in counted if a < ndim)  # a 0-dim tensor has no axis to reduce
 
 
 def from_args(shape: tuple[Any, ...]) -> Shape:
@@ -115,8 +115,8 @@ def window(
 
 @lru_cache(1000)  # a layer's window is the same in every step
 def _window(op, size, kernel_size, stride, padding, dilation, ceil_mode) -> Window:
-    found, out = Window(kernel_size, stride, padding, dilation, (0, 0)), []
-    for n, r, s, p in zip(size, found.reach(), stride, padding, strict=True):
+    sliding, out = Window(kernel_size, stride, padding, dilation, (0, 0)), []
+    for n, r, s, p in zip(size, sliding.reach(), stride, padding, strict=True):
         room = n + 2 * p - r
         count = (-(room // -s) if ceil_mode else room // s) + 1  # // of a negative rounds up
         out.append(count - 1 if ceil_mode and (count - 1) * s >= n + p else count)
@@ -125,4 +125,4 @@ def _window(op, size, kernel_size, stride, padding, dilation, ceil_mode) -> Wind
                 f"{op}: no window fits: input (H={size[0]}, W={size[1]}) with padding {padding} is "
                 f"smaller than kernel_size {kernel_size} with dilation {dilation}"
             )
-    return found._replace(out=(out[0], out[1]))
+    return sliding._replace(out=(out[0], out[1]))

@@ -139,8 +139,8 @@ class Module:
         return ((n, v) for n, v in vars(self).items() if isinstance(v, Parameter))
 
     def _own_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        found = ((n, vars(self).get(n)) for n in self._buffer_names)
-        return ((n, v) for n, v in found if isinstance(v, Tensor) and not isinstance(v, Parameter))
+        named = ((n, vars(self).get(n)) for n in self._buffer_names)
+        return ((n, v) for n, v in named if isinstance(v, Tensor) and not isinstance(v, Parameter))
 
     def _own_modules(self) -> Iterator[tuple[str, "Module"]]:
         return ((n, v) for n, v in vars(self).items() if isinstance(v, Module))
@@ -205,13 +205,13 @@ class Module:
 
     def get_submodule(self, target: str) -> "Module":
         """The module at a dotted path; "" is this one."""
-        found = self
+        module = self
         for name in target.split(".") if target else ():
-            inside = dict(found._own_modules())
+            inside = dict(module._own_modules())
             if name not in inside:
                 raise AttributeError(f"{type(self).__name__} has no submodule {target!r}")
-            found = inside[name]
-        return found
+            module = inside[name]
+        return module
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Makes a tensor part of the module (moved and saved with it) that is not learnt."""
@@ -356,9 +356,9 @@ class Module:
         lists = [("other shapes", problems)]
         if strict:
             lists = [("missing keys", missing), ("unexpected keys", unexpected), *lists]
-        if any(found for _, found in lists):
+        if any(keys for _, keys in lists):
             text = "".join(
-                f"\n  {what}: " + ", ".join(map(str, found)) for what, found in lists if found
+                f"\n  {what}: " + ", ".join(map(str, keys)) for what, keys in lists if keys
             )
             raise StateDictError(f"load_state_dict: does not fit {type(self).__name__}:{text}")
         with no_grad():
