@@ -73,7 +73,7 @@ class KernelOp(Function):
         tensors: Any = ()
         if cls.weights:
             tensors = rest[: cls.weights]
-            rest[: cls.weights] = [t.array if isinstance(t, Tensor) else t for t in tensors]
+            rest[: cls.weights] = [_array_of(cls, t) for t in tensors]
             if type(source) is not np.ndarray or not ON_HOST.issuperset(
                 map(type, rest[: cls.weights])
             ):
@@ -112,6 +112,14 @@ def _checked_input(op: type[KernelOp], x: Any) -> Tensor:
     if op.floats and x.array.dtype.kind != "f":
         x = Tensor(x.array.astype(float32))
     return x
+
+
+def _array_of(op: type[KernelOp], weight: Any) -> Any:
+    if not isinstance(weight, Tensor):
+        return weight
+    if weight._base is not None:
+        weight._check_base(op.__name__)
+    return weight.array
 
 
 def _hashable(option: Any) -> Any:

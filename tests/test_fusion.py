@@ -557,6 +557,22 @@ def test_a_rectifier_in_place_goes_on_from_what_waits(rng):
     assert nodes(in_model(forward)(x, w)) == ["Conv2d+ReLU+MaxPool2d"]
 
 
+def test_a_weight_that_is_a_view_of_what_was_changed_since_is_refused(rng):
+    x, w = conv_and_more(rng)
+    both = mc.cat([w, w])
+    part = both[:4]
+
+    def forward(x):
+        return F.conv2d(F.tanh(x), part)
+
+    for _ in range(2):
+        in_model(forward)(x)
+    both.mul_(2)
+    for function in (forward, in_model(forward)):
+        with pytest.raises(InPlaceError, match="Conv2d: this tensor is a view"):
+            function(x)
+
+
 def test_recording_switched_in_a_model(rng):
     x, w = conv_and_more(rng)
 
