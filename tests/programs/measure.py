@@ -58,7 +58,7 @@ class Replayed:
 
     def __init__(self, kernels):
         self.results, self.next, self.kernels = [], None, kernels
-        for name in ("forward", "backward", "call"):
+        for name in ("run", "back", "forward", "backward", "call"):
             setattr(kernels, name, self.replaying(getattr(kernels, name)))
 
     def replaying(self, real):
@@ -101,7 +101,8 @@ def overhead(name="lenet", epochs=3):
 
         return call
 
-    training.model.forward = timed(training.model.forward)
+    kind = type(training.model)
+    kind.__call__ = timed(kind.__call__)  # forward leaves calls waiting, which run behind it
     trainer.F.cross_entropy = timed(trainer.F.cross_entropy)
     mc.Tensor.backward = timed(mc.Tensor.backward)
     training.optimizer.step = timed(training.optimizer.step)
