@@ -91,7 +91,7 @@ def test_operations_agree_with_pytorch(name):
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_examples_agree_with_pytorch(name):
-    for inputs, params in OPERATIONS[name].examples():
+    for inputs, params in OPERATIONS[name].examples:
         assert_agree(name, inputs, params, np.random.default_rng(0))
 
 

@@ -66,8 +66,7 @@ def sample(rng):
     return [rng.normal(0, 1.5, shape)], {}
 
 
-def examples():
-    return [([np.array([[1.0, 2, -1], [0.5, -2, 3]])], {})]
+EXAMPLES = [([np.array([[1.0, 2, -1], [0.5, -2, 3]])], {})]
 
 
 # ---- sigmoid ---------------------------------------------------------------------------------
@@ -80,7 +79,7 @@ def sigmoid_forward(input):
 
 sigmoid = Operation(
     "sigmoid", ("input",), sigmoid_forward, {"dx": lambda g, x, y: g * y * (1 - y)}, sample,
-    examples, saved=lambda input: (input, sigmoid_forward(input)),
+    EXAMPLES, saved=lambda input: (input, sigmoid_forward(input)),
 )  # fmt: skip
 
 
@@ -130,7 +129,7 @@ def tanh_forward(input):
 
 
 tanh = Operation(
-    "tanh", ("input",), tanh_forward, {"dx": lambda g, x, y: g * (1 - y**2)}, sample, examples,
+    "tanh", ("input",), tanh_forward, {"dx": lambda g, x, y: g * (1 - y**2)}, sample, EXAMPLES,
     saved=lambda input: (input, np.tanh(input)),
 )  # fmt: skip
 tanh.wrong("GB024", "x in place of y", dx=lambda g, x, y: g * (1 - x**2))
@@ -158,7 +157,7 @@ def unscaled(input, amplitude=1.7159, slope=2 / 3):
 
 scaled_tanh = Operation(
     "scaled_tanh", ("input",), scaled_tanh_forward,
-    {"dx": lambda g, x, y, a, s: g * a * s * (1 - (y / a) ** 2)}, sample, examples,
+    {"dx": lambda g, x, y, a, s: g * a * s * (1 - (y / a) ** 2)}, sample, EXAMPLES,
     saved=scaled_tanh_saved,
 )  # fmt: skip
 scaled_tanh.wrong("GB027", "S lost", dx=lambda g, x, y, a, s: g * a * (1 - (y / a) ** 2))
@@ -195,7 +194,7 @@ def masked_in_place(g, x):
 
 
 relu = Operation(
-    "relu", ("input",), relu_forward, {"dx": lambda g, x: g * (x > 0)}, off_the_kink, examples
+    "relu", ("input",), relu_forward, {"dx": lambda g, x: g * (x > 0)}, off_the_kink, EXAMPLES
 )
 relu.wrong("GB028", "masks g", dx=lambda g, x: g * (g > 0))
 relu.wrong("GB029", "no mask", dx=lambda g, x: g)
@@ -214,13 +213,10 @@ def leaky_sample(rng):
     return inputs, {"negative_slope": float(rng.uniform(0.05, 0.4))}
 
 
-def leaky_examples():
-    return [(inputs, {"negative_slope": 0.1}) for inputs, _ in examples()]
-
-
 leaky_relu = Operation(
     "leaky_relu", ("input",), leaky_relu_forward,
-    {"dx": lambda g, x, slope: np.where(x > 0, g, slope * g)}, leaky_sample, leaky_examples,
+    {"dx": lambda g, x, slope: np.where(x > 0, g, slope * g)}, leaky_sample,
+    [(EXAMPLES[0][0], {"negative_slope": 0.1})],
     saved=lambda input, negative_slope=0.01: (input, negative_slope),
 )  # fmt: skip
 leaky_relu.wrong("GB028", "masks g", dx=lambda g, x, slope: np.where(g > 0, g, slope * g))

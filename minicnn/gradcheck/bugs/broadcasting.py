@@ -5,7 +5,7 @@ The operations that only move or add up elements are in layout.py.
 
 import numpy as np
 
-from .operation import Bug, Mutant, Operation, one_of
+from .operation import Bug, Mutant, Operation, normal, one_of
 
 BUGS = (
     Bug("GB076", "not summed over the broadcast axes",
@@ -46,41 +46,21 @@ def unbroadcast(g, shape):
 # ---- samples ---------------------------------------------------------------------------------
 
 
-def draw(rng, first, second):
+def draw(*shapes, **how):
     """Two arrays; the second has no values near 0, so that it can divide."""
-    signs = rng.choice([-1, 1], second)
-    return [rng.standard_normal(first), signs * rng.uniform(0.5, 1.5, second)], {}
+
+    def drawn(rng):
+        (x, y), params = normal(*shapes, **how)(rng)
+        return [x, np.sign(y) * (0.5 + rng.random(y.shape))], params
+
+    return drawn
 
 
-def alike(rng):
-    shape = rng.permutation([2, 3, 4, 5])[:2]
-    return draw(rng, shape, shape)
-
-
-def row(rng):
-    """(N, C) and (C,): a bias."""
-    n, c = rng.permutation([2, 3, 4, 5])[:2]
-    return draw(rng, (n, c), (c,))
-
-
-def square_row(rng):
-    """(C, C) and (C,)."""
-    c = int(rng.integers(3, 5))
-    return draw(rng, (c, c), (c,))
-
-
-def column(rng):
-    """(N, C) and (N, 1)."""
-    n, c = rng.permutation([2, 3, 4, 5])[:2]
-    return draw(rng, (n, c), (n, 1))
-
-
+alike, row, column = draw("nc", "nc"), draw("nc", "c"), draw("nc", "n1")
+square_row = draw("cc", "c", sizes=(3, 4))
 sample = one_of(alike, row, row, column)
-
-
-def examples():
-    x, b = np.array([[1.0, 2, 0], [3, -1, 2], [1, 1, 4]]), np.array([2.0, -1, 4])
-    return [([x, b], {}), ([x, x.T + 2], {})]
+X, B = np.array([[1.0, 2, 0], [3, -1, 2], [1, 1, 4]]), np.array([2.0, -1, 4])
+EXAMPLES = [([X, B], {}), ([X, X.T + 2], {})]
 
 
 # ---- add, sub, mul, div ----------------------------------------------------------------------
@@ -92,7 +72,7 @@ def operation(name, forward, dx, dy):
         "dx": lambda g, x, y: unbroadcast(dx(g, x, y), x.shape),
         "dy": lambda g, x, y: unbroadcast(dy(g, x, y), y.shape),
     }
-    return Operation(name, ("input", "other"), forward, gradients, sample, examples)
+    return Operation(name, ("input", "other"), forward, gradients, sample, EXAMPLES)
 
 
 def wrong_sums(op, dx, dy, unsummed="not summed"):

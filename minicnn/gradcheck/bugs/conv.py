@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from . import windows
 from .operation import Bug, Operation, one_of
-from .windows import crop, image_size, pad, windows
 
 BUGS = (
     Bug("GB044", "col2im assigns instead of adds",
@@ -77,40 +77,32 @@ BUGS = (
 
 def forward(input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
     """Every window times every filter of its group: (N, C, H, W), (O, C/groups, kh, kw), (O)."""
-    at = windows(input.shape, weight.shape[2:], stride, padding, dilation)
-    x = pad(input, padding)
-    y = np.zeros((len(x), len(weight), *at.out), np.result_type(input, weight, bias))
-    for channels, filters in grouped(weight, groups):
-        for i, j, rows, columns in at:
-            patch = x[:, channels, rows, columns]  # (N, C/groups, kh, kw)
-            y[:, filters, i, j] = np.tensordot(patch, weight[filters], ([1, 2, 3], [1, 2, 3]))
-    return y + bias[:, None, None]
+    at = windows.over(input.shape, weight.shape[2:], stride, padding, dilation)
+    y = as_matrices(weight, groups) @ in_groups_of(windows.columns(input, at), groups)
+    return y.reshape(len(input), len(weight), *at.out) + bias[:, None, None]
 
 
-def grouped(weight, groups):
-    """For each group the slices of its input channels and of its filters."""
-    c, o = weight.shape[1], len(weight) // groups
-    for k in range(groups):
-        yield slice(k * c, k * c + c), slice(k * o, k * o + o)
+def as_matrices(weight, groups):
+    """(O, C/groups, kh, kw) -> (groups, O/groups, C/groups kh kw)."""
+    return weight.reshape(groups, len(weight) // groups, weight[0].size)
 
 
-def dx_of(g, input, weight, at, groups):
+def in_groups_of(channels, groups):
+    """(N, C, ...) -> (N, groups, C/groups, all positions)."""
+    n, c = channels.shape[:2]
+    return channels.reshape(n, groups, c // groups, np.prod(channels.shape[2:]))
+
+
+def dx_of(g, input, weight, at, groups, **how):
     """Each pixel of a window receives g times the weight it met."""
-    dx = np.zeros_like(pad(input, at.padding))
-    for channels, filters in grouped(weight, groups):
-        for i, j, rows, columns in at:
-            dx[:, channels, rows, columns] += np.tensordot(g[:, filters, i, j], weight[filters], 1)
-    return crop(dx, at.padding)
+    shares = as_matrices(weight, groups).swapaxes(1, 2) @ in_groups_of(g, groups)
+    return windows.image(shares, input.shape, at, **how)
 
 
 def dw_of(g, input, weight, at, groups):
     """Each weight receives g times the pixel it met, over all windows and samples."""
-    x, dw = pad(input, at.padding), np.zeros_like(weight)
-    for channels, filters in grouped(weight, groups):
-        for i, j, rows, columns in at:
-            patch = x[:, channels, rows, columns]  # (N, C/groups, kh, kw)
-            dw[filters] += np.tensordot(g[:, filters, i, j].T, patch, 1)
-    return dw
+    x = in_groups_of(windows.columns(input, at), groups)
+    return (in_groups_of(g, groups) @ x.swapaxes(2, 3)).sum(axis=0).reshape(weight.shape)
 
 
 def db_of(g, *_):
@@ -118,10 +110,9 @@ def db_of(g, *_):
     return g.sum(axis=(0, 2, 3))
 
 
-def saved(input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
+def saved(input, weight, bias, stride=1, groups=1, **how):
     """What the gradients are computed from."""
-    at = windows(input.shape, weight.shape[2:], stride, padding, dilation)
-    return input, weight, at, groups
+    return input, weight, windows.over(input.shape, weight.shape[2:], stride, **how), groups
 
 
 # ---- samples ---------------------------------------------------------------------------------
@@ -130,7 +121,7 @@ def saved(input, weight, bias, stride=1, padding=0, dilation=1, groups=1):
 def draw(rng, kernel, stride=1, padding=0, dilation=1, groups=1, sizes=None, out=None):
     """A random case whose image holds `out` windows, and now and then a remainder."""
     n, c, o = rng.permutation([2, 3, 4]) if sizes is None else sizes
-    size = image_size(out or (2, 3), kernel, stride, padding, dilation)
+    size = windows.image_size(out or (2, 3), kernel, stride, padding, dilation)
     shapes = [(n, c * groups, *size), (o * groups, c, *kernel), o * groups]
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return [rng.standard_normal(s) for s in shapes], how
@@ -177,7 +168,7 @@ def in_groups(rng):
     return draw(rng, (2, 3), (2, 1), (0, 1), groups=2, sizes=rng.permutation([1, 2, 3]))
 
 
-def examples():
+def small():
     """Windows that overlap; stride and padding; dilation; several samples and channels; groups."""
     x = np.array([[[[1.0, 2, 0], [0, 1, 3], [2, -1, 1]]]])
     w, b = np.array([[[[1.0, 2], [-1, 3]]]]), np.zeros(1)
@@ -198,6 +189,6 @@ def examples():
 
 conv2d = Operation(
     "conv2d", ("input", "weight", "bias"), forward, {"dx": dx_of, "dw": dw_of, "db": db_of},
-    one_of(plain, plain, square, overlapping, strided, padded, dilated, in_groups), examples, saved,
+    one_of(plain, plain, square, overlapping, strided, padded, dilated, in_groups), small(), saved,
 )  # fmt: skip
 OPERATIONS = (conv2d,)

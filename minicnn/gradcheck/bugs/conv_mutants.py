@@ -1,9 +1,11 @@
 """Wrong backward passes of conv2d; their right lines are in conv.py."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from . import windows
 from .conv import (
     conv2d,
     db_of,
@@ -11,7 +13,6 @@ from .conv import (
     dw_of,
     dx_of,
     forward,
-    grouped,
     in_groups,
     overlapping,
     padded,
@@ -21,45 +22,26 @@ from .conv import (
     with_room,
 )
 from .operation import in_float32, in_one_buffer
-from .windows import crop, pad
 
 wrong = conv2d.wrong
 
 
-# ---- the scatter: assigning in place of adding ------------------------------------------------
-
-
-def assigned(g, x, w, at, groups):
-    dx = np.zeros_like(pad(x, at.padding))
-    for channels, filters in grouped(w, groups):
-        for i, j, rows, columns in at:
-            dx[:, channels, rows, columns] = np.tensordot(g[:, filters, i, j], w[filters], 1)
-    return crop(dx, at.padding)
-
-
-def assigned_by_taps(g, x, w, at, groups):
-    dx = np.zeros_like(pad(x, at.padding))
-    for channels, filters in grouped(w, groups):
-        for u, v, rows, columns in at.taps():
-            share = np.tensordot(g[:, filters], w[filters, :, u, v], (1, 0))
-            dx[:, channels, rows, columns] = np.moveaxis(share, -1, 1)
-    return crop(dx, at.padding)
-
-
-wrong("GB044", "assigns in place of adding", sample=overlapping, dx=assigned)
+wrong(
+    "GB044", "assigns in place of adding", sample=overlapping,
+    dx=partial(dx_of, put=windows.assigned),
+)  # fmt: skip
 wrong(
     "GB044", "assigns, one element of the kernel after another", sample=overlapping,
-    dx=assigned_by_taps,
+    dx=partial(dx_of, put=windows.assigned_by_taps),
 )  # fmt: skip
 
 
 # ---- axes of W mixed up ----------------------------------------------------------------------
 
 wrong(
-    "GB045",
-    "the kernel flipped in dx",
+    "GB045", "the kernel flipped in dx",
     dx=lambda g, x, w, *at: dx_of(g, x, w[:, :, ::-1, ::-1], *at),
-)
+)  # fmt: skip
 wrong("GB045", "dW flipped", dw=lambda *given: dw_of(*given)[:, :, ::-1, ::-1])
 wrong(
     "GB046", "channels of W swapped in dx", sample=square,
@@ -82,43 +64,6 @@ wrong(
 # ---- the padding -----------------------------------------------------------------------------
 
 
-def uncropped(g, x, w, at, groups):
-    return dx_of(g, pad(x, at.padding), w, replace(at, padding=(0, 0)), groups)
-
-
-def cropped_at_one_end(g, x, w, at, groups):
-    return uncropped(g, x, w, at, groups)[:, :, : x.shape[2], : x.shape[3]]
-
-
-wrong("GB048", "dx with its padding", sample=padded, dx=uncropped)
-wrong("GB048", "dx cropped at one end only", sample=padded, dx=cropped_at_one_end)
-
-
-# ---- other windows than the forward pass had -------------------------------------------------
-
-OTHER_WINDOWS = (
-    (
-        "GB049", "the last windows left out of", overlapping,
-        lambda at: replace(at, out=(at.out[0] - 1, at.out[1] - 1)),
-    ),
-    ("GB050", "stride ignored in", strided, lambda at: replace(at, stride=(1, 1))),
-    (
-        "GB051", "windows one row and column too far in", with_room,
-        lambda at: replace(at, start=1),
-    ),
-    ("GB052", "dilation ignored in", dilated, lambda at: replace(at, dilation=(1, 1))),
-)  # fmt: skip
-
-
-def with_windows(gradient, change):
-    return lambda g, x, w, at, groups: gradient(g, x, w, change(at), groups)
-
-
-for code, name, family, change in OTHER_WINDOWS:
-    wrong(code, f"{name} dx", sample=family, dx=with_windows(dx_of, change))
-    wrong(code, f"{name} dW", sample=family, dw=with_windows(dw_of, change))
-
-
 def without_border(g, x, *at):
     dx = np.zeros_like(x)
     inside = (slice(None), slice(None), slice(1, -1), slice(1, -1))
@@ -126,6 +71,46 @@ def without_border(g, x, *at):
     return dx
 
 
+wrong("GB048", "dx with its padding", sample=padded, dx=partial(dx_of, crop=windows.uncropped))
+wrong(
+    "GB048", "dx cropped at one end only", sample=padded,
+    dx=partial(dx_of, crop=windows.cropped_at_one_end),
+)  # fmt: skip
+
+
+# ---- other windows than the forward pass had -------------------------------------------------
+
+
+def without_last(g):
+    g = g.copy()
+    g[:, :, -1], g[..., -1] = 0, 0
+    return g
+
+
+def changed(gradient, change):
+    """The gradient with another g or other windows."""
+
+    def wrongly(g, x, w, at, groups):
+        g, at = change(g, at)
+        return gradient(g, x, w, at, groups)
+
+    return wrongly
+
+
+for code, name, family, change in (
+    (
+        "GB049", "the last windows left out of", overlapping,
+        lambda g, at: (without_last(g), at),
+    ),
+    ("GB050", "stride ignored in", strided, lambda g, at: (g, replace(at, stride=(1, 1)))),
+    (
+        "GB051", "windows one row and column too far in", with_room,
+        lambda g, at: (g, replace(at, start=1)),
+    ),
+    ("GB052", "dilation ignored in", dilated, lambda g, at: (g, replace(at, dilation=(1, 1)))),
+):  # fmt: skip
+    wrong(code, f"{name} dx", sample=family, dx=changed(dx_of, change))
+    wrong(code, f"{name} dW", sample=family, dw=changed(dw_of, change))
 wrong("GB049", "the image's border gets nothing", sample=padded, dx=without_border)
 wrong("GB051", "dx rolled", dx=lambda *given: np.roll(dx_of(*given), (1, 1), axis=(2, 3)))
 
@@ -134,8 +119,8 @@ wrong("GB051", "dx rolled", dx=lambda *given: np.roll(dx_of(*given), (1, 1), axi
 
 
 def of_group_0(g, x, w, at, groups):
-    dx, first = np.zeros_like(x), slice(w.shape[1])
-    dx[:, first] = dx_of(g, x[:, first], w[: len(w) // groups], at, 1)
+    dx, c, o = np.zeros_like(x), w.shape[1], len(w) // groups
+    dx[:, :c] = dx_of(g[:, :o], x[:, :c], w[:o], at, 1)
     return dx
 
 
@@ -214,7 +199,7 @@ wrong("GB002", "dW with the sign of the update", dw=lambda *given: -dw_of(*given
 wrong("GB008", "dx in one buffer for all calls", dx=in_one_buffer(dx_of))
 wrong(
     "GB013", "dW gathered in float32",
-    dw=lambda g, x, w, *at: dw_of(g, x, w.astype(np.float32), *at),
+    dw=lambda *given: dw_of(*given).astype(np.float32),
 )  # fmt: skip
 wrong(
     "GB013", "dx gathered in float64", sample=in_float32(plain),

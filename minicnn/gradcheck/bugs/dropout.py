@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .operation import Bug, Operation
+from .operation import Bug, Operation, normal
 
 BUGS = (
     Bug("GB088", "no 1/keep",
@@ -35,15 +35,13 @@ def drawn_each_time(input, mask, p=0.5):
 
 
 def sample(rng):
-    shape, p = rng.permutation([3, 4, 5])[:2], float(rng.uniform(0.2, 0.7))
-    mask = rng.random(shape) >= p
+    (x,), p = normal("nc", sizes=(3, 4, 5))(rng)[0], float(rng.uniform(0.2, 0.7))
+    mask = rng.random(x.shape) >= p
     mask.flat[:2] = (True, False)
-    return [rng.standard_normal(shape)], {"mask": mask, "p": p}
+    return [x], {"mask": mask, "p": p}
 
 
-def examples():
-    mask = np.array([[True, False, True], [True, True, False]])
-    return [([np.array([[1.0, 2, -1], [3, -1, 2]])], {"mask": mask, "p": 0.5})]
+X, MASK = np.array([[1.0, 2, -1], [3, -1, 2]]), np.array([[1, 0, 1], [1, 1, 0]], bool)
 
 
 def fresh_mask(g, mask, p):
@@ -54,7 +52,7 @@ def fresh_mask(g, mask, p):
 
 dropout = Operation(
     "dropout", ("input",), forward, {"dx": lambda g, mask, p: g * mask / (1 - p)}, sample,
-    examples, saved=lambda input, mask, p=0.5: (mask, p),
+    [([X], {"mask": MASK, "p": 0.5})], saved=lambda input, mask, p=0.5: (mask, p),
 )  # fmt: skip
 
 wrong = dropout.wrong

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .operation import Operation
+from .operation import Operation, normal, one_of
 
 X = np.array([[1.0, 2, 0], [3, -1, 2]])
 
@@ -15,20 +15,20 @@ def reshape_forward(input, shape):
 
 
 def reshape_sample(rng):
-    a, b, c = map(int, rng.permutation([2, 3, 4, 5])[:3])
-    x = rng.standard_normal((a, b, c))
+    (x,), _ = normal("abc")(rng)
+    a, b, c = x.shape
     return [x], {"shape": (c, a * b) if rng.random() < 0.5 else (b, -1)}
 
 
 def to_flipped(rng):
     """(a, b) becomes (b, a)."""
-    a, b = map(int, rng.permutation([2, 3, 4, 5])[:2])
-    return [rng.standard_normal((a, b))], {"shape": (b, a)}
+    (x,), _ = normal("ab")(rng)
+    return [x], {"shape": x.shape[::-1]}
 
 
 reshape = Operation(
     "reshape", ("input",), reshape_forward, {"dx": lambda g, x: g.reshape(x.shape)},
-    reshape_sample, lambda: [([X], {"shape": (3, 2)})], saved=lambda input, shape: (input,),
+    reshape_sample, [([X], {"shape": (3, 2)})], saved=lambda input, shape: (input,),
 )  # fmt: skip
 reshape.wrong("GB081", ".T for reshape", sample=to_flipped, dx=lambda g, x: g.T.copy())
 reshape.wrong("GB081", "columns first", dx=lambda g, x: g.reshape(x.shape, order="F"))
@@ -44,24 +44,20 @@ def transpose_forward(input, dim0, dim1):
 
 def transpose_sample(rng):
     dim0, dim1 = map(int, rng.permutation(3)[:2])
-    return [rng.standard_normal(rng.permutation([2, 3, 4]))], {"dim0": dim0, "dim1": dim1}
-
-
-def square_transpose(rng):
-    n = int(rng.integers(2, 5))
-    return [rng.standard_normal((n, n))], {"dim0": 0, "dim1": 1}
+    return normal("abc", dim0=dim0, dim1=dim1)(rng)
 
 
 transpose = Operation(
     "transpose", ("input",), transpose_forward,
     {"dx": lambda g, x, dim0, dim1: g.swapaxes(dim0, dim1)}, transpose_sample,
-    lambda: [([X], {"dim0": 0, "dim1": 1}), ([X[:, :2]], {"dim0": 0, "dim1": 1})],
+    [([X], {"dim0": 0, "dim1": 1}), ([X[:, :2]], {"dim0": 0, "dim1": 1})],
     saved=lambda input, dim0, dim1: (input, dim0, dim1),
 )  # fmt: skip
 transpose.wrong("GB081", "reshape for transpose", dx=lambda g, x, dim0, dim1: g.reshape(x.shape))
 transpose.wrong(
-    "GB080", "g as it is", sample=square_transpose, dx=lambda g, x, dim0, dim1: g.copy()
-)
+    "GB080", "g as it is", sample=normal("nn", dim0=0, dim1=1),
+    dx=lambda g, x, dim0, dim1: g.copy(),
+)  # fmt: skip
 
 
 def permute_forward(input, dims):
@@ -69,31 +65,20 @@ def permute_forward(input, dims):
     return input.transpose(dims)
 
 
-def permute_sample(rng):
-    """A cycle of three axes, which is not its own inverse."""
-    shape = rng.permutation([2, 3, 4]) if rng.random() < 0.7 else (3, 3, 3)
-    return [rng.standard_normal(shape)], {"dims": (1, 2, 0) if rng.random() < 0.5 else (2, 0, 1)}
-
-
-def cube(rng):
-    """All sizes equal: the wrong order runs."""
-    n = int(rng.integers(2, 4))
-    return [rng.standard_normal((n, n, n))], {"dims": (1, 2, 0)}
-
-
+# Cycles of three axes, which are not their own inverses; where all sizes are equal, both run.
+up, down = normal("abc", dims=(1, 2, 0)), normal("abc", dims=(2, 0, 1))
+cube = normal("aaa", sizes=(2, 3), dims=(1, 2, 0))
 permute = Operation(
     "permute", ("input",), permute_forward,
-    {"dx": lambda g, x, dims: g.transpose(np.argsort(dims))}, permute_sample,
-    lambda: [([np.arange(1.0, 9).reshape(2, 2, 2)], {"dims": (1, 2, 0)})],
+    {"dx": lambda g, x, dims: g.transpose(np.argsort(dims))}, one_of(up, down, cube),
+    [([np.arange(1.0, 9).reshape(2, 2, 2)], {"dims": (1, 2, 0)})],
     saved=lambda input, dims: (input, dims),
 )  # fmt: skip
 permute.wrong("GB080", "the same permutation again", dx=lambda g, x, dims: g.transpose(dims))
 permute.wrong(
-    "GB080",
-    "the same permutation again, cube",
-    sample=cube,
+    "GB080", "the same permutation again, cube", sample=cube,
     dx=lambda g, x, dims: g.transpose(dims),
-)
+)  # fmt: skip
 permute.wrong("GB081", "reshape for transpose", dx=lambda g, x, dims: g.reshape(x.shape))
 
 
@@ -122,25 +107,14 @@ def divided(g, x, dim, keepdim):
     return spread(g, x, dim, keepdim) * g.size / x.size
 
 
-def sum_sample(rng):
-    shape = rng.permutation([2, 3, 4, 5])[:2]
-    dim = [None, 0, 1][rng.integers(3)]
-    return [rng.standard_normal(shape)], {"dim": dim, "keepdim": bool(rng.integers(2))}
-
-
-def square_rows(rng):
-    """Sums of the rows of a square matrix: spreading them the wrong way runs."""
-    n = int(rng.integers(2, 5))
-    return [rng.standard_normal((n, n))], {"dim": 1, "keepdim": False}
-
-
-def sum_examples():
-    return [([X], {"dim": 1, "keepdim": False}), ([X[:, :2]], {"dim": 1, "keepdim": False})]
+sum_sample = one_of(*(normal("nc", dim=d, keepdim=k) for d in (None, 0, 1) for k in (False, True)))
+square_rows = normal("nn", dim=1, keepdim=False)  # spreading the sums the wrong way runs
+ROWS = [([x], {"dim": 1, "keepdim": False}) for x in (X, X[:, :2])]
 
 
 def reduction(name, forward, dx):
     return Operation(
-        name, ("input",), forward, {"dx": dx}, sum_sample, sum_examples,
+        name, ("input",), forward, {"dx": dx}, sum_sample, ROWS,
         saved=lambda input, dim=None, keepdim=False: (input, dim, keepdim),
     )  # fmt: skip
 
@@ -180,12 +154,7 @@ def pad_saved(input, pad, value=0.0):
 
 
 def pad_sample(rng):
-    shape = rng.permutation([2, 3, 4, 5])[:3]
-    return [rng.standard_normal(shape)], {"pad": tuple(map(int, rng.permutation([1, 2, 3, 4])))}
-
-
-def pad_examples():
-    return [([X], {"pad": (1, 1, 1, 0)})]
+    return normal("nhw", pad=tuple(map(int, rng.permutation([1, 2, 3, 4]))))(rng)
 
 
 def cut_off(g, top, left, h, w):
@@ -193,8 +162,9 @@ def cut_off(g, top, left, h, w):
 
 
 pad = Operation(
-    "pad", ("input",), pad_forward, {"dx": cut_off}, pad_sample, pad_examples, pad_saved
-)
+    "pad", ("input",), pad_forward, {"dx": cut_off}, pad_sample, [([X], {"pad": (1, 1, 1, 0)})],
+    pad_saved,
+)  # fmt: skip
 pad.wrong("GB048", "padding left on", dx=lambda g, *_: g.copy())
 pad.wrong("GB048", "cropped at one end only", dx=lambda g, top, left, h, w: g[..., :h, :w])
 pad.wrong(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .operation import Bug, Operation, in_float32, in_one_buffer
+from .operation import Bug, Operation, in_float32, in_one_buffer, normal, one_of
 
 BUGS = (
     Bug("GB016", "dx without the transpose",
@@ -36,26 +36,9 @@ def forward(input, weight, bias):
     return input @ weight.T + bias
 
 
-def sample(rng):
-    """N, in and out distinct."""
-    n, i, o = rng.permutation([2, 3, 4, 5, 6])[:3]
-    return _draw(rng, n, i, o)
-
-
-def square(rng):
-    """in = out: transposition bugs run without a shape error."""
-    n, i = rng.permutation([2, 3, 4, 5])[:2]
-    return _draw(rng, n, i, i)
-
-
-def _draw(rng, n, i, o):
-    return [rng.standard_normal(s) for s in [(n, i), (o, i), o]], {}
-
-
-def examples():
-    x, w = [[1.0, 2, 0], [3, -1, 2]], [[1.0, 0, 2], [-1, 3, 1], [2, 1, -2]]
-    return [([np.array(x), np.array(w), np.array([1.0, -1, 2])], {})]
-
+sample = normal("ni", "oi", "o", sizes=(2, 3, 4, 5, 6))
+square = normal("ni", "ii", "i")  # transposition bugs run without a shape error
+X, W = np.array([[1.0, 2, 0], [3, -1, 2]]), np.array([[1.0, 0, 2], [-1, 3, 1], [2, 1, -2]])
 
 GRADIENTS = {
     "dx": lambda g, x, w, b: g @ w,
@@ -65,7 +48,7 @@ GRADIENTS = {
 
 linear = Operation(
     "linear", ("input", "weight", "bias"), forward, GRADIENTS,
-    lambda rng: square(rng) if rng.random() < 0.3 else sample(rng), examples,
+    one_of(sample, sample, square), [([X, W, np.array([1.0, -1, 2])], {})],
 )  # fmt: skip
 
 
@@ -122,24 +105,12 @@ def matmul_forward(input, other):
     return input @ other
 
 
-def matmul_sample(rng):
-    n, k, m = rng.permutation([2, 3, 4, 5])[:3]
-    return [rng.standard_normal((n, k)), rng.standard_normal((k, m))], {}
-
-
-def square_matrices(rng):
-    n = int(rng.integers(2, 5))
-    return [rng.standard_normal((n, n)), rng.standard_normal((n, n))], {}
-
-
-def matmul_examples():
-    return [([np.array([[1.0, 2], [0, -1]]), np.array([[3.0, 1], [2, -2]])], {})]
-
-
+different, square_matrices = normal("nk", "km"), normal("nn", "nn")
 matmul = Operation(
     "matmul", ("input", "other"), matmul_forward,
     {"da": lambda g, a, b: g @ b.T, "db": lambda g, a, b: a.T @ g},
-    lambda rng: (square_matrices if rng.random() < 0.3 else matmul_sample)(rng), matmul_examples,
+    one_of(different, different, square_matrices),
+    [([np.array([[1.0, 2], [0, -1]]), np.array([[3.0, 1], [2, -2]])], {})],
 )  # fmt: skip
 matmul.wrong("GB016", "no transpose in the first", sample=square_matrices, da=lambda g, a, b: g @ b)
 matmul.wrong("GB017", "the second transposed", sample=square_matrices, db=lambda g, a, b: g.T @ a)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .operation import Bug, Operation
+from .operation import Bug, Operation, normal, one_of
 
 RIGHT = "p[np.arange(N), t] -= 1; dx = g * p / N    # p = softmax(x)"
 
@@ -86,25 +86,21 @@ def minus_one(p, rows, t):
     return p
 
 
-def sample(rng):
-    """N and C distinct, or equal now and then; at least two labels occur."""
-    n, c = rng.permutation([3, 4, 5, 6])[:2]
-    return _draw(rng, n, c if rng.random() < 0.8 else n)
+def labelled(family):
+    """With labels, of which at least two are different."""
+
+    def drawn(rng):
+        (x,), params = family(rng)
+        labels = rng.integers(0, x.shape[1], len(x))
+        labels[1] = (labels[0] + 1) % x.shape[1]
+        return [x, labels], params
+
+    return drawn
 
 
-def n_is_not_c(rng):
-    """1/C in place of 1/N is seen only where they differ."""
-    return _draw(rng, *rng.permutation([3, 4, 5, 6])[:2])
-
-
-def _draw(rng, n, c):
-    labels = rng.integers(0, c, n)
-    labels[1] = (labels[0] + 1) % c
-    return [rng.standard_normal((n, c)), labels], {}
-
-
-def examples():
-    return [([np.array([[1.0, 2, 0, 1], [3, 0, 1, 2], [0, 1, 1, 0]]), np.array([1, 0, 3])], {})]
+n_is_not_c = labelled(normal("nc", sizes=(3, 4, 5, 6)))  # so that 1/C is not 1/N
+n_is_c = labelled(normal("nn", sizes=(3, 4, 5, 6)))
+LOGITS = np.array([[1.0, 2, 0, 1], [3, 0, 1, 2], [0, 1, 1, 0]])
 
 
 def with_labels(p, target):
@@ -113,7 +109,8 @@ def with_labels(p, target):
 
 cross_entropy = Operation(
     "softmax_cross_entropy", ("input", "target"), cross_entropy_forward,
-    {"dx": lambda g, p, rows, t: g * minus_one(p, rows, t) / len(p)}, sample, examples,
+    {"dx": lambda g, p, rows, t: g * minus_one(p, rows, t) / len(p)},
+    one_of(n_is_not_c, n_is_not_c, n_is_not_c, n_is_c), [([LOGITS, np.array([1, 0, 3])], {})],
     saved=lambda input, target: with_labels(softmax_of(input), target),
 )  # fmt: skip
 
@@ -184,17 +181,9 @@ def softmax_dx(g, y, dim):
     return y * (g - (g * y).sum(axis=dim, keepdims=True))
 
 
-def softmax_sample(rng):
-    shape = rng.permutation([2, 3, 4, 5])[:2]
-    return [rng.standard_normal(shape)], {"dim": 1}
-
-
-def softmax_examples():
-    return [([np.array([[1.0, 2, 0], [3, 0, 1]])], {"dim": 1})]
-
-
 softmax = Operation(
-    "softmax", ("input",), softmax_forward, {"dx": softmax_dx}, softmax_sample, softmax_examples,
+    "softmax", ("input",), softmax_forward, {"dx": softmax_dx}, normal("nc", dim=1),
+    [([np.array([[1.0, 2, 0], [3, 0, 1]])], {"dim": 1})],
     saved=lambda input, dim=1: (softmax_of(input, dim), dim),
 )  # fmt: skip
 wrong = softmax.wrong
@@ -217,18 +206,10 @@ def and_minus(dx):
     return {"dx": dx, "dt": lambda g, x, t: -dx(g, x, t)}
 
 
-def mse_sample(rng):
-    shape = rng.permutation([2, 3, 4, 5])[:2]
-    return [rng.standard_normal(shape), rng.standard_normal(shape)], {}
-
-
-def mse_examples():
-    return [([np.array([[1.0, 2, 0], [3, -1, 2]]), np.array([[0.0, 2, 1], [1, 1, 2]])], {})]
-
-
 mse = Operation(
     "mse_loss", ("input", "target"), mse_forward,
-    and_minus(lambda g, x, t: 2 * g * (x - t) / x.size), mse_sample, mse_examples,
+    and_minus(lambda g, x, t: 2 * g * (x - t) / x.size), normal("nc", "nc"),
+    [([np.array([[1.0, 2, 0], [3, -1, 2]]), np.array([[0.0, 2, 1], [1, 1, 2]])], {})],
 )  # fmt: skip
 wrong = mse.wrong
 wrong("GB002", "target minus input", **and_minus(lambda g, x, t: 2 * g * (t - x) / x.size))

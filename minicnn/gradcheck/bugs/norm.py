@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .operation import Bug, Operation
+from .operation import Bug, Operation, normal
 
 RIGHT = "dx = (h - h.mean(0) - x_hat * (h * x_hat).mean(0)) / std"
 
@@ -91,9 +91,7 @@ def batch_sample(rng):
     return [x, rng.uniform(1.2, 2, c) * rng.choice([-1, 1], c), rng.standard_normal(c)], {}
 
 
-def batch_examples():
-    x = np.array([[1.0, 2], [3, 0], [2, 5]])
-    return [([x, np.array([2.0, -1]), np.array([0.0, 1])], {})]
+BATCH = np.array([[1.0, 2], [3, 0], [2, 5]])
 
 
 # ---- layer norm ------------------------------------------------------------------------------
@@ -112,15 +110,7 @@ def layer_sample(rng):
     return [x, rng.uniform(1.2, 2, d) * rng.choice([-1, 1], d), rng.standard_normal(d)], {}
 
 
-def layer_examples():
-    x = np.array([[1.0, 3, 2], [2, 0, 5]])
-    return [([x, np.array([2.0, -1, 1]), np.array([0.0, 1, 0])], {})]
-
-
-def square_rows(rng):
-    """As many rows as columns: a sum over the wrong ones runs."""
-    d = int(rng.integers(3, 5))
-    return [rng.standard_normal((d, d)), rng.uniform(1.2, 2, d), rng.standard_normal(d)], {}
+LAYER = np.array([[1.0, 3, 2], [2, 0, 5]])
 
 
 # ---- the gradients of both, with h = gamma g -------------------------------------------------
@@ -149,10 +139,12 @@ GRADIENTS = {
 NAMES = ("input", "weight", "bias")
 
 batch_norm = Operation(
-    "batch_norm", NAMES, batch_forward, GRADIENTS, batch_sample, batch_examples, batch_saved
-)
+    "batch_norm", NAMES, batch_forward, GRADIENTS, batch_sample,
+    [([BATCH, np.array([2.0, -1]), np.array([0.0, 1])], {})], batch_saved,
+)  # fmt: skip
 layer_norm = Operation(
-    "layer_norm", NAMES, layer_forward, GRADIENTS, layer_sample, layer_examples,
+    "layer_norm", NAMES, layer_forward, GRADIENTS, layer_sample,
+    [([LAYER, np.array([2.0, -1, 1]), np.array([0.0, 1, 0])], {})],
     lambda input, weight, bias, eps=1e-5: kept(input, weight, (1,), (0,), eps),
 )  # fmt: skip
 
@@ -218,6 +210,6 @@ wrong(
     "GB014", "ddof=1 in both", forward=unbiased, saved=partial(batch_saved, ddof=1), dx=of_unbiased
 )
 layer_norm.wrong(
-    "GB078", "dgamma and dbeta summed over each row", sample=square_rows,
+    "GB078", "dgamma and dbeta summed over each row", sample=normal("dd", "d", "d", sizes=(3, 4)),
     dgamma=lambda g, s: (g * s.x_hat).sum(axis=1), dbeta=lambda g, s: g.sum(axis=1),
 )  # fmt: skip

@@ -50,7 +50,7 @@ class Operation:
     inputs; the first is the gradient of the first input, and so on; integers at the end have none.
     `backward(g, *inputs, **params)` puts them together: a tuple with one gradient per input.
     `sample(rng)` draws (inputs, params), float64 arrays of pairwise distinct sizes, sometimes
-    square; `examples()` lists small cases with whole numbers, to be followed by hand.
+    square; `examples` are small (inputs, params) with whole numbers, to be followed by hand.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Operation:
     forward: Callable[..., Any]
     gradients: dict[str, Callable[..., Any]]
     sample: Callable[..., Any]
-    examples: Callable[..., Any]
+    examples: list[tuple[list[Any], dict[str, Any]]]
     saved: Callable[..., Any] = _inputs
     backward: Callable[..., Any] = field(init=False)
     mutants: tuple[Mutant, ...] = ()
@@ -85,6 +85,17 @@ class Operation:
 
 
 # ---- what several operations need ------------------------------------------------------------
+
+
+def normal(*shapes: str, sizes: Any = (2, 3, 4, 5), **params: Any) -> Callable[..., Any]:
+    """A sample of random arrays whose axes are letters: of pairwise distinct sizes; a 1 is 1."""
+    letters = sorted({letter for shape in shapes for letter in shape} - {"1"})
+
+    def drawn(rng):
+        size = {"1": 1, **dict(zip(letters, map(int, rng.permutation(sizes)), strict=False))}
+        return [rng.standard_normal([size[k] for k in shape]) for shape in shapes], dict(params)
+
+    return drawn
 
 
 def one_of(*families: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,11 +1,12 @@
 """Average and maximum pooling, and the mistakes in their backward passes."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from . import windows
 from .operation import Bug, Operation, in_one_buffer, one_of
-from .windows import crop, image_size, pad, pair, windows
 
 BUGS = (
     Bug("GB058", "average without 1/k^2",
@@ -76,7 +77,7 @@ BUGS = (
 def draw(rng, kernel, stride, out, padding=(0, 0), more=(0, 0)):
     """A random image that holds `out` windows, and `more` rows and columns beyond them."""
     n, c = rng.permutation([2, 3, 4])[:2]
-    h, w = np.add(image_size(out, kernel, stride, padding), more)
+    h, w = np.add(windows.image_size(out, kernel, stride, padding), more)
     how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": False}
     return [rng.standard_normal((n, c, h, w))], how
 
@@ -112,7 +113,7 @@ def ceiled(rng):
 sample = one_of(tiled, square, overlapping, with_remainder, padded, ceiled)
 
 
-def examples():
+def small():
     """Windows that overlap; side by side; with padding; a remainder; ties; higher than wide."""
     x = np.array([[[[1.0, 2, 0], [0, 1, 3], [2, -1, 4]]]])
     wide = np.array([[[[1.0, 2, 0, 5], [0, -1, 3, 1]]]])
@@ -136,74 +137,49 @@ def sizes_of(shape, at, count_include_pad):
 
     Padding counts with count_include_pad; what sticks out beyond it never does.
     """
-    inside = pad(np.ones((1, 1, *shape[2:])), at.padding, value=float(count_include_pad))
-    sizes = np.empty(at.out)
-    for i, j, rows, columns in at:
-        sizes[i, j] = inside[0, 0, rows, columns].sum()
-    return sizes
+    around = [(0, 0), (0, 0), *((p, p) for p in at.padding)]
+    inside = np.pad(np.ones((1, 1, *shape[2:])), around, constant_values=float(count_include_pad))
+    return sums_of(inside, replace(at, padding=(0, 0)))[0, 0]
 
 
 def sums_of(input, at):
     """The sum of every window: (N, C, oh, ow)."""
-    x, y = pad(input, at.padding), np.empty((*input.shape[:2], *at.out), input.dtype)
-    for i, j, rows, columns in at:
-        y[:, :, i, j] = x[:, :, rows, columns].sum(axis=(2, 3))
-    return y
+    return windows.gather(input, at).sum(axis=(2, 3))
 
 
 def avg_forward(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True
 ):
     """The mean of each window."""
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    y = sums_of(input, at)
-    return y / sizes_of(input.shape, at, count_include_pad).astype(y.real.dtype)
+    at = windows.over(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
+    sizes = sizes_of(input.shape, at, count_include_pad)
+    return sums_of(input, at) / sizes.astype(input.real.dtype)
 
 
-def spread(share, input, at):
+def spread(share, x, at, **how):
     """Every pixel of a window receives the window's share."""
-    dx = np.zeros_like(pad(input, at.padding))
-    for i, j, rows, columns in at:
-        dx[:, :, rows, columns] += share[:, :, i : i + 1, j : j + 1]
-    return crop(dx, at.padding)
+    shares = np.broadcast_to(share[:, :, None, None], (*x.shape[:2], *at.kernel, *at.out))
+    return windows.scatter(shares, x.shape, at, **how)
 
 
-def assigned(share, x, at):
-    """As spread, but where windows overlap the last one's share stays."""
-    dx = np.zeros_like(pad(x, at.padding))
-    for i, j, rows, columns in at:
-        dx[:, :, rows, columns] = share[:, :, i : i + 1, j : j + 1]
-    return crop(dx, at.padding)
-
-
-def assigned_by_taps(share, x, at):
-    """The same, for the windows' first pixels, then for the second ones and so on."""
-    dx = np.zeros_like(pad(x, at.padding))
-    for _, _, rows, columns in at.taps():
-        dx[:, :, rows, columns] = share
-    return crop(dx, at.padding)
-
-
-def avg_dx(g, x, at, count_include_pad):
+def avg_dx(g, x, at, count_include_pad, **how):
     """Each pixel of a window receives g over the window's size."""
-    return spread(g / sizes_of(x.shape, at, count_include_pad), x, at)
+    return spread(g / sizes_of(x.shape, at, count_include_pad), x, at, **how)
 
 
-def avg_saved(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    return input, at, count_include_pad
+def avg_saved(input, kernel_size, count_include_pad=True, **how):
+    return input, windows.over(input.shape, kernel_size, **how), count_include_pad
 
 
 avg_pool2d = Operation(
-    "avg_pool2d", ("input",), avg_forward, {"dx": avg_dx}, sample, examples, avg_saved
+    "avg_pool2d", ("input",), avg_forward, {"dx": avg_dx}, sample, small(), avg_saved
 )
 
 
 def first_pixel(g, x, at, *_):
-    dx = np.zeros_like(pad(x, at.padding))
-    for i, j, rows, columns in at:
-        dx[:, :, rows.start, columns.start] += g[:, :, i, j]
-    return crop(dx, at.padding)
+    shares = np.zeros((*x.shape[:2], *at.kernel, *at.out))
+    shares[:, :, 0, 0] = g
+    return windows.scatter(shares, x.shape, at)
 
 
 def to_the_border(g, x, at, *_):
@@ -217,16 +193,6 @@ def padding_left_out(rng):
     """The forward pass does not count the padding."""
     inputs, how = padded(rng)
     return inputs, how | {"count_include_pad": False}
-
-
-def cropped_at_one_end(g, x, at, count_include_pad):
-    share, (h, w) = g / sizes_of(x.shape, at, count_include_pad), x.shape[2:]
-    return spread(share, pad(x, at.padding), replace(at, padding=(0, 0)))[:, :, :h, :w]
-
-
-def sums(input, kernel_size, **how):
-    kh, kw = pair(kernel_size)
-    return avg_forward(input, kernel_size, **how) * (kh * kw)
 
 
 wrong = avg_pool2d.wrong
@@ -248,11 +214,11 @@ wrong(
 )  # fmt: skip
 wrong(
     "GB063", "assigns where windows overlap", sample=overlapping,
-    dx=lambda g, x, at, _: assigned(g / at.area, x, at),
+    dx=partial(avg_dx, put=windows.assigned),
 )  # fmt: skip
 wrong(
     "GB063", "assigns, one element after another", sample=overlapping,
-    dx=lambda g, x, at, _: assigned_by_taps(g / at.area, x, at),
+    dx=partial(avg_dx, put=windows.assigned_by_taps),
 )  # fmt: skip
 wrong("GB064", "the last windows reach to the border", sample=with_remainder, dx=to_the_border)
 wrong(
@@ -263,14 +229,17 @@ wrong(
     "GB065", "divided by kh kw though padding does not count", sample=padding_left_out,
     dx=lambda g, x, at, _: spread(g / at.area, x, at),
 )  # fmt: skip
-wrong("GB048", "cropped at one end only", sample=padded, dx=cropped_at_one_end)
+wrong(
+    "GB048", "cropped at one end only", sample=padded,
+    dx=partial(avg_dx, crop=windows.cropped_at_one_end),
+)  # fmt: skip
 wrong(
     "GB050", "stride ignored", sample=tiled,
     dx=lambda g, x, at, _: spread(g / at.area, x, replace(at, stride=(1, 1))),
 )  # fmt: skip
 wrong(
-    "GB014", "sums for means, in both", sample=tiled, forward=sums,
-    dx=lambda g, x, at, _: spread(g, x, at),
+    "GB014", "sums for means, in both", sample=tiled, dx=lambda g, x, at, _: spread(g, x, at),
+    forward=lambda input, *size, **how: sums_of(*avg_saved(input, *size, **how)[:2]),
 )  # fmt: skip
 
 
@@ -279,37 +248,39 @@ wrong(
 
 def max_forward(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """The maximum of each window; padding never wins."""
-    at = windows(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    x, y = pad(input, padding, -np.inf), np.empty((*input.shape[:2], *at.out), input.dtype)
-    for i, j, rows, columns in at:
-        y[:, :, i, j] = x[:, :, rows, columns].max(axis=(2, 3))
-    return y
+    at = windows.over(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    return windows.gather(input, at, -np.inf).max(axis=(2, 3))
 
 
-def max_dx(g, x, at):
+def first_maxima(pixels):
+    """Where the first maximum of each window (N, C, kh, kw, oh, ow) is, row by row."""
+    kh, kw = pixels.shape[2:4]
+    place = np.arange(kh * kw)[:, None, None]
+    return (place == argmaxima(pixels)[:, :, None]).reshape(pixels.shape)
+
+
+def all_maxima(pixels):
+    return pixels == pixels.max(axis=(2, 3), keepdims=True)
+
+
+def argmaxima(pixels):
+    """The place of each window's maximum in the window, row by row: (N, C, oh, ow)."""
+    n, c, kh, kw, *out = pixels.shape
+    return pixels.reshape(n, c, kh * kw, *out).argmax(axis=2)
+
+
+def max_dx(g, x, at, whose=first_maxima, **how):
     """The first maximum of each window, row by row, receives the window's g."""
-    x = pad(x, at.padding, -np.inf)
-    dx = np.zeros_like(x)
-    for i, j, rows, columns in at:
-        patch = x[:, :, rows, columns]
-        dx[:, :, rows, columns] += g[:, :, i, j, None, None] * first_maximum(patch)
-    return crop(dx, at.padding)
+    shares = g[:, :, None, None] * whose(windows.gather(x, at, -np.inf))
+    return windows.scatter(shares, x.shape, at, **how)
 
 
-def first_maximum(patch):
-    """1.0 at the first maximum of each window (N, C, kh, kw), row by row, 0.0 elsewhere."""
-    flat = patch.reshape(*patch.shape[:2], -1)
-    mask = np.zeros_like(flat)
-    np.put_along_axis(mask, flat.argmax(axis=2)[:, :, None], 1, axis=2)
-    return mask.reshape(patch.shape)
-
-
-def max_saved(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    return input, windows(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
+def max_saved(input, kernel_size, **how):
+    return input, windows.over(input.shape, kernel_size, **how)
 
 
 max_pool2d = Operation(
-    "max_pool2d", ("input",), max_forward, {"dx": max_dx}, sample, examples, max_saved
+    "max_pool2d", ("input",), max_forward, {"dx": max_dx}, sample, small(), max_saved
 )
 
 
@@ -321,25 +292,6 @@ def tied(rng):
     return inputs, how
 
 
-def to_every_tie(g, x, at):
-    x = pad(x, at.padding, -np.inf)
-    dx = np.zeros_like(x)
-    for i, j, rows, columns in at:
-        patch = x[:, :, rows, columns]
-        largest = patch == patch.max(axis=(2, 3), keepdims=True)
-        dx[:, :, rows, columns] += g[:, :, i, j, None, None] * largest
-    return crop(dx, at.padding)
-
-
-def maximum_assigned(g, x, at):
-    x = pad(x, at.padding, -np.inf)
-    dx = np.zeros_like(x)
-    for i, j, rows, columns in at:
-        patch = x[:, :, rows, columns]
-        dx[:, :, rows, columns] = g[:, :, i, j, None, None] * first_maximum(patch)
-    return crop(dx, at.padding)
-
-
 def oblong(rng):
     """High windows on a wide image, so that a wrong width stays inside the image."""
     inputs, how = tiled(rng)
@@ -348,49 +300,37 @@ def oblong(rng):
     return inputs, how | {"kernel_size": (kh, kw), "stride": (kh, kw)}
 
 
-def argmaxima(g, x, at):
-    """(sample, channel, i, j), the window's first row and column, and the argmax inside it."""
-    (kh, kw), (sh, sw) = at.kernel, at.stride
-    for n, c, i, j in np.ndindex(*x.shape[:2], *g.shape[2:]):
-        top, left = i * sh, j * sw
-        argmax = x[n, c, top : top + kh, left : left + kw].argmax()
-        yield (n, c, i, j), top, left, argmax
-
-
-def argmax_over_kh(g, x, at):
+def unravelled(g, x, at, window_width, image_width):
+    """Each window's g added at its maximum, found with these widths of window and image."""
     n, c, h, w = x.shape
-    kh, _ = at.kernel
-    dx = np.zeros((n, c, h, w + kh))
-    for place, top, left, argmax in argmaxima(g, x, at):
-        row, column = divmod(argmax, kh)
-        dx[*place[:2], top + row, left + column] += g[place]
-    return dx[..., :w]
-
-
-def argmax_times_h(g, x, at):
-    n, c, h, w = x.shape
-    _, kw = at.kernel
-    dx = np.zeros((n, c, h * w))
-    for place, top, left, argmax in argmaxima(g, x, at):
-        row, column = divmod(argmax, kw)
-        dx[*place[:2], (top + row) * h + left + column] += g[place]
-    return dx.reshape(x.shape)
+    place = argmaxima(windows.gather(x, at))
+    top, left = np.indices(at.out) * np.reshape(at.stride, (2, 1, 1))
+    index = (top + place // window_width) * image_width + left + place % window_width
+    dx = np.zeros((n, c, h * max(w, image_width)))
+    np.add.at(dx, (*np.ogrid[:n, :c, :1, :1][:2], index), g)
+    return dx.reshape(n, c, h, -1)[..., :w]
 
 
 def tiled_for_repeated(g, x, at):
-    mask = np.zeros_like(x)
-    for _, _, rows, columns in at:
-        mask[:, :, rows, columns] = first_maximum(x[:, :, rows, columns])
-    return np.tile(g, (1, 1, *at.kernel)) * mask
+    return np.tile(g, (1, 1, *at.kernel)) * max_dx(np.ones_like(g), x, at)
 
 
 wrong = max_pool2d.wrong
 wrong("GB066", "the whole window gets g", dx=spread)
-wrong("GB067", "every tie gets g", sample=tied, dx=to_every_tie)
-wrong("GB068", "the window's argmax over kh", sample=oblong, dx=argmax_over_kh)
-wrong("GB068", "the plane's argmax times H", sample=oblong, dx=argmax_times_h)
+wrong("GB067", "every tie gets g", sample=tied, dx=partial(max_dx, whose=all_maxima))
+wrong(
+    "GB068", "the window's argmax over kh", sample=oblong,
+    dx=lambda g, x, at: unravelled(g, x, at, at.kernel[0], x.shape[3] + at.kernel[0]),
+)  # fmt: skip
+wrong(
+    "GB068", "the plane's argmax times H", sample=oblong,
+    dx=lambda g, x, at: unravelled(g, x, at, at.kernel[1], x.shape[2]),
+)  # fmt: skip
 wrong("GB069", "times the maximum", dx=lambda g, x, at: max_dx(g, x, at) * x)
-wrong("GB063", "assigns where windows overlap", sample=overlapping, dx=maximum_assigned)
+wrong(
+    "GB063", "assigns where windows overlap", sample=overlapping,
+    dx=partial(max_dx, put=windows.assigned),
+)  # fmt: skip
 wrong("GB062", "np.tile for np.repeat", sample=tiled, dx=tiled_for_repeated)
 wrong("GB001", "ones at the maxima", dx=lambda g, x, at: max_dx(np.ones_like(g), x, at))
 wrong("GB008", "one buffer for all calls", dx=in_one_buffer(max_dx))

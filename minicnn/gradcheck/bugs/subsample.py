@@ -1,11 +1,12 @@
 """LeNet's trainable subsampling, and the mistakes in its backward pass."""
 
+from functools import partial
+
 import numpy as np
 
-from . import pool
+from . import pool, windows
 from .operation import Bug, Operation
 from .pool import spread, sums_of
-from .windows import pair, windows
 
 BUGS = (
     Bug("GB070", "dx without the coefficient",
@@ -43,21 +44,21 @@ BUGS = (
 
 def forward(input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
     """coefficient_c * (the sum of the window) + bias_c."""
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
+    at = windows.over(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
     return sums_of(input, at) * coefficient[:, None, None] + bias[:, None, None]
 
 
 # ---- the gradients, from what `saved` returns ------------------------------------------------
 
 
-def saved(input, coefficient, bias, kernel_size, stride=None, padding=0, ceil_mode=False):
-    at = windows(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
+def saved(input, coefficient, bias, kernel_size, **how):
+    at = windows.over(input.shape, kernel_size, **how)
     return input, coefficient[:, None, None], bias[:, None, None], at
 
 
-def dx_of(g, x, a, b, at):
+def dx_of(g, x, a, b, at, **how):
     """Each pixel of a window receives coefficient_c g."""
-    return spread(g * a, x, at)
+    return spread(g * a, x, at, **how)
 
 
 def da_of(g, x, a, b, at):
@@ -84,7 +85,7 @@ def _with_maps(family):
     return drawn
 
 
-def examples():
+def small():
     x = np.array([[[[1.0, 2, 0, 1], [0, 1, 3, -1]]]])
     two, how = np.concatenate([x, 2 - x]), {"kernel_size": (2, 2), "stride": (2, 2)}
     overlap = how | {"stride": (1, 1)}
@@ -96,7 +97,7 @@ def examples():
 sample, tiled = _with_maps(pool.sample), _with_maps(pool.tiled)
 subsample2d = Operation(
     "subsample2d", ("input", "coefficient", "bias"), forward,
-    {"dx": dx_of, "da": da_of, "db": db_of}, sample, examples, saved,
+    {"dx": dx_of, "da": da_of, "db": db_of}, sample, small(), saved,
 )  # fmt: skip
 
 
@@ -104,7 +105,7 @@ subsample2d = Operation(
 
 
 def averaged(input, coefficient, bias, kernel_size, **how):
-    kh, kw = pair(kernel_size)
+    kh, kw = windows.pair(kernel_size)
     return forward(input / (kh * kw), coefficient, bias, kernel_size, **how)
 
 
@@ -136,11 +137,11 @@ wrong(
 wrong("GB057", "dbias averaged over batch and positions", db=lambda g, *_: g.mean(axis=(0, 2, 3)))
 wrong(
     "GB063", "assigns where windows overlap", sample=_with_maps(pool.overlapping),
-    dx=lambda g, x, a, b, at: pool.assigned(g * a, x, at),
+    dx=partial(dx_of, put=windows.assigned),
 )  # fmt: skip
 wrong(
     "GB063", "assigns, one element after another", sample=_with_maps(pool.overlapping),
-    dx=lambda g, x, a, b, at: pool.assigned_by_taps(g * a, x, at),
+    dx=partial(dx_of, put=windows.assigned_by_taps),
 )  # fmt: skip
 wrong(
     "GB062", "np.tile for np.repeat", sample=tiled,

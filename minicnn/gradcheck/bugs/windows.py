@@ -1,6 +1,6 @@
-"""Windows that slide over an image, one at a time: what convolution and pooling loop over."""
+"""Windows that slide over an image: what convolution, pooling and im2col are made of."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ def pair(value: Any) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Windows:
-    """The positions of a window on an image; iterates over the slices of the padded image."""
+    """The positions of a window on a padded image."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -28,25 +28,28 @@ class Windows:
         """The number of pixels of a window."""
         return self.kernel[0] * self.kernel[1]
 
-    def __iter__(self) -> Iterator[tuple[int, int, slice, slice]]:
-        """(i, j, rows, columns) of each window, row by row."""
-        (kh, kw), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
-        for i in range(self.out[0]):
-            for j in range(self.out[1]):
-                top, left = i * sh + self.start, j * sw + self.start
-                rows = slice(top, top + dh * (kh - 1) + 1, dh)
-                yield i, j, rows, slice(left, left + dw * (kw - 1) + 1, dw)
+    def window(self, i: int, j: int) -> tuple[slice, ...]:
+        """The rows and the columns of one window."""
+        axes = zip((i, j), self.stride, self.kernel, self.dilation, strict=True)
+        return tuple(_steps(self.start + k * s, n, d) for k, s, n, d in axes)
 
-    def taps(self) -> Iterator[tuple[int, int, slice, slice]]:
-        """(u, v, rows, columns) of each element of the kernel: what it meets in all windows."""
-        (oh, ow), (sh, sw), (dh, dw) = self.out, self.stride, self.dilation
-        for u, v in np.ndindex(*self.kernel):
-            top, left = u * dh + self.start, v * dw + self.start
-            rows = slice(top, top + sh * (oh - 1) + 1, sh)
-            yield u, v, rows, slice(left, left + sw * (ow - 1) + 1, sw)
+    def tap(self, u: int, v: int) -> tuple[slice, ...]:
+        """The rows and the columns that one element of the kernel meets, in all windows."""
+        axes = zip((u, v), self.dilation, self.out, self.stride, strict=True)
+        return tuple(_steps(self.start + k * d, n, s) for k, d, n, s in axes)
+
+    def borders(self, shape: Any) -> list[tuple[int, int]]:
+        """The padding at both ends of each axis, with what windows need that stick out beyond."""
+        last = self.window(self.out[0] - 1, self.out[1] - 1)
+        axes = zip(shape[2:], self.padding, last, strict=True)
+        return [(0, 0), (0, 0), *((p, max(p, end.stop - n - p)) for n, p, end in axes)]
 
 
-def windows(shape, kernel_size, stride=1, padding=0, dilation=1, ceil_mode=False) -> Windows:
+def _steps(first: int, count: int, step: int) -> slice:
+    return slice(first, first + step * (count - 1) + 1, step)
+
+
+def over(shape, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False) -> Windows:
     """The windows of a kernel on images (N, C, H, W); stride None means the kernel's size."""
     kernel, padding, dilation = pair(kernel_size), pair(padding), pair(dilation)
     stride = kernel if stride is None else pair(stride)
@@ -65,13 +68,73 @@ def image_size(out, kernel, stride=1, padding=0, dilation=1) -> list[int]:
     return [max(1, s * (m - 1) + d * (k - 1) + 1 - 2 * p) for m, k, s, p, d in parts]
 
 
-def pad(x, padding, value=0.0):
-    """x with rows and columns of `value` around it."""
-    (ph, pw) = pair(padding)
-    return np.pad(x, [(0, 0), (0, 0), (ph, ph), (pw, pw)], constant_values=value)
+# ---- from the image to its windows, and back -------------------------------------------------
 
 
-def crop(x, padding):
-    """x without the rows and columns that pad put around it."""
-    (ph, pw) = pair(padding)
-    return x[:, :, ph : x.shape[2] - ph, pw : x.shape[3] - pw]
+def gather(x, at, value=0.0):
+    """The pixels of all windows: (N, C, H, W) -> (N, C, kh, kw, oh, ow); padding is `value`."""
+    x = np.pad(x, at.borders(x.shape), constant_values=value)
+    pixels = np.empty((*x.shape[:2], *at.kernel, *at.out), x.dtype)
+    for u, v in np.ndindex(*at.kernel):
+        pixels[:, :, u, v] = x[:, :, *at.tap(u, v)]
+    return pixels
+
+
+def added(pixels, shape, at):
+    """All windows added to where they lie on the padded image of this shape."""
+    x = _blank(pixels, shape, at)
+    for u, v in np.ndindex(*at.kernel):
+        x[:, :, *at.tap(u, v)] += pixels[:, :, u, v]
+    return x
+
+
+def assigned(pixels, shape, at):
+    """A mistake: where windows overlap the last one's pixel stays."""
+    x = _blank(pixels, shape, at)
+    for i, j in np.ndindex(*at.out):
+        x[:, :, *at.window(i, j)] = pixels[..., i, j]
+    return x
+
+
+def assigned_by_taps(pixels, shape, at):
+    """The same, for the windows' first pixels, then for the second ones and so on."""
+    x = _blank(pixels, shape, at)
+    for u, v in np.ndindex(*at.kernel):
+        x[:, :, *at.tap(u, v)] = pixels[:, :, u, v]
+    return x
+
+
+def _blank(pixels, shape, at):
+    sizes = [n + sum(border) for n, border in zip(shape, at.borders(shape), strict=True)]
+    return np.zeros(sizes, pixels.dtype)
+
+
+def cropped(x, shape, at):
+    """The image of this shape without its padding."""
+    (ph, pw), (h, w) = at.padding, shape[2:]
+    return x[:, :, ph : ph + h, pw : pw + w]
+
+
+def cropped_at_one_end(x, shape, at):
+    """A mistake: the padding in front stays."""
+    return x[:, :, : shape[2], : shape[3]]
+
+
+def uncropped(x, shape, at):
+    """A mistake: the image with its padding."""
+    return x
+
+
+def scatter(pixels, shape, at, put: Callable = added, crop: Callable = cropped):
+    """What the image's pixels receive from all windows: (N, C, kh, kw, oh, ow) -> (N, C, H, W)."""
+    return crop(put(pixels, shape, at), shape, at)
+
+
+def columns(x, at):
+    """im2col: each window as a column, (N, C, H, W) -> (N, C kh kw, windows)."""
+    return gather(x, at).reshape(len(x), x.shape[1] * at.area, np.prod(at.out))
+
+
+def image(columns, shape, at, **how):
+    """col2im: each column added back to where its window lies."""
+    return scatter(columns.reshape(*shape[:2], *at.kernel, *at.out), shape, at, **how)

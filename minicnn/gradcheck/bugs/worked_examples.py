@@ -47,7 +47,7 @@ def _case(code: str) -> tuple[Operation, Mutant, list[Any], dict[str, Any]]:
     home = HOMES.get(code)
     for op in [OPERATIONS[home]] if home else OPERATIONS.values():
         for mutant in (m for m in op.mutants if m.code == code):
-            for inputs, params in op.examples()[EXAMPLES.get(code, 0) :]:
+            for inputs, params in op.examples[EXAMPLES.get(code, 0) :]:
                 if code in _SPECIAL or _differs(op, mutant, inputs, params):
                     return op, mutant, inputs, params
     raise LookupError(f"{code}: no example of an operation shows it")
