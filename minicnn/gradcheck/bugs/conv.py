@@ -118,54 +118,35 @@ def saved(input, weight, bias, stride=1, groups=1, **how):
 # ---- samples ---------------------------------------------------------------------------------
 
 
-def draw(rng, kernel, stride=1, padding=0, dilation=1, groups=1, sizes=None, out=None):
-    """A random case whose image holds `out` windows, and now and then a remainder."""
-    n, c, o = rng.permutation([2, 3, 4]) if sizes is None else sizes
-    size = windows.image_size(out or (2, 3), kernel, stride, padding, dilation)
-    shapes = [(n, c * groups, *size), (o * groups, c, *kernel), o * groups]
-    how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return [rng.standard_normal(s) for s in shapes], how
+def family(
+    kernel, stride=1, padding=0, dilation=1, groups=1, out=(2, 3), more=0, sizes=(2, 3, 4),
+    square=False,
+):  # fmt: skip
+    """Random cases whose images hold `out` windows, and `more` rows and columns beyond them."""
+    size = np.add(windows.image_size(out, kernel, stride, padding, dilation), more)
+
+    def drawn(rng):
+        n, c, o = rng.permutation(sizes)
+        o = c if square else o
+        shapes = [(n, c * groups, *size), (o * groups, c, *kernel), o * groups]
+        how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return [rng.standard_normal(s) for s in shapes], how
+
+    return drawn
 
 
-def plain(rng):
-    """Stride, kernel and image all longer one way than the other."""
-    return draw(rng, (3, 2), out=(3, 4))
-
-
-def square(rng):
-    """C = O, a square kernel, image and stride: swapped axes run without a shape error."""
-    n, c = rng.permutation([2, 3, 4])[:2]
-    k = int(rng.integers(2, 4))
-    return draw(rng, (k, k), padding=int(rng.integers(0, 2)), sizes=(n, c, c), out=(3, 3))
-
-
-def overlapping(rng):
-    """Windows share pixels."""
-    return draw(rng, (3, 2), (2, 1), (1, 0), out=(3, 4))
-
-
-def strided(rng):
-    return draw(rng, (2, 3), (2, 3), out=(3, 2)) if rng.random() < 0.5 else overlapping(rng)
-
-
-def padded(rng):
-    return draw(rng, (3, 2), (1, 2), (1, 1), out=(5, 4))
-
-
-def dilated(rng):
-    return draw(rng, (2, 3), dilation=(2, 2), out=(3, 2))
-
-
-def with_room(rng):
-    """A row and a column remain that no window covers."""
-    inputs, how = draw(rng, (3, 2), (2, 2), out=(2, 3))
-    n, c, h, w = inputs[0].shape
-    inputs[0] = rng.standard_normal((n, c, h + 1, w + 1))
-    return inputs, how
-
-
-def in_groups(rng):
-    return draw(rng, (2, 3), (2, 1), (0, 1), groups=2, sizes=rng.permutation([1, 2, 3]))
+# Stride, kernel and image are longer one way than the other.
+plain = family((3, 2), out=(3, 4))
+overlapping = family((3, 2), (2, 1), (1, 0), out=(3, 4))
+strided = one_of(family((2, 3), (2, 3), out=(3, 2)), overlapping)
+padded = family((3, 2), (1, 2), (1, 1), out=(5, 4))
+dilated = family((2, 3), dilation=(2, 2), out=(3, 2))
+with_room = family((3, 2), (2, 2), more=1)  # beyond what the windows cover
+in_groups = family((2, 3), (2, 1), (0, 1), groups=2, sizes=(1, 2, 3))
+# C = O, a square kernel, image and stride: swapped axes run without a shape error.
+square = one_of(
+    *(family((k, k), padding=p, out=(3, 3), square=True) for k in (2, 3) for p in (0, 1))
+)
 
 
 def small():

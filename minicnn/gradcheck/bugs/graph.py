@@ -5,6 +5,8 @@ one of the two, and `Case.make` wraps it as a function of the engine's Tensors.
 """
 
 from collections.abc import Callable
+from copy import copy
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,50 +88,43 @@ def topological(out: Node) -> list[Node]:
     return order[::-1]
 
 
-def walk(out: Node, g: Any, leaves: list[Node]) -> None:
-    """Leaves dL/d(node) in every node's grad, g being dL/d(out)."""
+def walk(
+    out: Node, g: Any, leaves: list[Node], order: Callable = topological, assign: bool = False
+) -> None:
+    """Leaves dL/d(node) in every node's grad, g being dL/d(out); the keywords are for mistakes."""
     out.grad = g
-    for node in topological(out):
+    for node in order(out):
         for parent, vjp in node.parents:
-            parent.grad = parent.grad + vjp(node.grad)
+            parent.grad = vjp(node.grad) if assign else parent.grad + vjp(node.grad)
 
 
 # ---- walks with a mistake --------------------------------------------------------------------
 
 
-def assigning(out: Node, g: Any, leaves: list[Node]) -> None:
-    out.grad = g
-    for node in topological(out):
-        for parent, vjp in node.parents:
-            parent.grad = vjp(node.grad)
-
-
-def twice(out: Node, g: Any, leaves: list[Node]) -> None:
-    out.grad = g
+def with_doubles(out: Node) -> list[Node]:
+    """Nodes that several places use stand twice, as in a list without a check for doubles."""
     order = topological(out)
-    for node in [n for n in order for _ in range(2 if n in _inner(order) else 1)]:
-        for parent, vjp in node.parents:
-            parent.grad = parent.grad + vjp(node.grad)
-
-
-def _inner(order: list[Node]) -> list[Node]:
-    """The nodes that several places use; a list without a check for doubles holds them twice."""
     uses = [parent for node in order for parent, _ in node.parents]
-    return [node for node in order if uses.count(node) > 1]
+    return [node for node in order for _ in range(2 if uses.count(node) > 1 else 1)]
 
 
-def at_once(out: Node, g: Any, leaves: list[Node]) -> None:
-    """Depth first: a node is done when it is first met."""
-    out.grad, seen = g, set()
+def depth_first(out: Node) -> list[Node]:
+    """Every node where it is first met."""
+    order: list[Node] = []
 
     def visit(node: Node) -> None:
-        seen.add(node)
-        for parent, vjp in node.parents:
-            parent.grad = parent.grad + vjp(node.grad)
-            if parent not in seen:
+        if node not in order:
+            order.append(node)
+            for parent, _ in node.parents:
                 visit(parent)
 
     visit(out)
+    return order
+
+
+assigning = partial(walk, assign=True)
+twice = partial(walk, order=with_doubles)
+at_once = partial(walk, order=depth_first)
 
 
 class Stale:
@@ -202,13 +197,13 @@ class Case(NamedTuple):
     code: str
     name: str
     program: Callable[[Node, Node], Node]
-    new_walk: Callable[[], Callable[..., None]]
+    walk: Callable[..., None]
     right: Callable[[Node, Node], Node]
 
     def make(self, rng: np.random.Generator) -> tuple[Callable[..., Any], list[Tensor]]:
         """(a function of two Tensors, the two Tensors): what gradcheck takes."""
         # No size is 2: half of the gradient would be a mean over two samples (GB018) as well.
-        shape, carry = tuple(rng.permutation([3, 4, 5])[:2]), self.new_walk()
+        shape, carry = tuple(rng.permutation([3, 4, 5])[:2]), copy(self.walk)
         arrays = [rng.normal(0, 0.8, shape) for _ in range(2)]
         if self.code == "GB007":
             gradients(self.program, carry, rng.standard_normal(shape), *arrays)  # the earlier one
@@ -239,17 +234,13 @@ def _function(program: Any, carry: Any) -> type[Function]:
     return Taped
 
 
-def _always(carry: Callable[..., None]) -> Callable[[], Callable[..., None]]:
-    return lambda: carry
-
-
 CASES = (
-    Case("GB003", "w w computed outside the graph", detached, _always(walk), attached),
-    Case("GB004", "the last use's gradient only", reused, _always(assigning), reused),
-    Case("GB004", "the last path's gradient only", skipped, _always(assigning), skipped),
-    Case("GB005", "a shared node goes twice", branched, _always(twice), branched),
-    Case("GB006", "depth first, no order", skipped, _always(at_once), skipped),
-    Case("GB007", "gradients of an earlier backward", chained, Stale, chained),
-    Case("GB015", "the penalty's gradient missing", penalty_lost, _always(walk), penalised),
-    Case("GB015", "the penalty's gradient doubled", penalty_twice, _always(walk), penalised),
+    Case("GB003", "w w computed outside the graph", detached, walk, attached),
+    Case("GB004", "the last use's gradient only", reused, assigning, reused),
+    Case("GB004", "the last path's gradient only", skipped, assigning, skipped),
+    Case("GB005", "a shared node goes twice", branched, twice, branched),
+    Case("GB006", "depth first, no order", skipped, at_once, skipped),
+    Case("GB007", "gradients of an earlier backward", chained, Stale(), chained),
+    Case("GB015", "the penalty's gradient missing", penalty_lost, walk, penalised),
+    Case("GB015", "the penalty's gradient doubled", penalty_twice, walk, penalised),
 )

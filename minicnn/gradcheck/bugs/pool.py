@@ -74,42 +74,24 @@ BUGS = (
 # ---- samples ---------------------------------------------------------------------------------
 
 
-def draw(rng, kernel, stride, out, padding=(0, 0), more=(0, 0)):
-    """A random image that holds `out` windows, and `more` rows and columns beyond them."""
-    n, c = rng.permutation([2, 3, 4])[:2]
-    h, w = np.add(windows.image_size(out, kernel, stride, padding), more)
-    how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": False}
-    return [rng.standard_normal((n, c, h, w))], how
+def family(kernel, stride, out, padding=(0, 0), more=0, **how):
+    """Random images that hold `out` windows, and `more` rows and columns beyond them."""
+    how = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": False, **how}
+    size = np.add(windows.image_size(out, kernel, stride, padding), more)
+
+    def drawn(rng):
+        return [rng.standard_normal((*rng.permutation([2, 3, 4])[:2], *size))], dict(how)
+
+    return drawn
 
 
-def tiled(rng):
-    """Windows side by side, without remainder."""
-    kernel = tuple(map(int, rng.permutation([2, 3])))
-    return draw(rng, kernel, kernel, (2, 3))
-
-
-def square(rng):
-    return draw(rng, (2, 2), (2, 2), (3, 3))
-
-
-def overlapping(rng):
-    return draw(rng, (3, 2), (2, 1), (2, 3))
-
-
-def with_remainder(rng):
-    return draw(rng, (3, 2), (3, 2), (2, 3), more=(2, 1))
-
-
-def padded(rng):
-    return draw(rng, (3, 2), (2, 2), (3, 4), padding=(1, 1))
-
-
-def ceiled(rng):
-    """The last windows stick out."""
-    inputs, how = draw(rng, (3, 2), (2, 2), (2, 3), more=(1, 1))
-    return inputs, how | {"ceil_mode": True}
-
-
+# Windows side by side, without remainder; then the other ways.
+tiled = one_of(*(family(kernel, kernel, (2, 3)) for kernel in ((2, 3), (3, 2))))
+square = family((2, 2), (2, 2), (3, 3))
+overlapping = family((3, 2), (2, 1), (2, 3))
+with_remainder = family((3, 2), (3, 2), (2, 3), more=(2, 1))
+padded = family((3, 2), (2, 2), (3, 4), padding=(1, 1))
+ceiled = family((3, 2), (2, 2), (2, 3), more=1, ceil_mode=True)  # the last windows stick out
 sample = one_of(tiled, square, overlapping, with_remainder, padded, ceiled)
 
 
@@ -189,24 +171,17 @@ def to_the_border(g, x, at, *_):
     return g[:, :, i][:, :, :, j] / at.area
 
 
-def padding_left_out(rng):
-    """The forward pass does not count the padding."""
-    inputs, how = padded(rng)
-    return inputs, how | {"count_include_pad": False}
+def divided(size):
+    """Spreads g over the window, divided by another size."""
+    return lambda g, x, at, _: spread(g / size(at), x, at)
 
 
+padding_left_out = family((3, 2), (2, 2), (3, 4), padding=(1, 1), count_include_pad=False)
 wrong = avg_pool2d.wrong
-wrong("GB058", "not divided", dx=lambda g, x, at, _: spread(g, x, at))
-wrong(
-    "GB059", "divided by kh", sample=tiled, dx=lambda g, x, at, _: spread(g / at.kernel[0], x, at)
-)
-wrong(
-    "GB059", "divided by kw", sample=tiled, dx=lambda g, x, at, _: spread(g / at.kernel[1], x, at)
-)
-wrong(
-    "GB060", "divided by OH OW", sample=square,
-    dx=lambda g, x, at, _: spread(g / np.prod(at.out), x, at),
-)  # fmt: skip
+wrong("GB058", "not divided", dx=divided(lambda at: 1))
+wrong("GB059", "divided by kh", sample=tiled, dx=divided(lambda at: at.kernel[0]))
+wrong("GB059", "divided by kw", sample=tiled, dx=divided(lambda at: at.kernel[1]))
+wrong("GB060", "divided by OH OW", sample=square, dx=divided(lambda at: np.prod(at.out)))
 wrong("GB061", "the first pixel gets g", sample=tiled, dx=first_pixel)
 wrong(
     "GB062", "np.tile for np.repeat", sample=tiled,
@@ -227,7 +202,7 @@ wrong(
 )  # fmt: skip
 wrong(
     "GB065", "divided by kh kw though padding does not count", sample=padding_left_out,
-    dx=lambda g, x, at, _: spread(g / at.area, x, at),
+    dx=divided(lambda at: at.area),
 )  # fmt: skip
 wrong(
     "GB048", "cropped at one end only", sample=padded,
@@ -238,7 +213,7 @@ wrong(
     dx=lambda g, x, at, _: spread(g / at.area, x, replace(at, stride=(1, 1))),
 )  # fmt: skip
 wrong(
-    "GB014", "sums for means, in both", sample=tiled, dx=lambda g, x, at, _: spread(g, x, at),
+    "GB014", "sums for means, in both", sample=tiled, dx=divided(lambda at: 1),
     forward=lambda input, *size, **how: sums_of(*avg_saved(input, *size, **how)[:2]),
 )  # fmt: skip
 
