@@ -123,14 +123,9 @@ sigmoid.wrong(
 # ---- tanh ------------------------------------------------------------------------------------
 
 
-def tanh_forward(input):
-    """The hyperbolic tangent."""
-    return np.tanh(input)
-
-
 tanh = Operation(
-    "tanh", ("input",), tanh_forward, {"dx": lambda g, x, y: g * (1 - y**2)}, sample, EXAMPLES,
-    saved=lambda input: (input, np.tanh(input)),
+    "tanh", ("input",), lambda input: np.tanh(input), {"dx": lambda g, x, y: g * (1 - y**2)},
+    sample, EXAMPLES, saved=lambda input: (input, np.tanh(input)),
 )  # fmt: skip
 tanh.wrong("GB024", "x in place of y", dx=lambda g, x, y: g * (1 - x**2))
 tanh.wrong("GB025", "tanh applied twice", dx=lambda g, x, y: g * (1 - np.tanh(y) ** 2))
@@ -217,7 +212,6 @@ leaky_relu = Operation(
     "leaky_relu", ("input",), leaky_relu_forward,
     {"dx": lambda g, x, slope: np.where(x > 0, g, slope * g)}, leaky_sample,
     [(EXAMPLES[0][0], {"negative_slope": 0.1})],
-    saved=lambda input, negative_slope=0.01: (input, negative_slope),
 )  # fmt: skip
 leaky_relu.wrong("GB028", "masks g", dx=lambda g, x, slope: np.where(g > 0, g, slope * g))
 leaky_relu.wrong("GB029", "no mask", dx=lambda g, x, slope: g)

@@ -66,17 +66,16 @@ EXAMPLES = [([X, B], {}), ([X, X.T + 2], {})]
 # ---- add, sub, mul, div ----------------------------------------------------------------------
 
 
-def operation(name, forward, dx, dy):
-    """An operation of two operands; dx and dy say what each position sends back to them."""
+def operation(name, forward, dx, dy, unsummed="not summed"):
+    """An operation of two operands, and what goes wrong where the second was stretched.
+
+    dx and dy say what each position sends back to them.
+    """
     gradients = {
         "dx": lambda g, x, y: unbroadcast(dx(g, x, y), x.shape),
         "dy": lambda g, x, y: unbroadcast(dy(g, x, y), y.shape),
     }
-    return Operation(name, ("input", "other"), forward, gradients, sample, EXAMPLES)
-
-
-def wrong_sums(op, dx, dy, unsummed="not summed"):
-    """Adds what goes wrong where `other` was stretched."""
+    op = Operation(name, ("input", "other"), forward, gradients, sample, EXAMPLES)
     op.wrong("GB076", unsummed, sample=row, dx=dx, dy=dy)
     op.wrong(
         "GB077", "the mean over the batch", sample=row,
@@ -86,38 +85,11 @@ def wrong_sums(op, dx, dy, unsummed="not summed"):
         "GB078", "summed over axis 1", sample=square_row,
         dx=dx, dy=lambda g, x, y: dy(g, x, y).sum(axis=1),
     )  # fmt: skip
-
-
-def add_forward(input, other):
-    """x + y."""
-    return input + other
+    return op
 
 
 def g_itself(g, x, y):
     return g
-
-
-add = operation("add", add_forward, g_itself, g_itself)
-wrong_sums(add, g_itself, g_itself, "g as it is")
-
-
-def sub_forward(input, other):
-    """x - y."""
-    return input - other
-
-
-def minus_g(g, x, y):
-    return -g
-
-
-sub = operation("sub", sub_forward, g_itself, minus_g)
-sub.wrong("GB002", "no minus for the second", dy=add.gradients["dy"])
-wrong_sums(sub, g_itself, minus_g, "g as it is")
-
-
-def mul_forward(input, other):
-    """x y."""
-    return input * other
 
 
 def times_x(g, x, y):
@@ -135,7 +107,17 @@ def in_place(g, x, y):
     return g, dy
 
 
-mul = operation("mul", mul_forward, times_y, times_x)
+add = operation("add", lambda input, other: input + other, g_itself, g_itself, "g as it is")
+sub = operation(
+    "sub", lambda input, other: input - other, g_itself, lambda g, x, y: -g, "g as it is"
+)
+mul = operation("mul", lambda input, other: input * other, times_y, times_x)
+div = operation(
+    "div", lambda input, other: input / other,
+    lambda g, x, y: g / y, lambda g, x, y: -g * x / y**2,
+)  # fmt: skip
+
+sub.wrong("GB002", "no minus for the second", dy=add.gradients["dy"])
 mul.wrong("GB079", "operands not swapped", sample=alike, dx=times_x, dy=times_y)
 mul.wrong(
     "GB079", "operands not swapped, broadcast", sample=row,
@@ -146,26 +128,8 @@ mul.wrong(
     dx=lambda g, x, y: y.copy(), dy=lambda g, x, y: x.copy(),
 )  # fmt: skip
 mul.mutants += (Mutant("GB009", "multiplies g in place", in_place, sample=alike),)
-wrong_sums(mul, times_y, times_x)
-
-
-def div_forward(input, other):
-    """x / y."""
-    return input / other
-
-
-def over_y(g, x, y):
-    return g / y
-
-
-def to_divisor(g, x, y):
-    return -g * x / y**2
-
-
-div = operation("div", div_forward, over_y, to_divisor)
 div.wrong(
     "GB002", "no minus for the divisor", dy=lambda g, x, y: unbroadcast(g * x / y**2, y.shape)
 )
-wrong_sums(div, over_y, to_divisor)
 
 OPERATIONS = (add, sub, mul, div)

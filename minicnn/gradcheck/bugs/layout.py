@@ -9,11 +9,6 @@ X = np.array([[1.0, 2, 0], [3, -1, 2]])
 # ---- reshape ---------------------------------------------------------------------------------
 
 
-def reshape_forward(input, shape):
-    """The same elements, row by row, in another shape."""
-    return input.reshape(shape)
-
-
 def reshape_sample(rng):
     (x,), _ = normal("abc")(rng)
     a, b, c = x.shape
@@ -27,19 +22,14 @@ def to_flipped(rng):
 
 
 reshape = Operation(
-    "reshape", ("input",), reshape_forward, {"dx": lambda g, x: g.reshape(x.shape)},
-    reshape_sample, [([X], {"shape": (3, 2)})], saved=lambda input, shape: (input,),
+    "reshape", ("input",), lambda input, shape: input.reshape(shape),
+    {"dx": lambda g, x, _: g.reshape(x.shape)}, reshape_sample, [([X], {"shape": (3, 2)})],
 )  # fmt: skip
-reshape.wrong("GB081", ".T for reshape", sample=to_flipped, dx=lambda g, x: g.T.copy())
-reshape.wrong("GB081", "columns first", dx=lambda g, x: g.reshape(x.shape, order="F"))
+reshape.wrong("GB081", ".T for reshape", sample=to_flipped, dx=lambda g, *_: g.T.copy())
+reshape.wrong("GB081", "columns first", dx=lambda g, x, _: g.reshape(x.shape, order="F"))
 
 
 # ---- transpose, permute ----------------------------------------------------------------------
-
-
-def transpose_forward(input, dim0, dim1):
-    """Two axes change places."""
-    return input.swapaxes(dim0, dim1)
 
 
 def transpose_sample(rng):
@@ -48,10 +38,9 @@ def transpose_sample(rng):
 
 
 transpose = Operation(
-    "transpose", ("input",), transpose_forward,
+    "transpose", ("input",), lambda input, dim0, dim1: input.swapaxes(dim0, dim1),
     {"dx": lambda g, x, dim0, dim1: g.swapaxes(dim0, dim1)}, transpose_sample,
     [([X], {"dim0": 0, "dim1": 1}), ([X[:, :2]], {"dim0": 0, "dim1": 1})],
-    saved=lambda input, dim0, dim1: (input, dim0, dim1),
 )  # fmt: skip
 transpose.wrong("GB081", "reshape for transpose", dx=lambda g, x, dim0, dim1: g.reshape(x.shape))
 transpose.wrong(
@@ -60,19 +49,13 @@ transpose.wrong(
 )  # fmt: skip
 
 
-def permute_forward(input, dims):
-    """Axis i of the output is axis dims[i] of the input."""
-    return input.transpose(dims)
-
-
 # Cycles of three axes, which are not their own inverses; where all sizes are equal, both run.
 up, down = normal("abc", dims=(1, 2, 0)), normal("abc", dims=(2, 0, 1))
 cube = normal("aaa", sizes=(2, 3), dims=(1, 2, 0))
 permute = Operation(
-    "permute", ("input",), permute_forward,
+    "permute", ("input",), lambda input, dims: input.transpose(dims),
     {"dx": lambda g, x, dims: g.transpose(np.argsort(dims))}, one_of(up, down, cube),
     [([np.arange(1.0, 9).reshape(2, 2, 2)], {"dims": (1, 2, 0)})],
-    saved=lambda input, dims: (input, dims),
 )  # fmt: skip
 permute.wrong("GB080", "the same permutation again", dx=lambda g, x, dims: g.transpose(dims))
 permute.wrong(
@@ -83,16 +66,6 @@ permute.wrong("GB081", "reshape for transpose", dx=lambda g, x, dims: g.reshape(
 
 
 # ---- sum, mean -------------------------------------------------------------------------------
-
-
-def sum_forward(input, dim=None, keepdim=False):
-    """The sum along dim, or of everything."""
-    return input.sum(axis=dim, keepdims=keepdim)
-
-
-def mean_forward(input, dim=None, keepdim=False):
-    """The mean along dim, or of everything."""
-    return input.mean(axis=dim, keepdims=keepdim)
 
 
 def spread(g, x, dim, keepdim):
@@ -112,14 +85,11 @@ square_rows = normal("nn", dim=1, keepdim=False)  # spreading the sums the wrong
 ROWS = [([x], {"dim": 1, "keepdim": False}) for x in (X, X[:, :2])]
 
 
-def reduction(name, forward, dx):
-    return Operation(
-        name, ("input",), forward, {"dx": dx}, sum_sample, ROWS,
-        saved=lambda input, dim=None, keepdim=False: (input, dim, keepdim),
-    )  # fmt: skip
-
-
-sum_ = reduction("sum", sum_forward, spread)
+sum_ = Operation(
+    "sum", ("input",),
+    lambda input, dim=None, keepdim=False: input.sum(axis=dim, keepdims=keepdim),
+    {"dx": spread}, sum_sample, ROWS,
+)  # fmt: skip
 sum_.wrong("GB001", "ones", dx=lambda g, x, *_: np.ones_like(x))
 sum_.wrong("GB077", "g over the number of elements", dx=divided)
 sum_.wrong(
@@ -127,7 +97,11 @@ sum_.wrong(
     dx=lambda g, x, *_: np.broadcast_to(g, x.shape).copy(),
 )  # fmt: skip
 
-mean = reduction("mean", mean_forward, divided)
+mean = Operation(
+    "mean", ("input",),
+    lambda input, dim=None, keepdim=False: input.mean(axis=dim, keepdims=keepdim),
+    {"dx": divided}, sum_sample, ROWS,
+)  # fmt: skip
 mean.wrong("GB001", "ignores g", dx=lambda g, x, *_: np.full_like(x, g.size / x.size))
 mean.wrong("GB032", "not divided", dx=spread)
 mean.wrong("GB033", "divided twice", dx=lambda g, x, *how: divided(g, x, *how) * g.size / x.size)

@@ -1,5 +1,6 @@
 """What the catalogue is made of: a Bug, an Operation, and its Mutants."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -37,17 +38,14 @@ class Mutant(NamedTuple):
     sample: Callable[..., Any] | None = None
 
 
-def _inputs(*inputs: Any) -> tuple[Any, ...]:
-    return inputs
-
-
 @dataclass
 class Operation:
     """A known operation in plain NumPy: what users name with op=, and its catalogued mistakes.
 
     `inputs` and the names of params are PyTorch's.  `forward(*inputs, **params)` returns y.
-    `gradients` are functions of g and of what `saved(*inputs, **params)` returns, by default the
-    inputs; the first is the gradient of the first input, and so on; integers at the end have none.
+    `gradients` are functions of g and of what `saved(*inputs, **params)` returns, by default all
+    that forward takes; the first is the gradient of the first input, and so on; integers at the end
+    have none.
     `backward(g, *inputs, **params)` puts them together: a tuple with one gradient per input.
     `sample(rng)` draws (inputs, params), float64 arrays of pairwise distinct sizes, sometimes
     square; `examples` are small (inputs, params) with whole numbers, to be followed by hand.
@@ -59,14 +57,21 @@ class Operation:
     gradients: dict[str, Callable[..., Any]]
     sample: Callable[..., Any]
     examples: list[tuple[list[Any], dict[str, Any]]]
-    saved: Callable[..., Any] = _inputs
+    saved: Callable[..., Any] | None = None
     backward: Callable[..., Any] = field(init=False)
     mutants: tuple[Mutant, ...] = ()
 
     def __post_init__(self) -> None:
+        self.saved = self.saved or self._arguments
         self.backward = self._backward(self.gradients, self.saved)
 
-    def _backward(self, gradients: dict[str, Any], saved: Callable) -> Callable[..., Any]:
+    def _arguments(self, *inputs: Any, **params: Any) -> tuple[Any, ...]:
+        """All that forward takes, by its order, with its defaults."""
+        bound = inspect.signature(self.forward).bind(*inputs, **params)
+        bound.apply_defaults()
+        return bound.args
+
+    def _backward(self, gradients: dict[str, Any], saved: Any) -> Callable[..., Any]:
         none = (None,) * (len(self.inputs) - len(gradients))
 
         def backward(g: Any, *inputs: Any, **params: Any) -> tuple[Any, ...]:
