@@ -89,19 +89,8 @@ def sigmoid_of_y(g, x, y):
 
 
 def overwritten(g, x, y):
-    np.negative(x, out=x)
-    np.exp(x, out=x)
-    y = 1 / (1 + x)
-    return g * y * (1 - y)
-
-
-def falling(input):
-    return 1 / (1 + np.exp(input))
-
-
-def in_single(g, x, y):
-    y = sigmoid_forward(x.astype(np.float32))
-    return g.astype(np.float32) * y * (1 - y)
+    x[...] = y
+    return g * x * (1 - x)
 
 
 sigmoid.wrong("GB021", "x in place of y", dx=lambda g, x, y: g * x * (1 - x))
@@ -113,10 +102,10 @@ sigmoid.wrong(
     "GB008", "one buffer for all calls", dx=in_one_buffer(lambda g, x, y: g * (y * (1 - y)))
 )
 sigmoid.wrong("GB009", "the input becomes the output", dx=overwritten)
-sigmoid.wrong("GB013", "float32 for speed", dx=in_single)
+sigmoid.wrong("GB013", "float32 for speed", dx=lambda g, x, y: np.float32(g * y * (1 - y)))
 sigmoid.wrong(
-    "GB014", "exp(x) for exp(-x), in both", forward=falling,
-    saved=lambda input: (input, falling(input)), dx=lambda g, x, y: -g * y * (1 - y),
+    "GB014", "exp(x) for exp(-x), in both", forward=lambda x: sigmoid_forward(-x),
+    saved=lambda x: (x, sigmoid_forward(-x)), dx=lambda g, x, y: -g * y * (1 - y),
 )  # fmt: skip
 
 

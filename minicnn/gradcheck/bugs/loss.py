@@ -60,24 +60,19 @@ BUGS = (
 )  # fmt: skip
 
 
-def softmax_of(x, axis=1):
+def softmax_of(input, dim=1):
     """exp(x) over its sum, shifted by the maximum so that exp cannot overflow."""
-    e = np.exp(x - x.real.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
+    e = np.exp(input - input.real.max(axis=dim, keepdims=True))
+    return e / e.sum(axis=dim, keepdims=True)
 
 
 # ---- softmax cross-entropy -------------------------------------------------------------------
 
 
 def log_likelihood(input, target):
-    """log softmax(x)[target] of each row."""
+    """log softmax(x)[target] of each row: (N, C), (N) -> (N)."""
     p = softmax_of(input)
     return np.log(p[np.arange(len(p)), target])
-
-
-def cross_entropy_forward(input, target):
-    """The mean over the rows of -log softmax(x)[target]: (N, C), (N) -> ()."""
-    return -log_likelihood(input, target).mean()
 
 
 def minus_one(p, rows, t):
@@ -108,7 +103,8 @@ def with_labels(p, target):
 
 
 cross_entropy = Operation(
-    "softmax_cross_entropy", ("input", "target"), cross_entropy_forward,
+    "softmax_cross_entropy", ("input", "target"),
+    lambda input, target: -log_likelihood(input, target).mean(),
     {"dx": lambda g, p, rows, t: g * minus_one(p, rows, t) / len(p)},
     one_of(n_is_not_c, n_is_not_c, n_is_not_c, n_is_c), [([LOGITS, np.array([1, 0, 3])], {})],
     saved=lambda input, target: with_labels(softmax_of(input), target),
@@ -149,7 +145,7 @@ wrong(
     "GB038", "the class after the label",
     dx=lambda g, p, rows, t: g * minus_one(p, rows, (t + 1) % p.shape[1]) / len(p),
 )  # fmt: skip
-wrong("GB039", "softmax over the batch", saved=lambda x, t: with_labels(softmax_of(x, axis=0), t))
+wrong("GB039", "softmax over the batch", saved=lambda x, t: with_labels(softmax_of(x, dim=0), t))
 wrong("GB040", "softmax twice", saved=lambda x, t: with_labels(softmax_of(softmax_of(x)), t))
 wrong(
     "GB041", "diagonal of the Jacobian only",
@@ -171,18 +167,13 @@ wrong(
 # ---- softmax ---------------------------------------------------------------------------------
 
 
-def softmax_forward(input, dim=1):
-    """exp(x) over its sum along dim."""
-    return softmax_of(input, dim)
-
-
 def softmax_dx(g, y, dim):
     """dx = y (g - sum(g y))."""
     return y * (g - (g * y).sum(axis=dim, keepdims=True))
 
 
 softmax = Operation(
-    "softmax", ("input",), softmax_forward, {"dx": softmax_dx}, normal("nc", dim=1),
+    "softmax", ("input",), softmax_of, {"dx": softmax_dx}, normal("nc", dim=1),
     [([np.array([[1.0, 2, 0], [3, 0, 1]])], {"dim": 1})],
     saved=lambda input, dim=1: (softmax_of(input, dim), dim),
 )  # fmt: skip
@@ -196,18 +187,13 @@ wrong("GB040", "softmax twice", saved=lambda x, dim=1: (softmax_of(softmax_of(x,
 # ---- mean squared error ----------------------------------------------------------------------
 
 
-def mse_forward(input, target):
-    """The mean of (x - t)^2 over all entries."""
-    return ((input - target) ** 2).mean()
-
-
 def and_minus(dx):
     """dx, and dt = -dx."""
     return {"dx": dx, "dt": lambda g, x, t: -dx(g, x, t)}
 
 
 mse = Operation(
-    "mse_loss", ("input", "target"), mse_forward,
+    "mse_loss", ("input", "target"), lambda input, target: ((input - target) ** 2).mean(),
     and_minus(lambda g, x, t: 2 * g * (x - t) / x.size), normal("nc", "nc"),
     [([np.array([[1.0, 2, 0], [3, -1, 2]]), np.array([[0.0, 2, 1], [1, 1, 2]])], {})],
 )  # fmt: skip

@@ -54,30 +54,29 @@ class Saved(NamedTuple):
 
 
 def kept(x, weight, axes, others, eps, ddof=0):
-    std = np.sqrt(x.var(axis=axes, keepdims=True, ddof=ddof) + eps)
-    x_hat = (x - x.mean(axis=axes, keepdims=True)) / std
-    return (Saved(x, x_hat, std, weight, axes, others, eps),)
+    centred = x - x.mean(axis=axes, keepdims=True)
+    count = np.prod([x.shape[k] for k in axes])
+    variance = (centred**2).sum(axis=axes, keepdims=True) / (count - ddof)  # x.var would drop i
+    std = np.sqrt(variance + eps)
+    return (Saved(x, centred / std, std, weight, axes, others, eps),)
+
+
+def normalised(bias, s):
+    """What either norm returns."""
+    return s.gamma * s.x_hat + bias.reshape(s.gamma.shape)
 
 
 # ---- batch norm ------------------------------------------------------------------------------
 
 
-def batch_axes(x):
-    """All axes but the channels, and gamma's shape among them: (N, C) or (N, C, H, W)."""
-    return (0, *range(2, x.ndim)), (1, -1) + (1,) * (x.ndim - 2)
-
-
 def batch_forward(input, weight, bias, eps=1e-5):
     """gamma x_hat + beta per channel, with the batch's own mean and variance (training)."""
-    axes, per_channel = batch_axes(input)
-    mean = input.mean(axis=axes, keepdims=True)
-    variance = ((input - mean) ** 2).mean(axis=axes, keepdims=True)  # not var: it drops i
-    x_hat = (input - mean) / np.sqrt(variance + eps)
-    return weight.reshape(per_channel) * x_hat + bias.reshape(per_channel)
+    return normalised(bias, *batch_saved(input, weight, bias, eps))
 
 
 def batch_saved(input, weight, bias, eps=1e-5, ddof=0):
-    axes, per_channel = batch_axes(input)
+    """(N, C) or (N, C, H, W): all axes but the channels are one."""
+    axes, per_channel = (0, *range(2, input.ndim)), (1, -1) + (1,) * (input.ndim - 2)
     return kept(input, weight.reshape(per_channel), axes, axes, eps, ddof)
 
 
@@ -99,9 +98,11 @@ BATCH = np.array([[1.0, 2], [3, 0], [2, 5]])
 
 def layer_forward(input, weight, bias, eps=1e-5):
     """gamma x_hat + beta, each row normalised by itself: (N, D)."""
-    mean = input.mean(axis=1, keepdims=True)
-    variance = ((input - mean) ** 2).mean(axis=1, keepdims=True)
-    return weight * (input - mean) / np.sqrt(variance + eps) + bias
+    return normalised(bias, *layer_saved(input, weight, bias, eps))
+
+
+def layer_saved(input, weight, bias, eps=1e-5):
+    return kept(input, weight, (1,), (0,), eps)
 
 
 def layer_sample(rng):
@@ -145,7 +146,7 @@ batch_norm = Operation(
 layer_norm = Operation(
     "layer_norm", NAMES, layer_forward, GRADIENTS, layer_sample,
     [([LAYER, np.array([2.0, -1, 1]), np.array([0.0, 1, 0])], {})],
-    lambda input, weight, bias, eps=1e-5: kept(input, weight, (1,), (0,), eps),
+    layer_saved,
 )  # fmt: skip
 
 OPERATIONS = (batch_norm, layer_norm)
@@ -179,12 +180,11 @@ def running(input, weight, bias, eps=1e-5):
     """Normalises with a running mean, which each call moves."""
     RUNNING["mean"] = 0.9 * RUNNING["mean"] + 0.1 * float(input.real.mean())
     (s,) = batch_saved(input, weight, bias, eps)
-    return s.gamma * ((input - RUNNING["mean"]) / s.std) + bias.reshape(s.gamma.shape)
+    return normalised(bias, s._replace(x_hat=(input - RUNNING["mean"]) / s.std))
 
 
 def unbiased(input, weight, bias, eps=1e-5):
-    (s,) = batch_saved(input, weight, bias, eps, ddof=1)
-    return s.gamma * s.x_hat + bias.reshape(s.gamma.shape)
+    return normalised(bias, *batch_saved(input, weight, bias, eps, ddof=1))
 
 
 def of_unbiased(g, s):
