@@ -9,20 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
 from .function_pair import Broken, FunctionPair, picked
 from .measurement import Measurement
 from .properties import Check
 from .report import Report
 
 
-def examine(measurement: Measurement, op: str | None = None, params: Any = None) -> Report:
-    """Runs an measurement and diagnoses what is wrong."""
+def examine(
+    forward: Callable, backward: Callable, inputs: list[Any], wrt: list[int], names: list[str],
+    upstream: Any, seed: int, op: str | None = None, params: Any = None, **how: Any,
+) -> Report:  # fmt: skip
+    """Measures a backward pass, and diagnoses what is wrong with it."""
+    checks: list[Check] = []
     try:
+        pair = FunctionPair(forward, backward, inputs, wrt, names)
+        if not any(pair.floating):
+            raise Broken(
+                f"forward returned {pair.y[0].dtype} for inputs of floating type: a small step is "
+                "rounded away, and no gradient is left",
+                "GB011",
+            )
+        measurement = Measurement(pair, upstream, seed, **how)
+        checks = measurement.checks
         measurement.run()
     except Broken as broken:
-        return failed(str(broken), checks=measurement.checks)
-    report = Report(measurement.reports, measurement.checks, measurement.directions)
+        return failed(str(broken), broken.code, checks)
+    report = Report(measurement.reports, checks, measurement.directions)
     _describe(measurement, report)
     if op is not None or not report.ok:
         from .diagnosis import diagnose
@@ -126,30 +138,13 @@ def check_backward(
         For arguments that make no sense, such as an operation nobody knows.
     """
     listed = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
-    chosen, operation = picked(listed, wrt), _known(op)
-    names = list(operation.inputs) if operation is not None else _names(forward)
+    chosen, names = picked(listed, wrt), _names(forward)
+    if op is not None:
+        from .bugs import operation
+
+        op, names = operation(op).name, list(operation(op).inputs)
     names += [f"input {i}" for i in range(len(names), len(listed))]
-    try:
-        pair = FunctionPair(forward, backward, listed, chosen, names)
-    except Broken as broken:
-        return failed(str(broken))
-    if not any(pair.floating):
-        sentence = f"forward returned {pair.y[0].dtype} for inputs of floating type"
-        return failed(f"{sentence}: a small step is rounded away, and no gradient is left", "GB011")
-    name = operation.name if operation is not None else None
-    return examine(Measurement(pair, upstream, seed), name, params)
-
-
-def _known(op: str | None) -> Any:
-    """The operation of that name, or an error that lists them."""
-    if op is None:
-        return None
-    from .bugs import ALIASES, OPERATIONS
-
-    operation = OPERATIONS.get(ALIASES.get(op, op))
-    if operation is None:
-        raise ArgumentError(f"op={op!r} is not known; use one of {', '.join(OPERATIONS)}")
-    return operation
+    return examine(forward, backward, listed, chosen, names, upstream, seed, op, params)
 
 
 def _names(forward: Callable) -> list[str]:

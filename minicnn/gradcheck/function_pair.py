@@ -20,22 +20,16 @@ LIBRARIES = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 class Broken(Exception):
     """The functions under test raised, or returned what no gradient can be; str() is a sentence."""
 
+    def __init__(self, sentence: str, code: str | None = None) -> None:
+        super().__init__(sentence)
+        self.code = code  # of the mistake that it is
+
 
 class FunctionPair:
     """A pair of functions, its inputs, and what calling it means.
 
-    Parameters
-    ----------
-    forward
-        Takes the inputs, returns an array, a number, or a tuple or list of them.
-    backward
-        Takes g (a tuple where forward returned one) and the inputs, returns the gradients.
-    inputs
-        The arrays and whatever else the functions take.
-    wrt
-        Which inputs to check.
-    names
-        What to call the inputs.
+    `wrt` says which inputs to check, `names` what to call them; backward takes a tuple as g where
+    forward returned one.
     """
 
     def __init__(

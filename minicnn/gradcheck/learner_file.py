@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Function
+from ..autograd import Context, Function
 from ..errors import ArgumentError, DataError
 from . import bugs
 from .check import check_backward
@@ -43,7 +43,7 @@ def check_file(target: str, op: str | None = None, seed: int = 0) -> Report:
         known = [n for n, f in module.items() if _own(f) and not n.startswith("_")]
         raise ArgumentError(f"{path} has no function or class {name!r}; it has {_some(known)}")
     rng, base = np.random.default_rng(seed), name.removesuffix("_forward")
-    op = op or (base if bugs.ALIASES.get(base, base) in bugs.OPERATIONS else None)
+    op = op or (base if base in {*bugs.OPERATIONS, *bugs.ALIASES} else None)
     inputs, params = _inputs(module, path, name, op, rng)
     if isinstance(learner, type) and issubclass(learner, Function):
         return gradcheck(learner.apply, [leaf(x) for x in inputs], raise_exception=False, seed=seed)
@@ -95,11 +95,7 @@ def _inputs(
             f"{path}: which inputs? define {name}_inputs(rng), which returns a list of arrays, or "
             f"name a known operation with --op"
         )
-    operation = bugs.OPERATIONS.get(bugs.ALIASES.get(op, op))
-    if operation is None:
-        raise ArgumentError(f"--op {op} is not known; use one of {', '.join(bugs.OPERATIONS)}")
-    inputs, params = operation.sample(rng)
-    return list(inputs), params
+    return bugs.operation(op).sample(rng)
 
 
 def _pair(
@@ -138,24 +134,14 @@ def _taking(f: Callable, params: dict[str, Any]) -> Callable:
     return call
 
 
-class _Context:
-    """What a static forward leaves for its backward."""
-
-    saved_tensors: tuple[Any, ...] = ()
-    needs_input_grad = (True,) * 32
-
-    def save_for_backward(self, *arrays: Any) -> None:
-        self.saved_tensors = arrays
-
-
-def _with_context(function: type) -> tuple[Callable, Callable]:
+def _with_context(function: Any) -> tuple[Callable, Callable]:
     def forward(*inputs: Any) -> Any:
-        return function.forward(_Context(), *inputs)  # type: ignore[attr-defined]
+        return function.forward(Context(function, (True,) * len(inputs)), *inputs)
 
     def backward(g: Any, *inputs: Any) -> Any:
-        ctx = _Context()
-        function.forward(ctx, *inputs)  # type: ignore[attr-defined]
-        return function.backward(ctx, g)  # type: ignore[attr-defined]
+        ctx = Context(function, (True,) * len(inputs))
+        function.forward(ctx, *inputs)
+        return function.backward(ctx, g)
 
     return forward, backward
 

@@ -10,8 +10,6 @@ import numpy as np
 from ..autograd import Function, Tensor, grad, no_grad
 from ..errors import ArgumentError, DeviceError, DtypeError, GradientError
 from .check import examine, failed
-from .function_pair import Broken, FunctionPair
-from .measurement import Measurement
 from .report import Report
 
 Array = Any  # numpy.ndarray
@@ -113,12 +111,8 @@ def _examined(
     graph = _Graph(fn, inputs, wanted)
     if not graph.checked:
         return failed("no output of fn has a gradient; was the graph cut?", "GB003")
-    arrays = [x.array for x in wanted]
-    try:
-        pair = FunctionPair(graph.forward, graph.backward, arrays, list(range(len(arrays))), names)
-    except Broken as broken:
-        return failed(str(broken))
-    return examine(Measurement(pair, None, seed, **how))
+    arrays, places = [x.array for x in wanted], list(range(len(wanted)))
+    return examine(graph.forward, graph.backward, arrays, places, names, None, seed, **how)
 
 
 def _listed(tensors: Any) -> list[Any]:

@@ -7,9 +7,10 @@ from one file per family when they are first asked for.
 from importlib import import_module
 from typing import Any
 
+from ...errors import ArgumentError
 from .operation import Bug, Mutant, Operation
 
-__all__ = ["ALIASES", "CATALOGUE", "OPERATIONS", "Bug", "Mutant", "Operation"]
+__all__ = ["ALIASES", "CATALOGUE", "OPERATIONS", "Bug", "Mutant", "Operation", "operation"]
 
 CATALOGUE: dict[str, Bug]  # all 91, in order
 OPERATIONS: dict[str, Operation]
@@ -26,6 +27,16 @@ ALIASES = {
     "mse": "mse_loss", "batch_norm2d": "batch_norm", "max_pool": "max_pool2d",
     "avg_pool": "avg_pool2d", "subsample": "subsample2d", "multiply": "mul", "divide": "div",
 }  # fmt: skip
+
+
+def operation(name: str) -> Operation:
+    """The operation of this name; an error lists them."""
+    from . import OPERATIONS
+
+    known = OPERATIONS.get(ALIASES.get(name, name))
+    if known is None:
+        raise ArgumentError(f"op={name!r} is not known; use one of {', '.join(OPERATIONS)}")
+    return known
 
 
 def __getattr__(name: str) -> Any:

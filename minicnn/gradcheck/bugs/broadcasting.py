@@ -5,6 +5,7 @@ The operations that only move or add up elements are in layout.py.
 
 import numpy as np
 
+from ...arrays import sum_to
 from .operation import Bug, Mutant, Operation, normal, one_of
 
 BUGS = (
@@ -37,12 +38,6 @@ BUGS = (
 )  # fmt: skip
 
 
-def unbroadcast(g, shape):
-    """The sum over all axes along which an array of this shape was stretched."""
-    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
-    return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
-
-
 # ---- samples ---------------------------------------------------------------------------------
 
 
@@ -60,7 +55,7 @@ alike, row, column = draw("nc", "nc"), draw("nc", "c"), draw("nc", "n1")
 square_row = draw("cc", "c", sizes=(3, 4))
 sample = one_of(alike, row, row, column)
 X, B = np.array([[1.0, 2, 0], [3, -1, 2], [1, 1, 4]]), np.array([2.0, -1, 4])
-EXAMPLES = [([X, B], {}), ([X, X.T + 2], {})]
+EXAMPLES: list = [([X, B], {}), ([X, X.T + 2], {})]
 
 
 # ---- add, sub, mul, div ----------------------------------------------------------------------
@@ -72,8 +67,8 @@ def operation(name, forward, dx, dy, unsummed="not summed"):
     dx and dy say what each position sends back to them.
     """
     gradients = {
-        "dx": lambda g, x, y: unbroadcast(dx(g, x, y), x.shape),
-        "dy": lambda g, x, y: unbroadcast(dy(g, x, y), y.shape),
+        "dx": lambda g, x, y: sum_to(dx(g, x, y), x.shape),
+        "dy": lambda g, x, y: sum_to(dy(g, x, y), y.shape),
     }
     op = Operation(name, ("input", "other"), forward, gradients, sample, EXAMPLES)
     op.wrong("GB076", unsummed, sample=row, dx=dx, dy=dy)
@@ -128,8 +123,6 @@ mul.wrong(
     dx=lambda g, x, y: y.copy(), dy=lambda g, x, y: x.copy(),
 )  # fmt: skip
 mul.mutants += (Mutant("GB009", "multiplies g in place", in_place, sample=alike),)
-div.wrong(
-    "GB002", "no minus for the divisor", dy=lambda g, x, y: unbroadcast(g * x / y**2, y.shape)
-)
+div.wrong("GB002", "no minus for the divisor", dy=lambda g, x, y: sum_to(g * x / y**2, y.shape))
 
 OPERATIONS = (add, sub, mul, div)

@@ -1,6 +1,5 @@
 """Wrong backward passes of conv2d; their right lines are in conv.py."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -102,15 +101,21 @@ for code, name, family, change in (
         "GB049", "the last windows left out of", overlapping,
         lambda g, at: (without_last(g), at),
     ),
-    ("GB050", "stride ignored in", strided, lambda g, at: (g, replace(at, stride=(1, 1)))),
-    (
-        "GB051", "windows one row and column too far in", with_room,
-        lambda g, at: (g, replace(at, start=1)),
-    ),
-    ("GB052", "dilation ignored in", dilated, lambda g, at: (g, replace(at, dilation=(1, 1)))),
+    ("GB050", "stride ignored in", strided, lambda g, at: (g, at._replace(stride=(1, 1)))),
+    ("GB052", "dilation ignored in", dilated, lambda g, at: (g, at._replace(dilation=(1, 1)))),
 ):  # fmt: skip
     wrong(code, f"{name} dx", sample=family, dx=changed(dx_of, change))
     wrong(code, f"{name} dW", sample=family, dw=changed(dw_of, change))
+wrong(
+    "GB051", "windows one row and column too far in dx", sample=with_room,
+    dx=lambda g, x, *at: np.pad(
+        dx_of(g, x[:, :, 1:, 1:], *at), [(0, 0), (0, 0), (1, 0), (1, 0)]
+    ),
+)  # fmt: skip
+wrong(
+    "GB051", "windows one row and column too far in dW", sample=with_room,
+    dw=lambda g, x, *at: dw_of(g, x[:, :, 1:, 1:], *at),
+)  # fmt: skip
 wrong("GB049", "the image's border gets nothing", sample=padded, dx=without_border)
 wrong("GB051", "dx rolled", dx=lambda *given: np.roll(dx_of(*given), (1, 1), axis=(2, 3)))
 

@@ -1,6 +1,5 @@
 """Average and maximum pooling, and the mistakes in their backward passes."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -121,7 +120,7 @@ def sizes_of(shape, at, count_include_pad):
     """
     around = [(0, 0), (0, 0), *((p, p) for p in at.padding)]
     inside = np.pad(np.ones((1, 1, *shape[2:])), around, constant_values=float(count_include_pad))
-    return sums_of(inside, replace(at, padding=(0, 0)))[0, 0]
+    return sums_of(inside, at._replace(padding=(0, 0)))[0, 0]
 
 
 def sums_of(input, at):
@@ -140,7 +139,7 @@ def avg_forward(
 
 def spread(share, x, at, **how):
     """Every pixel of a window receives the window's share."""
-    shares = np.broadcast_to(share[:, :, None, None], (*x.shape[:2], *at.kernel, *at.out))
+    shares = np.broadcast_to(share[:, :, None, None], (*x.shape[:2], *at.kernel_size, *at.out))
     return windows.scatter(shares, x.shape, at, **how)
 
 
@@ -159,16 +158,16 @@ avg_pool2d = Operation(
 
 
 def first_pixel(g, x, at, *_):
-    shares = np.zeros((*x.shape[:2], *at.kernel, *at.out))
+    shares = np.zeros((*x.shape[:2], *at.kernel_size, *at.out))
     shares[:, :, 0, 0] = g
     return windows.scatter(shares, x.shape, at)
 
 
 def to_the_border(g, x, at, *_):
-    (kh, kw), (h, w), (oh, ow) = at.kernel, x.shape[2:], at.out
+    (kh, kw), (h, w), (oh, ow) = at.kernel_size, x.shape[2:], at.out
     i = np.minimum(np.arange(h) // kh, oh - 1)
     j = np.minimum(np.arange(w) // kw, ow - 1)
-    return g[:, :, i][:, :, :, j] / at.area
+    return g[:, :, i][:, :, :, j] / windows.area(at)
 
 
 def divided(size):
@@ -179,13 +178,13 @@ def divided(size):
 padding_left_out = family((3, 2), (2, 2), (3, 4), padding=(1, 1), count_include_pad=False)
 wrong = avg_pool2d.wrong
 wrong("GB058", "not divided", dx=divided(lambda at: 1))
-wrong("GB059", "divided by kh", sample=tiled, dx=divided(lambda at: at.kernel[0]))
-wrong("GB059", "divided by kw", sample=tiled, dx=divided(lambda at: at.kernel[1]))
+wrong("GB059", "divided by kh", sample=tiled, dx=divided(lambda at: at.kernel_size[0]))
+wrong("GB059", "divided by kw", sample=tiled, dx=divided(lambda at: at.kernel_size[1]))
 wrong("GB060", "divided by OH OW", sample=square, dx=divided(lambda at: np.prod(at.out)))
 wrong("GB061", "the first pixel gets g", sample=tiled, dx=first_pixel)
 wrong(
     "GB062", "np.tile for np.repeat", sample=tiled,
-    dx=lambda g, x, at, _: np.tile(g, (1, 1, *at.kernel)) / at.area,
+    dx=lambda g, x, at, _: np.tile(g, (1, 1, *at.kernel_size)) / windows.area(at),
 )  # fmt: skip
 wrong(
     "GB063", "assigns where windows overlap", sample=overlapping,
@@ -202,7 +201,7 @@ wrong(
 )  # fmt: skip
 wrong(
     "GB065", "divided by kh kw though padding does not count", sample=padding_left_out,
-    dx=divided(lambda at: at.area),
+    dx=divided(lambda at: windows.area(at)),
 )  # fmt: skip
 wrong(
     "GB048", "cropped at one end only", sample=padded,
@@ -210,7 +209,7 @@ wrong(
 )  # fmt: skip
 wrong(
     "GB050", "stride ignored", sample=tiled,
-    dx=lambda g, x, at, _: spread(g / at.area, x, replace(at, stride=(1, 1))),
+    dx=lambda g, x, at, _: spread(g / windows.area(at), x, at._replace(stride=(1, 1))),
 )  # fmt: skip
 wrong(
     "GB014", "sums for means, in both", sample=tiled, dx=divided(lambda at: 1),
@@ -287,7 +286,7 @@ def unravelled(g, x, at, window_width, image_width):
 
 
 def tiled_for_repeated(g, x, at):
-    return np.tile(g, (1, 1, *at.kernel)) * max_dx(np.ones_like(g), x, at)
+    return np.tile(g, (1, 1, *at.kernel_size)) * max_dx(np.ones_like(g), x, at)
 
 
 wrong = max_pool2d.wrong
@@ -295,11 +294,11 @@ wrong("GB066", "the whole window gets g", dx=spread)
 wrong("GB067", "every tie gets g", sample=tied, dx=partial(max_dx, whose=all_maxima))
 wrong(
     "GB068", "the window's argmax over kh", sample=oblong,
-    dx=lambda g, x, at: unravelled(g, x, at, at.kernel[0], x.shape[3] + at.kernel[0]),
+    dx=lambda g, x, at: unravelled(g, x, at, at.kernel_size[0], x.shape[3] + at.kernel_size[0]),
 )  # fmt: skip
 wrong(
     "GB068", "the plane's argmax times H", sample=oblong,
-    dx=lambda g, x, at: unravelled(g, x, at, at.kernel[1], x.shape[2]),
+    dx=lambda g, x, at: unravelled(g, x, at, at.kernel_size[1], x.shape[2]),
 )  # fmt: skip
 wrong("GB069", "times the maximum", dx=lambda g, x, at: max_dx(g, x, at) * x)
 wrong(

@@ -105,16 +105,16 @@ subsample2d = Operation(
 
 
 def averaged(input, coefficient, bias, kernel_size, **how):
-    kh, kw = windows.pair(kernel_size)
-    return forward(input / (kh * kw), coefficient, bias, kernel_size, **how)
+    area = windows.area(windows.over(input.shape, kernel_size))
+    return forward(input / area, coefficient, bias, kernel_size, **how)
 
 
 def dx_of_mean(g, x, a, b, at):
-    return spread(g * a / at.area, x, at)
+    return spread(g * a / windows.area(at), x, at)
 
 
 def da_of_means(g, x, a, b, at):
-    return (g * (sums_of(x, at) / at.area)).sum(axis=(0, 2, 3))
+    return (g * (sums_of(x, at) / windows.area(at))).sum(axis=(0, 2, 3))
 
 
 wrong = subsample2d.wrong
@@ -145,7 +145,7 @@ wrong(
 )  # fmt: skip
 wrong(
     "GB062", "np.tile for np.repeat", sample=tiled,
-    dx=lambda g, x, a, b, at: np.tile(g * a, (1, 1, *at.kernel)),
+    dx=lambda g, x, a, b, at: np.tile(g * a, (1, 1, *at.kernel_size)),
 )  # fmt: skip
 wrong("GB014", "means for sums, in both", forward=averaged, dx=dx_of_mean, da=da_of_means)
 

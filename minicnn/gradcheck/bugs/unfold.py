@@ -1,6 +1,5 @@
 """im2col and col2im (PyTorch's unfold and fold), each the other's backward pass; their mistakes."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -45,13 +44,13 @@ EXAMPLES = [([X], {"kernel_size": 2}), ([X], {"kernel_size": 2, "padding": 1, "s
 def rows_first(g, shape, at):
     """Rows (C, kw, kh) taken for rows (C, kh, kw)."""
     n, c = shape[:2]
-    return g.reshape(n, c, *at.kernel[::-1], -1).swapaxes(2, 3).reshape(g.shape)
+    return g.reshape(n, c, *at.kernel_size[::-1], -1).swapaxes(2, 3).reshape(g.shape)
 
 
 def channels_first(g, shape, at):
     """Rows (kh, kw, C) taken for rows (C, kh, kw)."""
     n, c = shape[:2]
-    return g.reshape(n, *at.kernel, c, -1).transpose(0, 3, 1, 2, 4).reshape(g.shape)
+    return g.reshape(n, *at.kernel_size, c, -1).transpose(0, 3, 1, 2, 4).reshape(g.shape)
 
 
 im2col = Operation(
@@ -81,11 +80,11 @@ wrong(
 )  # fmt: skip
 wrong(
     "GB050", "stride ignored", sample=strided,
-    dx=lambda g, shape, at: windows.image(g, shape, replace(at, stride=(1, 1))),
+    dx=lambda g, shape, at: windows.image(g, shape, at._replace(stride=(1, 1))),
 )  # fmt: skip
 wrong(
     "GB052", "dilation ignored", sample=dilated,
-    dx=lambda g, shape, at: windows.image(g, shape, replace(at, dilation=(1, 1))),
+    dx=lambda g, shape, at: windows.image(g, shape, at._replace(dilation=(1, 1))),
 )  # fmt: skip
 wrong(
     "GB055", "columns read as (kh, kw, C)",
@@ -98,8 +97,9 @@ wrong(
 
 def col2im_forward(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     """Columns to windows, added up where windows overlap."""
-    shape = (len(input), input.shape[1] // np.prod(windows.pair(kernel_size)), *output_size)
-    return windows.image(input, shape, windows.over(shape, kernel_size, stride, padding, dilation))
+    at = windows.over((0, 0, *output_size), kernel_size, stride, padding, dilation)
+    shape = (len(input), input.shape[1] // windows.area(at), *output_size)
+    return windows.image(input, shape, at)
 
 
 def col2im_saved(input, output_size, kernel_size, stride=1, **how):
@@ -143,11 +143,11 @@ wrong(
 )  # fmt: skip
 wrong(
     "GB050", "stride ignored", sample=_as_columns(strided),
-    dx=lambda g, at: windows.columns(g, replace(at, stride=(1, 1))),
+    dx=lambda g, at: windows.columns(g, at._replace(stride=(1, 1))),
 )  # fmt: skip
 wrong(
     "GB052", "dilation ignored", sample=_as_columns(dilated),
-    dx=lambda g, at: windows.columns(g, replace(at, dilation=(1, 1))),
+    dx=lambda g, at: windows.columns(g, at._replace(dilation=(1, 1))),
 )  # fmt: skip
 wrong(
     "GB055", "columns laid out as (kh, kw, C)",

@@ -1,71 +1,46 @@
 """Windows that slide over an image: what convolution, pooling and im2col are made of."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from math import prod
 
 import numpy as np
 
-
-def pair(value: Any) -> tuple[int, int]:
-    """(rows, columns) of a parameter that may be one number for both."""
-    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+from ...shapes import Window, pair, window
 
 
-@dataclass(frozen=True)
-class Windows:
-    """The positions of a window on a padded image."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    out: tuple[int, int]
-    start: int = 0  # row and column of the first window; only a mistake has another
-
-    @property
-    def area(self) -> int:
-        """The number of pixels of a window."""
-        return self.kernel[0] * self.kernel[1]
-
-    def window(self, i: int, j: int) -> tuple[slice, ...]:
-        """The rows and the columns of one window."""
-        axes = zip((i, j), self.stride, self.kernel, self.dilation, strict=True)
-        return tuple(_steps(self.start + k * s, n, d) for k, s, n, d in axes)
-
-    def tap(self, u: int, v: int) -> tuple[slice, ...]:
-        """The rows and the columns that one element of the kernel meets, in all windows."""
-        axes = zip((u, v), self.dilation, self.out, self.stride, strict=True)
-        return tuple(_steps(self.start + k * d, n, s) for k, d, n, s in axes)
-
-    def borders(self, shape: Any) -> list[tuple[int, int]]:
-        """The padding at both ends of each axis, with what windows need that stick out beyond."""
-        last = self.window(self.out[0] - 1, self.out[1] - 1)
-        axes = zip(shape[2:], self.padding, last, strict=True)
-        return [(0, 0), (0, 0), *((p, max(p, end.stop - n - p)) for n, p, end in axes)]
-
-
-def _steps(first: int, count: int, step: int) -> slice:
-    return slice(first, first + step * (count - 1) + 1, step)
-
-
-def over(shape, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False) -> Windows:
+def over(shape, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False) -> Window:
     """The windows of a kernel on images (N, C, H, W); stride None means the kernel's size."""
-    kernel, padding, dilation = pair(kernel_size), pair(padding), pair(dilation)
-    stride = kernel if stride is None else pair(stride)
-    out = []
-    for n, k, s, p, d in zip(shape[2:], kernel, stride, padding, dilation, strict=True):
-        room = n + 2 * p - d * (k - 1) - 1
-        size = (-(-room // s) if ceil_mode else room // s) + 1
-        # A window that would start beyond the image and its padding in front is left out.
-        out.append(size - 1 if ceil_mode and (size - 1) * s >= n + p else size)
-    return Windows(kernel, stride, padding, dilation, (out[0], out[1]))
+    return window("windows", shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def image_size(out, kernel, stride=1, padding=0, dilation=1) -> list[int]:
+def image_size(out, kernel_size, stride=1, padding=0, dilation=1) -> list[int]:
     """The rows and columns of an image that holds `out` windows, at least one of each."""
-    parts = zip(out, *map(pair, (kernel, stride, padding, dilation)), strict=True)
-    return [max(1, s * (m - 1) + d * (k - 1) + 1 - 2 * p) for m, k, s, p, d in parts]
+    pairs = [pair("windows", "size", p, 0) for p in (kernel_size, stride, padding, dilation)]
+    axes = zip(out, *pairs, strict=True)
+    return [max(1, s * (m - 1) + d * (k - 1) + 1 - 2 * p) for m, k, s, p, d in axes]
+
+
+def area(at):
+    """The number of pixels of a window."""
+    return prod(at.kernel_size)
+
+
+def borders(at, shape):
+    """The padding at both ends of each axis, with what windows need that stick out beyond."""
+    ends = zip(at.padding, at.overhang(shape[2:]), strict=True)
+    return [(0, 0), (0, 0), *((p, max(p, beyond)) for p, beyond in ends)]
+
+
+def steps(first, count, step, apart):
+    """The rows and the columns of `count` pixels; the first ones are `first` steps in."""
+    axes = zip(first, count, step, apart, strict=True)
+    return tuple(slice(k * s, k * s + d * (n - 1) + 1, d) for k, n, s, d in axes)
+
+
+def taps(at):
+    """(u, v, rows, columns) of each element of the kernel: what it meets in all windows."""
+    for u, v in np.ndindex(*at.kernel_size):
+        yield u, v, *steps((u, v), at.out, at.dilation, at.stride)
 
 
 # ---- from the image to its windows, and back -------------------------------------------------
@@ -73,18 +48,18 @@ def image_size(out, kernel, stride=1, padding=0, dilation=1) -> list[int]:
 
 def gather(x, at, value=0.0):
     """The pixels of all windows: (N, C, H, W) -> (N, C, kh, kw, oh, ow); padding is `value`."""
-    x = np.pad(x, at.borders(x.shape), constant_values=value)
-    pixels = np.empty((*x.shape[:2], *at.kernel, *at.out), x.dtype)
-    for u, v in np.ndindex(*at.kernel):
-        pixels[:, :, u, v] = x[:, :, *at.tap(u, v)]
+    x = np.pad(x, borders(at, x.shape), constant_values=value)
+    pixels = np.empty((*x.shape[:2], *at.kernel_size, *at.out), x.dtype)
+    for u, v, rows, columns in taps(at):
+        pixels[:, :, u, v] = x[:, :, rows, columns]
     return pixels
 
 
 def added(pixels, shape, at):
     """All windows added to where they lie on the padded image of this shape."""
     x = _blank(pixels, shape, at)
-    for u, v in np.ndindex(*at.kernel):
-        x[:, :, *at.tap(u, v)] += pixels[:, :, u, v]
+    for u, v, rows, columns in taps(at):
+        x[:, :, rows, columns] += pixels[:, :, u, v]
     return x
 
 
@@ -92,20 +67,20 @@ def assigned(pixels, shape, at):
     """A mistake: where windows overlap the last one's pixel stays."""
     x = _blank(pixels, shape, at)
     for i, j in np.ndindex(*at.out):
-        x[:, :, *at.window(i, j)] = pixels[..., i, j]
+        x[:, :, *steps((i, j), at.kernel_size, at.stride, at.dilation)] = pixels[..., i, j]
     return x
 
 
 def assigned_by_taps(pixels, shape, at):
     """The same, for the windows' first pixels, then for the second ones and so on."""
     x = _blank(pixels, shape, at)
-    for u, v in np.ndindex(*at.kernel):
-        x[:, :, *at.tap(u, v)] = pixels[:, :, u, v]
+    for u, v, rows, columns in taps(at):
+        x[:, :, rows, columns] = pixels[:, :, u, v]
     return x
 
 
 def _blank(pixels, shape, at):
-    sizes = [n + sum(border) for n, border in zip(shape, at.borders(shape), strict=True)]
+    sizes = [n + sum(border) for n, border in zip(shape, borders(at, shape), strict=True)]
     return np.zeros(sizes, pixels.dtype)
 
 
@@ -132,9 +107,9 @@ def scatter(pixels, shape, at, put: Callable = added, crop: Callable = cropped):
 
 def columns(x, at):
     """im2col: each window as a column, (N, C, H, W) -> (N, C kh kw, windows)."""
-    return gather(x, at).reshape(len(x), x.shape[1] * at.area, np.prod(at.out))
+    return gather(x, at).reshape(len(x), x.shape[1] * area(at), prod(at.out))
 
 
 def image(columns, shape, at, **how):
     """col2im: each column added back to where its window lies."""
-    return scatter(columns.reshape(*shape[:2], *at.kernel, *at.out), shape, at, **how)
+    return scatter(columns.reshape(*shape[:2], *at.kernel_size, *at.out), shape, at, **how)

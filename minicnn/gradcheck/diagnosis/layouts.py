@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import sum_to
 from ..report import Diagnosis
 from .case import Case, agree
 
@@ -70,7 +71,9 @@ def of_another_shape(case: Case) -> Iterator[Diagnosis]:
     if a is None or a.shape == n.shape:
         return
     name, shapes = f"d{case.name}", f"{a.shape} instead of {n.shape}"
-    if a.ndim >= n.ndim and a.size > n.size and agree(_summed(a, n.shape), n, case.close):
+    sizes = zip(a.shape[::-1], n.shape[::-1], strict=False)
+    stretched = a.ndim >= n.ndim and a.size > n.size and all(q in (1, p) for p, q in sizes)
+    if stretched and agree(sum_to(a, n.shape), n, case.close):
         text = f"{name} has shape {shapes}; summed over the axes that were broadcast it is right"
         yield case.diagnosis("GB076", text, 0.95)
     if sorted(a.shape) == sorted(n.shape):
@@ -88,11 +91,3 @@ def of_another_shape(case: Case) -> Iterator[Diagnosis]:
         if any(margins) and agree(a[inner], n, case.close):
             text = f"{name} has shape {shapes}; without {margins[-1] // 2} at each side it is right"
             yield case.diagnosis("GB048", text, 0.95)
-
-
-def _summed(a: Array, shape: tuple[int, ...]) -> Array:
-    """a summed over the axes along which `shape` would be broadcast to a's."""
-    a = a.sum(axis=tuple(range(a.ndim - len(shape))))
-    for k, size in enumerate(shape):
-        a = a.sum(axis=k, keepdims=True) if size == 1 else a
-    return a

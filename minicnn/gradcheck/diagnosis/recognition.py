@@ -69,17 +69,12 @@ def named(
     op: str, params: dict[str, Any], inputs: list[Any], y: Array | None, close: float
 ) -> Known:
     """The operation that the user named; whether forward is that is in `agrees`."""
-    from ..bugs import ALIASES, OPERATIONS
+    from ..bugs import operation
 
-    operation = OPERATIONS[ALIASES.get(op, op)]
-    known = next(_ways(operation, inputs, named=True), None)
-    if known is None:
-        known = Known(operation, {}, inputs, list(range(len(inputs))))
+    as_given = Known(operation(op), {}, inputs, list(range(len(inputs))))
+    known = next(_ways(operation(op), inputs, named=True), as_given)
     known.params, known.named = dict(params), True
-    try:
-        known.agrees = y is not None and agree(y, known.forward(), close)
-    except Exception:
-        known.agrees = False
+    known.agrees = _gives(known, y, close)
     return known
 
 
@@ -101,7 +96,7 @@ def inferred(inputs: list[Any], y: Array | None, close: float) -> Iterator[Known
 
 def _gives(way: Known, y: Any, close: float) -> bool:
     try:
-        return agree(y, way.forward(), close)
+        return y is not None and agree(y, way.forward(), close)
     except Exception:  # parameters that do not fit these inputs
         return False
 
