@@ -60,7 +60,7 @@ class Slopes:
 
     @property
     def doubt(self) -> Array:
-        """The error bar relative to the terms; infinite where nothing finite was found."""
+        """The error bar relative to the terms; infinite where nothing finite is known."""
         known = self.judged & (self.size > 0)
         return np.where(known, self.bar / np.where(known, self.size, 1), np.inf)
 

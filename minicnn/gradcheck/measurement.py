@@ -150,7 +150,7 @@ class Measurement:
         """The derivatives with respect to some entries of input i."""
         inputs = self.pair.fresh()
         x = inputs[i] = np.ascontiguousarray(inputs[i]).reshape(inputs[i].shape)
-        flat, careful = x.reshape(-1), self._changes_inputs()
+        flat, careful = x.reshape(-1), any(c.code == "GB009" for c in self.checks)
         steps = step_size(flat[where].astype(float), self.unit)
         if self.eps is not None:
             steps = np.full(len(where), float(self.eps))
@@ -189,9 +189,6 @@ class Measurement:
             moved[place][index] += t
             ends.append(self.outputs(moved))
         return float((self.g * (ends[0] - ends[1])).sum() / (2 * h))
-
-    def _changes_inputs(self) -> bool:
-        return any(c.code == "GB009" for c in self.checks)
 
     def _tolerance(self, k: int, slopes: Slopes, where: Array) -> Array:
         """How far an entry may be off: the numeric error, and the rounding of the analytic one."""

@@ -173,7 +173,7 @@ class Backward:
             text = f"each further call adds the same to {self._named(apart)}: nothing resets it"
         self._say("backward repeats itself", not apart, text, "GB007" if grown else None)
         if not apart and not changed:
-            self._call([_scaled(a, 3.0) for a in self.g])
+            self._call(_scaled(self.g, 3.0))
             lost = self._apart(kept, returned)
             text = (
                 f"{self._named(lost)} changed after it was returned, when backward was called with "
@@ -183,9 +183,8 @@ class Backward:
 
     def _grows(self, first: list[Any], second: list[Any]) -> bool:
         """Whether a third call adds what the second added."""
-        third = self._call(self.g)
-        steps = [_sum(b, _scaled(a, -1.0)) for a, b in zip(first, second, strict=True)]
-        more = [_sum(c, _scaled(b, -1.0)) for b, c in zip(second, third, strict=True)]
+        steps = _sums(second, _scaled(first, -1.0))
+        more = _sums(self._call(self.g), _scaled(second, -1.0))
         return all(distance(a, b) < 1e-6 for a, b in zip(steps, more, strict=True))
 
     def ask_all(self) -> list[Check]:
@@ -203,23 +202,21 @@ class Backward:
     def _linear(self) -> None:
         """bwd(0) = 0, bwd(2g) = 2 bwd(g), bwd(g) + bwd(k) = bwd(g + k)."""
         a = self.gradients
-        zero = self._call([_scaled(x, 0.0) for x in self.g])
+        zero, twice = (self._call(_scaled(self.g, c)) for c in (0.0, 2.0))
         at_zero = [
             k for k, z in enumerate(zero) if z is not None and _largest(z) > SAME * _largest(a[k])
         ]
-        twice = self._call([_scaled(x, 2.0) for x in self.g])
         ignored = [k for k in at_zero if distance(twice[k], a[k]) < SAME]
         text = f"{self._is(at_zero)} not 0 when g is 0"
         if ignored:
             text = f"{self._is(ignored)} the same when g is doubled, and when g is 0"
         self._say("bwd(0) = 0", not at_zero, text, "GB001", 0.97 if ignored else 0.6)
-        apart = [k for k in self._apart([_scaled(x, 2.0) for x in a], twice) if k not in at_zero]
+        apart = [k for k in self._apart(_scaled(a, 2.0), twice) if k not in at_zero]
         self._say("bwd(2g) = 2 bwd(g)", not apart, f"{self._is(apart)} not doubled with g")
         other = [
             None if x is None else self.rng.standard_normal(x.shape).astype(x.dtype) for x in self.g
         ]
-        both = self._call([_sum(x, y) for x, y in zip(self.g, other, strict=True)])
-        added = [_sum(x, y) for x, y in zip(a, self._call(other), strict=True)]
+        added, both = _sums(a, self._call(other)), self._call(_sums(self.g, other))
         apart = [k for k in self._apart(added, both) if k not in at_zero]
         text = f"{self._is(apart)} not additive in g: it looks at g's values or its sign"
         self._say("bwd(g) + bwd(k) = bwd(g + k)", not apart, text)
@@ -278,14 +275,18 @@ def _copy(a: Any) -> Any:
     return None if a is None else np.array(a)
 
 
-def _scaled(a: Any, c: float) -> Any:
-    if a is None:
-        return None
-    return np.asarray(a * a.dtype.type(c) if a.dtype.kind == "f" else a * c)
+def _scaled(arrays: list[Any], c: float) -> list[Any]:
+    """Each array times c, in its own type."""
+    factors = [a.dtype.type(c) if a is not None and a.dtype.kind == "f" else c for a in arrays]
+    return [a if a is None else np.asarray(a * f) for a, f in zip(arrays, factors, strict=True)]
 
 
-def _sum(a: Any, b: Any) -> Any:
-    return None if a is None or b is None or a.shape != b.shape else np.asarray(a + b)
+def _sums(one: list[Any], other: list[Any]) -> list[Any]:
+    """None where an array is None, or the shapes differ."""
+    return [
+        None if a is None or b is None or a.shape != b.shape else np.asarray(a + b)
+        for a, b in zip(one, other, strict=True)
+    ]
 
 
 def _farther(most: Any, a: Any, b: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Report: what a check found, input by input; report_text.py prints and report_figure.py draws."""
+"""Report: what a check saw, input by input; report_text.py prints and report_figure.py draws."""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ import numpy as np
 
 from .differences import Slopes
 from .properties import Check
+from .report_figure import figure
+from .report_text import as_html, as_text
 
 Array = Any  # numpy.ndarray
 
@@ -38,6 +40,14 @@ class Direction:
     ok: bool
     known: bool  # False: no number could be had, as where many kinks lie along it
     exact: float | None = None  # by the complex step, where it can be trusted
+
+    @property
+    def text(self) -> str:
+        """The two numbers, where they differ."""
+        return (
+            f"along a direction ({self.name}) the gradient gives {self.analytic:.8g}, but the "
+            f"difference {self.numeric:.8g}"
+        )
 
 
 @dataclass
@@ -89,12 +99,15 @@ class InputReport:
             self.problem = f"it has shape {self.analytic.shape}, and its input {shape}"
             wrong = np.ones(len(self.entries), bool)
         else:
-            a = np.asarray(self.analytic, np.float64).reshape(-1)[self.entries]
+            a = self._flat()[self.entries]
             inside = (a >= s.low - self.tolerance) & (a <= s.high + self.tolerance)
             wrong = s.judged & ~inside
         self.wrong = self._spread(wrong, False)
         if self.analytic is None and not wrong.any():
             self.problem = ""
+
+    def _flat(self) -> Array:
+        return np.asarray(self.analytic, np.float64).reshape(-1)
 
     def _spread(self, values: Array, elsewhere: Any) -> Array:
         full = np.full(int(np.prod(self.shape)), elsewhere, np.asarray(values).dtype)
@@ -130,25 +143,22 @@ class InputReport:
         """The entries that are furthest off, the furthest first."""
         if not self.comparable or not self.entries.size:
             return []
-        a = np.asarray(self.analytic, np.float64).reshape(-1)
-        off = np.abs(a - self.numeric.reshape(-1))
+        columns = self._flat(), self.numeric.reshape(-1), self.error_bar.reshape(-1)
+        off = np.abs(columns[0] - columns[1])
         off = np.where(self.wrong.reshape(-1), np.where(np.isfinite(off), off, np.inf), -1)
         order = np.argsort(-off, kind="stable")[: min(count, int(self.wrong.sum()))]
-        return [self._entry(int(k)) for k in order]
-
-    def _entry(self, k: int) -> Entry:
-        index = tuple(int(i) for i in np.unravel_index(k, self.shape))
-        a = float(np.asarray(self.analytic, np.float64).reshape(-1)[k])
-        return Entry(
-            index, a, float(self.numeric.reshape(-1)[k]), float(self.error_bar.reshape(-1)[k])
-        )
+        places = [tuple(map(int, np.unravel_index(k, self.shape))) for k in order]
+        return [
+            Entry(place, *(float(c[k]) for c in columns))
+            for k, place in zip(order, places, strict=True)
+        ]
 
     @property
     def error(self) -> float:
         """The largest error among the compared entries, relative to the largest numeric value."""
         if not self.comparable:
             return np.inf
-        off = np.abs(np.asarray(self.analytic, np.float64) - self.numeric)
+        off = np.abs(self._flat().reshape(self.shape) - self.numeric)
         off = off[~np.isnan(self.numeric) & ~self.kinks]
         largest = np.nanmax(np.abs(self.numeric), initial=0.0)
         return float(np.max(off, initial=0.0) / (largest or 1.0))
@@ -194,34 +204,16 @@ class Report:
     def __repr__(self) -> str:
         return f"<Report: {self.summary()}>"
 
-    def __str__(self) -> str:
-        from .report_text import as_text
-
-        return as_text(self)
-
-    def _repr_html_(self) -> str:
-        from .report_text import as_html
-
-        return as_html(self)
-
-    def plot(self, name: str | None = None) -> Any:
-        """A matplotlib figure: analytic, numeric and their difference, for an input's gradient.
-
-        name is that of the input; by default the first that is wrong, else the first.
-        """
-        from .report_figure import figure
-
-        return figure(self, name)
+    __str__ = as_text
+    _repr_html_ = as_html
+    plot = figure
 
     def summary(self) -> str:
         """One line: right, or what is wrong and where it is worst."""
         bad = [r for r in self.inputs if not r.ok]
         if not bad:
             texts = [c.text for c in self.checks if not c.ok]
-            texts += [
-                f"along a direction ({d.name}) the gradient gives {d.analytic:.8g}, but the "
-                f"difference {d.numeric:.8g}" for d in self.directions if not d.ok
-            ]  # fmt: skip
+            texts += [d.text for d in self.directions if not d.ok]
             return texts[0] if texts else "all right"
         r = bad[0]
         start = f"the gradient of {r.name}, shape {r.shape}, is wrong"

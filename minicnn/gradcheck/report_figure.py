@@ -1,24 +1,29 @@
 """Pictures of a gradient beside the numeric one: analytic, numeric, and where they differ."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError
-from .report import InputReport, Report
+
+if TYPE_CHECKING:
+    from .report import InputReport, Report
 
 Array = Any  # numpy.ndarray
 SLICES = 4  # rows of pictures for one input, those with the most wrong entries
 
 
-def figure(report: Report, name: str | None = None) -> Any:
-    """A figure of one input's gradient: by default of the first that is wrong, else the first."""
+def figure(report: "Report", name: str | None = None) -> Any:
+    """A matplotlib figure: analytic, numeric and their difference, for an input's gradient.
+
+    name is that of the input; by default the first that is wrong, else the first.
+    """
     from matplotlib.figure import Figure
 
     r = _chosen(report, name)
-    analytic, numeric = _flat(r.analytic), _flat(r.numeric)
+    analytic, numeric, wrong = map(np.atleast_2d, (r.analytic, r.numeric, r.wrong))
     off = analytic - numeric
-    order = np.argsort(-_flat(r.wrong).sum((-2, -1)), axis=None, kind="stable")[:SLICES]
+    order = np.argsort(-wrong.sum((-2, -1)), axis=None, kind="stable")[:SLICES]
     picks = [np.unravel_index(k, off.shape[:-2]) for k in order]
     fig = Figure(figsize=(9, 0.6 + 2.3 * len(picks)), layout="constrained")
     rows = fig.subplots(len(picks), 3, squeeze=False)
@@ -33,13 +38,13 @@ def figure(report: Report, name: str | None = None) -> Any:
             axis.tick_params(labelsize=7)
             axis.set_facecolor("0.85")  # where nothing was compared
             fig.colorbar(drawn, ax=axis, shrink=0.8).ax.tick_params(labelsize=7)
-        _outlined(axes[2], _flat(r.wrong)[pick])
+        _outlined(axes[2], wrong[pick])
     state = "right" if r.ok else f"wrong in {int(r.wrong.sum())} of {len(r.entries)} entries"
     fig.suptitle(f"d{r.name} {r.shape}: {state}", fontsize=10)
     return fig
 
 
-def _chosen(report: Report, name: str | None) -> InputReport:
+def _chosen(report: "Report", name: str | None) -> "InputReport":
     drawable = [r for r in report.inputs if r.comparable and r.numeric.size]
     if name is not None:
         drawable = [r for r in drawable if r.name == name]
@@ -47,12 +52,6 @@ def _chosen(report: Report, name: str | None) -> InputReport:
         known = ", ".join(r.name for r in report.inputs) or "none"
         raise ArgumentError(f"plot: nothing to draw for {name or 'this report'}; inputs: {known}")
     return next((r for r in drawable if not r.ok), drawable[0])
-
-
-def _flat(values: Any) -> Array:
-    """At least two axes, the last two of which are drawn."""
-    values = np.asarray(values, float)
-    return values.reshape((1,) * max(0, 2 - values.ndim) + values.shape)
 
 
 def _limit(values: Array) -> float:

@@ -2,11 +2,12 @@
 
 import html
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .report import InputReport, Report
+if TYPE_CHECKING:
+    from .report import InputReport, Report
 
 WIDTH = 79
 SHADES = "-+*#@"  # of a wrong entry, by its error relative to the largest
@@ -14,13 +15,17 @@ MAPS = 2  # slices drawn for an input
 LARGEST = (24, 60)  # rows and columns of a map
 
 
-def as_text(report: Report) -> str:
+def as_text(report: "Report") -> str:
     """The whole report."""
     lines = [f"{report.title}: {'right' if report.ok else 'WRONG'}"]
-    lines += _table(report.inputs)
+    rows = _rows(report)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:3] + [0]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append(f"  {'  '.join(cells)}".rstrip())
     lines += [line for c in report.checks if not c.ok for line in _wrapped(f"! {c.text}")]
     if all(r.ok for r in report.inputs) and all(c.ok for c in report.checks):
-        lines += [line for d in report.directions if not d.ok for line in _direction(d)]
+        lines += [line for d in report.directions if not d.ok for line in _wrapped(f"! {d.text}")]
     if report.diagnosis:
         lines += ["", "What it looks like:"]
         for d in report.diagnosis:
@@ -43,20 +48,15 @@ def _wrapped(text: str, first: str = "  ", rest: str | None = None) -> list[str]
     )
 
 
-def _table(inputs: list[InputReport]) -> list[str]:
-    if not inputs:
-        return []
-    rows = [
-        (f"d{r.name}", str(r.shape), "right" if r.ok else "WRONG", _compared(r)) for r in inputs
-    ]
-    widths = [max(len(row[c]) for row in rows) for c in range(3)]
+def _rows(report: "Report") -> list[tuple[str, ...]]:
+    """The table: an input's gradient in a row."""
     return [
-        "  " + "  ".join(cell.ljust(w) for cell, w in zip(row, [*widths, 0], strict=True)).rstrip()
-        for row in rows
+        (f"d{r.name}", str(r.shape), "right" if r.ok else "WRONG", _compared(r))
+        for r in report.inputs
     ]
 
 
-def _compared(r: InputReport) -> str:
+def _compared(r: "InputReport") -> str:
     if r.problem:
         return r.problem
     size, count = r.numeric.size, len(r.entries)
@@ -66,14 +66,7 @@ def _compared(r: InputReport) -> str:
     return f"{what}, error {r.error:.0e}" if size else "nothing to compare"
 
 
-def _direction(d: Any) -> list[str]:
-    return _wrapped(
-        f"! along a random direction ({d.name}) the gradient gives {d.analytic:.8g}, "
-        f"the difference {d.numeric:.8g}"
-    )
-
-
-def _details(r: InputReport) -> list[str]:
+def _details(r: "InputReport") -> list[str]:
     """The worst entries, their behaviour over step sizes, and where the error lives."""
     worst = r.worst()
     places = [str(e.index) for e in worst]
@@ -90,14 +83,13 @@ def _details(r: InputReport) -> list[str]:
     return lines + [indent + line for line in heat_map(r)]
 
 
-def heat_map(r: InputReport) -> list[str]:
+def heat_map(r: "InputReport") -> list[str]:
     """Where a gradient is wrong: the slices over its last two axes that hold most of it."""
     if r.wrong.ndim < 1 or r.wrong.size < 2 or not r.comparable:
         return []
     off = np.where(r.wrong, np.abs(np.asarray(r.analytic, float) - r.numeric), 0)
     off = np.where(np.isfinite(off), off, 1e3 * np.max(off, where=np.isfinite(off), initial=1.0))
-    off = off.reshape((1,) * max(0, 2 - off.ndim) + off.shape)
-    seen = ~np.isnan(r.numeric).reshape(off.shape)
+    off, seen = np.atleast_2d(off), np.atleast_2d(~np.isnan(r.numeric))
     rows, columns = (min(n, most) for n, most in zip(off.shape[-2:], LARGEST, strict=True))
     counts = (off > 0).sum((-2, -1))
     leading = [np.unravel_index(k, counts.shape) for k in np.argsort(-counts, axis=None)[:MAPS]]
@@ -118,13 +110,12 @@ def _drawn(off: Any, seen: Any, largest: float) -> list[str]:
     return ["".join(row) for row in cells]
 
 
-def as_html(report: Report) -> str:
+def as_html(report: "Report") -> str:
     """The report for a notebook: a table, the diagnosis, and the details folded away."""
     e = html.escape
     parts = [f"<b>{e(report.title)}: {'right' if report.ok else 'WRONG'}</b><table>"]
-    for r in report.inputs:
-        cells = (f"d{r.name}", str(r.shape), "right" if r.ok else "WRONG", _compared(r))
-        parts.append("<tr>" + "".join(f"<td>{e(c)}</td>" for c in cells) + "</tr>")
+    for row in _rows(report):
+        parts.append("<tr>" + "".join(f"<td>{e(cell)}</td>" for cell in row) + "</tr>")
     parts.append("</table>")
     parts += [f"<p>{e(c.text)}</p>" for c in report.checks if not c.ok]
     for d in report.diagnosis:

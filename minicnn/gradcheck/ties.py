@@ -18,7 +18,7 @@ STEP = 1e-7
 
 
 def reconsider(measurement: Any, report: InputReport) -> None:
-    """Widens what is accepted at wrong entries that are tied, to the slopes found nearby."""
+    """Widens what is accepted at wrong entries that are tied, to the slopes nearby."""
     s = measurement.pair
     flat = np.concatenate([x.ravel() for x in s.checked])
     values, counts = np.unique(flat, return_counts=True)

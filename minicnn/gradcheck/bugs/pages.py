@@ -57,23 +57,17 @@ def page(code: str) -> str:
     bug = find(code)
     parts = [f"{bug.code}  {bug.title}" + ("" if bug.mistake else "  (a right gradient)"), ""]
     wrong, right = ("wrong", "right") if bug.mistake else ("not so", "but")
-    parts += [*_code(wrong, bug.wrong), *_code(right, bug.right), ""]
-    parts += [*_text("in numbers", bug.signature), "", *_text("remedy", bug.remedy), ""]
+    parts += [*_labelled(wrong, bug.wrong, 18), *_labelled(right, bug.right, 18), ""]
+    parts += [*_labelled("in numbers", bug.signature, 14), ""]
+    parts += [*_labelled("remedy", bug.remedy, 14), ""]
     parts.append("  (a: the gradient under test, n: the true one, g: upstream, r = a/n)")
     return "\n".join([*parts, "", *_example(bug.code)])
 
 
-def _code(label: str, line: str) -> list[str]:
-    """A line of code; one that is too long for the terminal goes on below."""
+def _labelled(label: str, text: str, indent: int) -> list[str]:
+    """A part of the page; what is too long for the terminal goes on below."""
     return textwrap.wrap(
-        f"  {label:10}  {line}", WIDTH, subsequent_indent=" " * 18, drop_whitespace=True,
-        replace_whitespace=False, break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
-
-
-def _text(label: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=f"  {label:10}  ", subsequent_indent=" " * 14,
+        text, WIDTH, initial_indent=f"  {label:10}  ", subsequent_indent=" " * indent,
         break_on_hyphens=False,
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ class Case:
 
     name: str
     place: int
-    a: Array | None
+    a: Any  # an array, or None
     n: Array
     report: InputReport
     inputs: list[Any]
@@ -35,6 +35,11 @@ class Case:
     def x(self) -> Array:
         """The input that the gradient belongs to."""
         return self.inputs[self.place]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether a is an array of n's shape."""
+        return self.a is not None and self.a.shape == self.n.shape
 
     @property
     def known(self) -> Array:

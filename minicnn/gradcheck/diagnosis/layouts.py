@@ -16,14 +16,15 @@ Array = Any  # numpy.ndarray
 def moved(case: Case) -> Iterator[Diagnosis]:
     """a has n's shape, and its numbers elsewhere."""
     n = case.n
-    if case.a is None or case.a.shape != n.shape or n.ndim == 0 or not case.known.all():
+    if not case.comparable or n.ndim == 0 or not case.known.all():
         return
     name = f"d{case.name}"
     for axes in itertools.permutations(range(n.ndim)):
         if n.transpose(axes).shape == n.shape and case.is_new(n.transpose(axes)):
             code, what = _permuted(case, axes)
             yield case.diagnosis(code, f"{name} is what it should be with {what}", 0.9)
-    for axes in _subsets(n.ndim):
+    pairs = itertools.combinations(range(n.ndim), 2)
+    for axes in [*((k,) for k in range(n.ndim)), *pairs]:
         if case.is_new(np.flip(n, axes)):
             code = "GB045" if case.place > 0 or n.ndim == 4 else "GB081"
             text = f"{name} is what it should be, flipped along axis {_listed(axes)}"
@@ -32,7 +33,7 @@ def moved(case: Case) -> Iterator[Diagnosis]:
             if case.is_new(np.roll(n, (step,) * len(axes), axes)):
                 text = f"{name} is what it should be, rolled by {step} along axis {_listed(axes)}"
                 yield case.diagnosis("GB051", text, 0.85)
-    for order in list(itertools.permutations(range(n.ndim)))[1:] if n.ndim <= 4 else ():
+    for order in itertools.permutations(range(n.ndim)) if n.ndim <= 4 else ():
         code = "GB056" if n.ndim == 4 and order[0] == 0 else "GB081"
         if case.is_new(n.transpose(order).reshape(n.shape)):
             text = f"{name} is what it should be, its axes {order} reshaped to {n.shape}"
@@ -44,21 +45,12 @@ def moved(case: Case) -> Iterator[Diagnosis]:
 
 def _permuted(case: Case, axes: tuple[int, ...]) -> tuple[str, str]:
     exchanged = [k for k, axis in enumerate(axes) if k != axis]
-    what = (
-        f"axes {_listed(exchanged)} exchanged" if len(exchanged) == 2 else f"axes in order {axes}"
-    )
-    if case.n.ndim == 4 and exchanged == [0, 1]:
-        return "GB046", what
-    if case.n.ndim == 4 and exchanged == [2, 3]:
-        return "GB047", what
     if case.n.ndim == 2 and case.place > 0:
         return "GB017", "its axes exchanged"
-    return "GB080", what
-
-
-def _subsets(ndim: int) -> Iterator[tuple[int, ...]]:
-    for count in range(1, min(ndim, 2) + 1):
-        yield from itertools.combinations(range(ndim), count)
+    code = {(4, 0, 1): "GB046", (4, 2, 3): "GB047"}.get((case.n.ndim, *exchanged), "GB080")
+    if len(exchanged) == 2:
+        return code, f"axes {_listed(exchanged)} exchanged"
+    return code, f"axes in order {axes}"
 
 
 def _listed(axes: Any) -> str:

@@ -13,9 +13,7 @@ Array = Any  # numpy.ndarray
 
 def imprecise(case: Case) -> Iterator[Diagnosis]:
     """a is right to the digits of float32."""
-    if case.a is None or case.a.shape != case.n.shape:
-        return
-    if agree(case.a, case.n, 1e-4) and case.report.error < 1e-5:
+    if case.comparable and agree(case.a, case.n, 1e-4) and case.report.error < 1e-5:
         digits = -int(np.log10(max(case.report.error, 1e-16)))
         text = f"d{case.name} is right to {digits} digits only"
         if np.array_equal(case.a, np.float32(case.a)):
@@ -37,9 +35,7 @@ def one_sum_for_all(case: Case) -> Iterator[Diagnosis]:
 
 def decay(case: Case) -> Iterator[Diagnosis]:
     """a - n is a multiple of the input itself."""
-    if case.a is None or case.a.shape != case.n.shape or case.a.size < 3:
-        return
-    if case.ignores_g:
+    if not case.comparable or case.n.size < 3 or case.ignores_g:
         return
     residual, x = np.where(case.known, case.a - case.n, 0), np.where(case.known, case.x, 0)
     squares = float((x**2).sum())
@@ -55,7 +51,7 @@ def decay(case: Case) -> Iterator[Diagnosis]:
 
 def straight_path(case: Case) -> Iterator[Diagnosis]:
     """The term g itself, of the straight path in x + f(x), is missing, alone, or there twice."""
-    if case.a is None or case.g is None or not case.a.shape == case.g.shape == case.n.shape:
+    if not case.comparable or case.g is None or case.g.shape != case.n.shape:
         return
     name, g = f"d{case.name}", case.g
     if case.is_new(g):
@@ -80,18 +76,14 @@ def one_sample(case: Case, measurement: Any) -> Iterator[Diagnosis]:
     for sample in range(len(g)):
         part = np.zeros_like(g)
         part[sample] = g[sample]
-        if np.abs(_again(measurement, case, part)).max(initial=0.0) > 0:
+        pair = measurement.pair
+        again = pair.gradients([part], pair.fresh())[pair.wrt.index(case.place)]
+        if np.nan_to_num(np.asarray(again, float)).any():
             heard.append(sample)
     if len(heard) == 1:
         which = "the last" if heard[0] == len(g) - 1 else f"sample {heard[0]}"
         text = f"d{case.name} depends on g of one sample only, {which} of {len(g)}"
         yield case.diagnosis("GB054" if g.ndim == 4 else "GB019", text, 0.85)
-
-
-def _again(measurement: Any, case: Case, g: Array) -> Array:
-    s = measurement.pair
-    found_ = s.gradients([g], s.fresh())
-    return np.nan_to_num(np.asarray(found_[s.wrt.index(case.place)], float))
 
 
 def clues(case: Case) -> Iterator[str]:
@@ -100,7 +92,7 @@ def clues(case: Case) -> Iterator[str]:
     if a is not None and not np.isfinite(a).all():
         yield f"{name} has {int((~np.isfinite(a)).sum())} entries that are NaN or infinite"
         return
-    if a is None or a.shape != n.shape or not case.known.any():
+    if not case.comparable or not case.known.any():
         return
     a, n = np.where(case.known, a, 0), np.where(case.known, n, 0)
     wrong = case.report.wrong

@@ -23,12 +23,10 @@ def constant(case: Case) -> Iterator[Diagnosis]:
         return
     fitting = [m for m in _meanings(case) if abs(m[0] / c - 1) < 1e-6]
     for _, code, confidence, meaning in fitting:
-        shown = _fraction(c)
-        others = 0.05 * (len(fitting) > 1)
-        text = f"{name} is exactly {shown} what it should be, in every entry: {meaning}"
+        text = f"{name} is exactly {_fraction(c)} what it should be, in every entry: {meaning}"
         if c == -1:
             text = f"{name} is minus what it should be, in every entry"
-        yield case.diagnosis(code, text, confidence - others)
+        yield case.diagnosis(code, text, confidence - 0.05 * (len(fitting) > 1))
 
 
 def clue(case: Case) -> str:
@@ -58,7 +56,7 @@ def _hint(case: Case, c: float) -> str:
 
 
 def _ratio(case: Case) -> float | None:
-    if case.a is None or case.a.shape != case.n.shape:
+    if not case.comparable:
         return None
     n = np.where(case.known, case.n, 0)
     where = np.abs(n) > 1e-3 * np.abs(n).max(initial=0.0)
@@ -67,8 +65,7 @@ def _ratio(case: Case) -> float | None:
     c = float(np.median(np.asarray(case.a, float)[where] / n[where]))
     if not np.isfinite(c):
         return None
-    rounded = round(c)
-    c = float(rounded) if abs(c - rounded) < 1e-7 else c
+    c = float(round(c)) if abs(c - round(c)) < 1e-7 else c
     return c if abs(c - 1) > 1e-6 and case.agrees(c * case.n) else None
 
 
@@ -168,7 +165,7 @@ def axis_clue(case: Case) -> str:
 
 
 def _axis_ratios(case: Case) -> Iterator[tuple[int, Array]]:
-    if case.a is None or case.a.shape != case.n.shape or case.n.ndim < 2 or not case.known.all():
+    if not case.comparable or case.n.ndim < 2 or not case.known.all():
         return
     for axis in range(case.n.ndim):
         others = tuple(k for k in range(case.n.ndim) if k != axis)
