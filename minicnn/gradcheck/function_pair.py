@@ -95,12 +95,8 @@ class FunctionPair:
         """Which of the outputs have a gradient: those of floating type."""
         return [y.dtype.kind == "f" for y in self.y]
 
-    def flat(self, inputs: list[Any]) -> Array:
-        """The floating outputs in one vector of float64."""
-        return self.join(self.outputs(inputs))
-
     def join(self, arrays: Sequence[Array]) -> Array:
-        """One vector of float64 from one array for each floating output."""
+        """The floating ones of as many arrays as there are outputs, in one vector of float64."""
         parts = [np.array(a, np.float64).ravel() for a in compress(arrays, self.floating)]
         return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0)])
 

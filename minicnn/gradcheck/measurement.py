@@ -72,7 +72,7 @@ class Measurement:
     def outputs(self, inputs: list[Any]) -> Array:
         """All outputs in one vector; NaN where forward cannot be called, as beside its domain."""
         try:
-            y = self.pair.flat(inputs)
+            y = self.pair.join(self.pair.outputs(inputs))
         except Broken:
             return np.full(self.y0.shape, np.nan)
         return y if y.shape == self.y0.shape else np.full(self.y0.shape, np.nan)

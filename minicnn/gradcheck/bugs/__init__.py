@@ -17,8 +17,8 @@ OPERATIONS: dict[str, Operation]
 
 # The families, in the order of their codes.
 FAMILIES = (
-    "general", "graph", "linear", "activation", "loss", "conv", "conv_mutants", "unfold", "pool",
-    "subsample", "broadcasting", "layout", "norm", "dropout",
+    "general", "graph", "linear", "activation", "loss", "conv", "unfold", "pool", "subsample",
+    "broadcasting", "layout", "norm", "dropout",
 )  # fmt: skip
 
 # Other names under which users may know an operation.

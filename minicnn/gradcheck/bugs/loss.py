@@ -81,6 +81,11 @@ def minus_one(p, rows, t):
     return p
 
 
+def of_logits(g, p, rows, t):
+    """dx = g (softmax - one_hot) / N."""
+    return g * minus_one(p, rows, t) / len(p)
+
+
 def labelled(family):
     """With labels, of which at least two are different."""
 
@@ -105,8 +110,8 @@ def with_labels(p, target):
 cross_entropy = Operation(
     "softmax_cross_entropy", ("input", "target"),
     lambda input, target: -log_likelihood(input, target).mean(),
-    {"dx": lambda g, p, rows, t: g * minus_one(p, rows, t) / len(p)},
-    one_of(n_is_not_c, n_is_not_c, n_is_not_c, n_is_c), [([LOGITS, np.array([1, 0, 3])], {})],
+    {"dx": of_logits}, one_of(n_is_not_c, n_is_not_c, n_is_not_c, n_is_c),
+    [([LOGITS, np.array([1, 0, 3])], {})],
     saved=lambda input, target: with_labels(softmax_of(input), target),
 )  # fmt: skip
 
@@ -124,26 +129,20 @@ def shifted_in_place(input, target):
 
 
 wrong = cross_entropy.wrong
-wrong("GB032", "no 1/N", dx=lambda g, p, rows, t: g * minus_one(p, rows, t))
-wrong("GB033", "1/N twice", dx=lambda g, p, rows, t: g * minus_one(p, rows, t) / len(p) / len(p))
+wrong("GB032", "no 1/N", dx=lambda g, p, *at: g * minus_one(p, *at))
+wrong("GB033", "1/N twice", dx=lambda g, p, *at: of_logits(g, p, *at) / len(p))
 wrong(
     "GB034", "1/C", sample=n_is_not_c,
-    dx=lambda g, p, rows, t: g * minus_one(p, rows, t) / p.shape[1],
+    dx=lambda g, p, *at: g * minus_one(p, *at) / p.shape[1],
 )  # fmt: skip
 wrong("GB035", "no -1 at the label", dx=lambda g, p, rows, t: g * p / len(p))
 wrong("GB036", "-1 after the division", dx=lambda g, p, *at: minus_one(g * p / len(p), *at))
 wrong("GB036", "-1 after the division, g last", dx=lambda g, p, *at: g * minus_one(p / len(p), *at))
-wrong(
-    "GB037", "-1 in whole columns",
-    dx=lambda g, p, rows, t: g * minus_one(p, slice(None), t) / len(p),
-)  # fmt: skip
-wrong(
-    "GB038", "labels counted from 1",
-    dx=lambda g, p, rows, t: g * minus_one(p, rows, t - 1) / len(p),
-)  # fmt: skip
+wrong("GB037", "-1 in whole columns", dx=lambda g, p, rows, t: of_logits(g, p, slice(None), t))
+wrong("GB038", "labels counted from 1", dx=lambda g, p, rows, t: of_logits(g, p, rows, t - 1))
 wrong(
     "GB038", "the class after the label",
-    dx=lambda g, p, rows, t: g * minus_one(p, rows, (t + 1) % p.shape[1]) / len(p),
+    dx=lambda g, p, rows, t: of_logits(g, p, rows, (t + 1) % p.shape[1]),
 )  # fmt: skip
 wrong("GB039", "softmax over the batch", saved=lambda x, t: with_labels(softmax_of(x, dim=0), t))
 wrong("GB040", "softmax twice", saved=lambda x, t: with_labels(softmax_of(softmax_of(x)), t))
@@ -160,7 +159,7 @@ wrong(
 wrong("GB009", "the logits are shifted in place", saved=shifted_in_place)
 wrong(
     "GB014", "the sum for the mean, in both", forward=lambda x, t: -log_likelihood(x, t).sum(),
-    dx=lambda g, p, rows, t: g * minus_one(p, rows, t),
+    dx=lambda g, p, *at: g * minus_one(p, *at),
 )  # fmt: skip
 
 

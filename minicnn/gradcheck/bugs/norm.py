@@ -82,11 +82,14 @@ def batch_saved(input, weight, bias, eps=1e-5, ddof=0):
 
 def batch_sample(rng):
     """(N, C) or (N, C, H, W), with a mean and a spread of its own in each channel."""
-    n, c, h, w = (4, 3, 2, 5) if rng.random() < 0.4 else (*rng.permutation([4, 5, 6])[:2], 0, 0)
-    shape = (n, c, h, w) if h else (n, c)
-    per_channel = (1, c, 1, 1)[: len(shape)]
-    x = rng.standard_normal(shape) * rng.uniform(0.5, 2, per_channel)
-    x = x + rng.uniform(0.5, 2, per_channel)
+    shape = (4, 3, 2, 5) if rng.random() < 0.4 else rng.permutation([4, 5, 6])[:2]
+    return spread_out(rng, shape, (1, shape[1], 1, 1)[: len(shape)])
+
+
+def spread_out(rng, shape, of_each):
+    """Inputs with a mean and a spread of their own, which `of_each` is the shape of."""
+    x = rng.standard_normal(shape) * rng.uniform(0.5, 2, of_each) + rng.uniform(0.5, 2, of_each)
+    c = shape[1]
     return [x, rng.uniform(1.2, 2, c) * rng.choice([-1, 1], c), rng.standard_normal(c)], {}
 
 
@@ -107,8 +110,7 @@ def layer_saved(input, weight, bias, eps=1e-5):
 
 def layer_sample(rng):
     n, d = rng.permutation([3, 4, 5, 6])[:2]
-    x = rng.standard_normal((n, d)) * rng.uniform(0.5, 2, (n, 1)) + rng.uniform(0.5, 2, (n, 1))
-    return [x, rng.uniform(1.2, 2, d) * rng.choice([-1, 1], d), rng.standard_normal(d)], {}
+    return spread_out(rng, (n, d), (n, 1))
 
 
 LAYER = np.array([[1.0, 3, 2], [2, 0, 5]])

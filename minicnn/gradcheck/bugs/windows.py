@@ -1,6 +1,7 @@
 """Windows that slide over an image: what convolution, pooling and im2col are made of."""
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -55,27 +56,23 @@ def gather(x, at, value=0.0):
     return pixels
 
 
-def added(pixels, shape, at):
+def added(pixels, shape, at, add=True):
     """All windows added to where they lie on the padded image of this shape."""
     x = _blank(pixels, shape, at)
     for u, v, rows, columns in taps(at):
-        x[:, :, rows, columns] += pixels[:, :, u, v]
+        x[:, :, rows, columns] = pixels[:, :, u, v] + (x[:, :, rows, columns] if add else 0)
     return x
+
+
+# A mistake: where windows overlap the last pixel stays, one element of the kernel after another.
+assigned_by_taps = partial(added, add=False)
 
 
 def assigned(pixels, shape, at):
-    """A mistake: where windows overlap the last one's pixel stays."""
+    """The same mistake, one window after another."""
     x = _blank(pixels, shape, at)
     for i, j in np.ndindex(*at.out):
         x[:, :, *steps((i, j), at.kernel_size, at.stride, at.dilation)] = pixels[..., i, j]
-    return x
-
-
-def assigned_by_taps(pixels, shape, at):
-    """The same, for the windows' first pixels, then for the second ones and so on."""
-    x = _blank(pixels, shape, at)
-    for u, v, rows, columns in taps(at):
-        x[:, :, rows, columns] = pixels[:, :, u, v]
     return x
 
 

@@ -54,15 +54,21 @@ def _case(code: str) -> tuple[Operation, Mutant, list[Any], dict[str, Any]]:
     raise LookupError(f"{code}: no example of an operation shows it")
 
 
-def _differs(op: Operation, mutant: Mutant, inputs: list[Any], params: dict[str, Any]) -> bool:
+def _differs(op, mutant, inputs, params) -> bool:
     """Whether the mutant runs on this example and returns something else."""
     g = _upstream(op.forward(*inputs, **params))
-    right = op.backward(g, *inputs, **params)
     try:
-        wrong = mutant.backward(g.copy(), *(np.copy(x) for x in inputs), **params)
+        return bool(_wrong_ones(op, mutant, inputs, params, g))
     except (IndexError, ValueError):  # the example has not the shape that the mistake needs
         return False
-    return any(not _alike(a, n) for a, n in zip(wrong, right, strict=True))
+
+
+def _wrong_ones(op, mutant, inputs, params, g) -> list[tuple[str, Any, Any]]:
+    """(name, wrong, right) of each gradient that is not as it should be."""
+    right = op.backward(g, *inputs, **params)
+    wrong = mutant.backward(g.copy(), *(np.copy(x) for x in inputs), **params)
+    named = zip(op.inputs, wrong, right, strict=True)
+    return [(f"d{name}", a, n) for name, a, n in named if not _alike(a, n)]
 
 
 def _alike(a: Any, n: Any) -> bool:
@@ -78,13 +84,8 @@ def _upstream(y: Any) -> Any:
 
 
 def _gradients(op, mutant, inputs, params, y, g) -> list[Row]:
-    right = op.backward(g, *inputs, **params)
-    wrong = mutant.backward(g.copy(), *(np.copy(x) for x in inputs), **params)
-    rows: list[Row] = []
-    for name, a, n in zip(op.inputs, wrong, right, strict=True):
-        if not _alike(a, n):
-            rows += _compared(f"d{name}", a, n)
-    return rows
+    wrong = _wrong_ones(op, mutant, inputs, params, g)
+    return [row for name, a, n in wrong for row in _compared(name, a, n)]
 
 
 def _compared(name: str, a: Any, n: Any) -> list[Row]:
