@@ -40,8 +40,10 @@ def check_file(target: str, op: str | None = None, seed: int = 0) -> Report:
     module = _loaded(Path(path))
     learner = module.get(name)
     if not callable(learner):
-        known = [n for n, f in module.items() if _own(f) and not n.startswith("_")]
-        raise ArgumentError(f"{path} has no function or class {name!r}; it has {_some(known)}")
+        own = [n for n, f in module.items() if callable(f) and not n.startswith("_")]
+        own = [n for n in own if not getattr(module[n], "__module__", "").startswith("numpy")]
+        known = ", ".join(own[:8]) or "none"
+        raise ArgumentError(f"{path} has no function or class {name!r}; it has {known}")
     rng, base = np.random.default_rng(seed), name.removesuffix("_forward")
     op = op or (base if base in {*bugs.OPERATIONS, *bugs.ALIASES} else None)
     inputs, params = _inputs(module, path, name, op, rng)
@@ -73,14 +75,6 @@ def _loaded(path: Path) -> dict[str, Any]:
         where = f", line {lines[-1]}" if lines else ""
         raise DataError(f"{path}{where}: {type(error).__name__}: {error}") from error
     return vars(module)
-
-
-def _own(value: Any) -> bool:
-    return callable(value) and getattr(value, "__module__", "").partition(".")[0] != "numpy"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) if names else "none"
 
 
 def _inputs(

@@ -17,13 +17,17 @@ SAME = 1e-9  # results that should be the same may differ by this, relative to t
 
 @dataclass
 class Check:
-    """One question about the functions, and its answer in a sentence where there is one to give."""
+    """One question about the functions; text and code say what is wrong if it is not ok."""
 
     name: str
     ok: bool
     text: str = ""
     code: str | None = None  # of the mistake it shows
     sure: float = 0.97  # how surely it is that mistake
+
+    def __post_init__(self) -> None:
+        if self.ok:
+            self.text, self.code = "", None
 
 
 def distance(a: Any, b: Any, least: float = 0.0) -> float:
@@ -47,11 +51,6 @@ def _bits(arrays: list[Any]) -> list[Any]:
     return [x.tobytes() if isinstance(x, np.ndarray) else None for x in arrays]
 
 
-def _check(name: str, ok: bool, text: str, code: str | None = None, sure: float = 0.97) -> Check:
-    """A Check whose text and code say what is wrong if it is not ok."""
-    return Check(name, ok, "", None, sure) if ok else Check(name, ok, text, code, sure)
-
-
 def _changed(pair: FunctionPair, before: list[Any], inputs: list[Any]) -> list[str]:
     """The names of the inputs that are no longer as they were."""
     return [pair.names[i] for i, b in enumerate(_bits(inputs)) if b != before[i]]
@@ -65,16 +64,16 @@ def of_forward(pair: FunctionPair) -> list[Check]:
     kept = [y.copy() for y in first]
     changed = _changed(pair, before, inputs)
     text = f"forward changed {' and '.join(changed)} in place"
-    checks = [_check("forward leaves its inputs alone", not changed, text, "GB009")]
+    checks = [Check("forward leaves its inputs alone", not changed, text, "GB009")]
     again = pair.outputs(pair.fresh())
     apart = max((distance(a, b) for a, b in zip(kept, again, strict=True)), default=0)
     repeats = apart <= SAME
     text = f"two calls on the same inputs differ by {apart:.2g} of the largest output"
-    checks.append(_check("forward repeats itself", repeats, text, "GB012"))
+    checks.append(Check("forward repeats itself", repeats, text, "GB012"))
     if repeats:
         own = _returns_its_own(pair, first, kept)
         text = "an output changed when forward was called again: it is a buffer that is used twice"
-        checks.append(_check("forward returns memory of its own", own, text, "GB008"))
+        checks.append(Check("forward returns memory of its own", own, text, "GB008"))
     return checks
 
 
@@ -115,7 +114,7 @@ class Backward:
         return [_copy(a) for a in self.pair.gradients([_copy(a) for a in g], inputs)]
 
     def _say(self, *check: Any) -> None:
-        self.checks.append(_check(*check))
+        self.checks.append(Check(*check))
 
     def _named(self, where: list[int]) -> str:
         """dx, dw and db."""

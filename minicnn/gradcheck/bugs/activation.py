@@ -167,29 +167,20 @@ def off_the_kink(rng):
     return [x], params
 
 
-def relu_forward(input):
-    """max(x, 0)."""
-    return input * (input.real > 0)  # .real: the complex step passes through
-
-
 def masked_in_place(g, x):
     g[x <= 0] = 0
     return g
 
 
-relu = Operation(
-    "relu", ("input",), relu_forward, {"dx": lambda g, x: g * (x > 0)}, off_the_kink, EXAMPLES
-)
+relu = Operation(  # .real: the complex step passes through
+    "relu", ("input",), lambda input: input * (input.real > 0), {"dx": lambda g, x: g * (x > 0)},
+    off_the_kink, EXAMPLES,
+)  # fmt: skip
 relu.wrong("GB028", "masks g", dx=lambda g, x: g * (g > 0))
 relu.wrong("GB029", "no mask", dx=lambda g, x: g)
 relu.wrong("GB030", "times the value", dx=lambda g, x: g * np.maximum(x, 0))
 relu.wrong("GB001", "the mask alone", dx=lambda g, x: (x > 0).astype(x.dtype))
 relu.wrong("GB009", "writes the zeros into g", dx=masked_in_place)
-
-
-def leaky_relu_forward(input, negative_slope=0.01):
-    """x where x > 0, else the slope times x."""
-    return np.where(input.real > 0, input, negative_slope * input)
 
 
 def leaky_sample(rng):
@@ -198,7 +189,8 @@ def leaky_sample(rng):
 
 
 leaky_relu = Operation(
-    "leaky_relu", ("input",), leaky_relu_forward,
+    "leaky_relu", ("input",),
+    lambda input, negative_slope=0.01: np.where(input.real > 0, input, negative_slope * input),
     {"dx": lambda g, x, slope: np.where(x > 0, g, slope * g)}, leaky_sample,
     [(EXAMPLES[0][0], {"negative_slope": 0.1})],
 )  # fmt: skip

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from . import windows
-from .operation import Bug, Operation, in_float32, in_one_buffer, one_of
+from .operation import Bug, Operation, in_float32, in_one_buffer, in_whole_numbers, one_of
 
 BUGS = (
     Bug("GB044", "col2im assigns instead of adds",
@@ -150,29 +150,24 @@ square = one_of(
     *(family((k, k), padding=p, out=(3, 3), square=True) for k in (2, 3) for p in (0, 1))
 )
 
-
-def small():
-    """Windows that overlap; stride and padding; dilation; several samples and channels; groups."""
-    x = np.array([[[[1.0, 2, 0], [0, 1, 3], [2, -1, 1]]]])
-    w, b = np.array([[[[1.0, 2], [-1, 3]]]]), np.zeros(1)
-    two, a = np.concatenate([x, x.swapaxes(2, 3) + 1]), np.array([[[[1.0, 2]]], [[[-1.0, 3]]]])
-    plain = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-    return [
-        ([x, w, b], plain),
-        ([x, w, b], plain | {"stride": 2, "padding": 1}),
-        ([x, w, b], plain | {"dilation": 2}),
-        ([two[:, :, :2, :2], a, np.zeros(2)], plain),
-        ([two.swapaxes(0, 1)[:, :, :2, :2], a, np.zeros(2)], plain | {"groups": 2}),
-        (
-            [np.repeat(x, 2, 1)[:, :, :2] + [[[[0]], [[1]]]], a * [[[[1]], [[2]]]], np.zeros(2)],
-            plain,
-        ),
-    ]
-
+# Windows that overlap; stride and padding; dilation; several samples and channels; groups.
+X = np.array([[[[1.0, 2, 0], [0, 1, 3], [2, -1, 1]]]])
+W, A = np.array([[[[1.0, 2], [-1, 3]]]]), np.array([[[[1.0, 2]]], [[[-1.0, 3]]]])
+TWO = np.concatenate([X, X.swapaxes(2, 3) + 1])
+CHANNELS = np.concatenate([X, X + 1], 1)[:, :, :2], A * [[[[1]], [[2]]]], np.zeros(2)
+ONCE = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+EXAMPLES = [
+    ([X, W, np.zeros(1)], ONCE),
+    ([X, W, np.zeros(1)], ONCE | {"stride": 2, "padding": 1}),
+    ([X, W, np.zeros(1)], ONCE | {"dilation": 2}),
+    ([TWO[:, :, :2, :2], A, np.zeros(2)], ONCE),
+    ([TWO.swapaxes(0, 1)[:, :, :2, :2], A, np.zeros(2)], ONCE | {"groups": 2}),
+    ([*CHANNELS], ONCE),
+]
 
 conv2d = Operation(
     "conv2d", ("input", "weight", "bias"), forward, {"dx": dx_of, "dw": dw_of, "db": db_of},
-    one_of(plain, plain, square, overlapping, strided, padded, dilated, in_groups), small(), saved,
+    one_of(plain, plain, square, overlapping, strided, padded, dilated, in_groups), EXAMPLES, saved,
 )  # fmt: skip
 
 
@@ -356,12 +351,7 @@ wrong(
 # ---- forward passes that are wrong -----------------------------------------------------------
 
 
-def whole_numbers(input, weight, bias, **how):
-    y = forward(input, weight, bias, **how)
-    return y.real.astype(int)  # as y = np.zeros(..., dtype=int); y[...] = ... does
-
-
-wrong("GB011", "an integer array for the output", forward=whole_numbers)
+wrong("GB011", "an integer array for the output", forward=in_whole_numbers(forward))
 wrong(
     "GB014", "a true convolution, in both",
     forward=lambda x, w, b, **how: forward(x, flipped(w), b, **how),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .operation import Bug, Operation, in_float32, in_one_buffer, normal, one_of
+from .operation import Bug, Operation, in_float32, in_one_buffer, in_whole_numbers, normal, one_of
 
 BUGS = (
     Bug("GB016", "dx without the transpose",
@@ -58,17 +58,9 @@ def added_to_w(g, x, w, b):
     return dw
 
 
-def whole_numbers(input, weight, bias):
-    return forward(input, weight, bias).real.astype(int)  # as an integer array for y holds it
-
-
 def noisy(input, weight, bias):
     noise = np.random.default_rng().standard_normal(len(weight))
     return forward(input, weight, bias) + 0.1 * noise
-
-
-def not_transposed(input, weight, bias):
-    return input @ weight + bias
 
 
 linear.wrong("GB016", "W transposed in dx", sample=square, dx=lambda g, x, w, b: g @ w.T)
@@ -89,10 +81,10 @@ linear.wrong(
     "GB013", "dW gathered in float64", sample=in_float32(sample),
     dw=lambda g, x, w, b: np.zeros(w.shape) + g.T @ x,
 )  # fmt: skip
-linear.wrong("GB011", "an integer array for the output", forward=whole_numbers)
+linear.wrong("GB011", "an integer array for the output", forward=in_whole_numbers(forward))
 linear.wrong("GB012", "noise added in forward", forward=noisy)
 linear.wrong(
-    "GB014", "W not transposed, in both", sample=square, forward=not_transposed,
+    "GB014", "W not transposed, in both", sample=square, forward=lambda x, w, b: x @ w + b,
     dx=lambda g, x, w, b: g @ w.T, dw=lambda g, x, w, b: x.T @ g,
 )  # fmt: skip
 
@@ -100,14 +92,9 @@ linear.wrong(
 # ---- matmul ----------------------------------------------------------------------------------
 
 
-def matmul_forward(input, other):
-    """A B: (N, K), (K, M) -> (N, M)."""
-    return input @ other
-
-
 different, square_matrices = normal("nk", "km"), normal("nn", "nn")
 matmul = Operation(
-    "matmul", ("input", "other"), matmul_forward,
+    "matmul", ("input", "other"), lambda input, other: input @ other,
     {"da": lambda g, a, b: g @ b.T, "db": lambda g, a, b: a.T @ g},
     one_of(different, different, square_matrices),
     [([np.array([[1.0, 2], [0, -1]]), np.array([[3.0, 1], [2, -2]])], {})],

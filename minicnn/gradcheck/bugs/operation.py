@@ -108,6 +108,11 @@ def one_of(*families: Callable[..., Any]) -> Callable[..., Any]:
     return lambda rng: families[rng.integers(len(families))](rng)
 
 
+def in_whole_numbers(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """The forward pass with an integer array for the output, as GB011 has it."""
+    return lambda *inputs, **params: forward(*inputs, **params).real.astype(int)
+
+
 def in_float32(family: Callable[..., Any]) -> Callable[..., Any]:
     """The family in the network's usual type, in which np.zeros(shape) is too wide."""
 

@@ -93,21 +93,24 @@ padded = family((3, 2), (2, 2), (3, 4), padding=(1, 1))
 ceiled = family((3, 2), (2, 2), (2, 3), more=1, ceil_mode=True)  # the last windows stick out
 sample = one_of(tiled, square, overlapping, with_remainder, padded, ceiled)
 
-
-def small():
-    """Windows that overlap; side by side; with padding; a remainder; ties; higher than wide."""
-    x = np.array([[[[1.0, 2, 0], [0, 1, 3], [2, -1, 4]]]])
-    wide = np.array([[[[1.0, 2, 0, 5], [0, -1, 3, 1]]]])
-    how = {"kernel_size": (2, 2), "stride": (1, 1), "padding": (0, 0), "ceil_mode": False}
-    high = {"kernel_size": (3, 2), "stride": (3, 2)}
-    return [
-        ([x], how),
-        ([wide], how | {"stride": (2, 2)}),
-        ([x], how | {"stride": (2, 2), "padding": (1, 1)}),
-        ([x], how | {"stride": (2, 2)}),
-        ([np.array([[[[1.0, 2, 2, 0], [2, 0, 1, 1]]]])], how | {"stride": (2, 2)}),
-        ([np.hstack([x[0, 0], x[0, 0, :, ::-1]])[None, None, :, :4]], how | high),
-    ]
+# Windows that overlap; side by side; with padding; a remainder; ties; higher than wide.
+X, WIDE = (
+    np.array([[[[1.0, 2, 0], [0, 1, 3], [2, -1, 4]]]]),
+    np.array([[[[1.0, 2, 0, 5], [0, -1, 3, 1]]]]),
+)
+TIED = np.array([[[[1.0, 2, 2, 0], [2, 0, 1, 1]]]])
+TWO = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0), "ceil_mode": False}
+EXAMPLES = [
+    ([X], TWO | {"stride": (1, 1)}),
+    ([WIDE], TWO),
+    ([X], TWO | {"padding": (1, 1)}),
+    ([X], TWO),
+    ([TIED], TWO),
+    (
+        [np.concatenate([X, X[..., ::-1]], 3)[..., :4]],
+        TWO | {"kernel_size": (3, 2), "stride": (3, 2)},
+    ),
+]
 
 
 # ---- average pooling -------------------------------------------------------------------------
@@ -153,7 +156,7 @@ def avg_saved(input, kernel_size, count_include_pad=True, **how):
 
 
 avg_pool2d = Operation(
-    "avg_pool2d", ("input",), avg_forward, {"dx": avg_dx}, sample, small(), avg_saved
+    "avg_pool2d", ("input",), avg_forward, {"dx": avg_dx}, sample, EXAMPLES, avg_saved
 )
 
 
@@ -254,7 +257,7 @@ def max_saved(input, kernel_size, **how):
 
 
 max_pool2d = Operation(
-    "max_pool2d", ("input",), max_forward, {"dx": max_dx}, sample, small(), max_saved
+    "max_pool2d", ("input",), max_forward, {"dx": max_dx}, sample, EXAMPLES, max_saved
 )
 
 

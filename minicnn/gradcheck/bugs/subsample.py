@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from . import pool, windows
+from .conv import db_of
 from .operation import Bug, Operation
 from .pool import spread, sums_of
 
@@ -66,11 +67,6 @@ def da_of(g, x, a, b, at):
     return (g * sums_of(x, at)).sum(axis=(0, 2, 3))
 
 
-def db_of(g, *_):
-    """The sum over the batch and all windows."""
-    return g.sum(axis=(0, 2, 3))
-
-
 # ---- samples ---------------------------------------------------------------------------------
 
 
@@ -85,19 +81,19 @@ def _with_maps(family):
     return drawn
 
 
-def small():
-    x = np.array([[[[1.0, 2, 0, 1], [0, 1, 3, -1]]]])
-    two, how = np.concatenate([x, 2 - x]), {"kernel_size": (2, 2), "stride": (2, 2)}
-    overlap = how | {"stride": (1, 1)}
-    maps = [np.array([2.0, -1]), np.array([1.0, 0])]
-    plain, many = [x, np.array([2.0]), np.array([1.0])], [np.concatenate([two, two + 1], 1), *maps]
-    return [(plain, how), (plain, overlap), ([x.repeat(2, 1), *maps], how), (many, how)]
-
+X = np.array([[[[1.0, 2, 0, 1], [0, 1, 3, -1]]]])
+MAPS, ONE_MAP = [np.array([2.0, -1]), np.array([1.0, 0])], [np.array([2.0]), np.array([1.0])]
+MANY = np.concatenate([np.concatenate([X, 2 - X]), np.concatenate([X, 2 - X]) + 1], 1)
+TWO = {"kernel_size": (2, 2), "stride": (2, 2)}
+EXAMPLES = [
+    ([X, *ONE_MAP], TWO), ([X, *ONE_MAP], TWO | {"stride": (1, 1)}),
+    ([X.repeat(2, 1), *MAPS], TWO), ([MANY, *MAPS], TWO),
+]  # fmt: skip
 
 sample, tiled = _with_maps(pool.sample), _with_maps(pool.tiled)
 subsample2d = Operation(
     "subsample2d", ("input", "coefficient", "bias"), forward,
-    {"dx": dx_of, "da": da_of, "db": db_of}, sample, small(), saved,
+    {"dx": dx_of, "da": da_of, "db": db_of}, sample, EXAMPLES, saved,
 )  # fmt: skip
 
 

@@ -49,12 +49,9 @@ def diagnose(measurement: Any, report: Report, op: str | None, params: dict[str,
 
 def _check_forward(known: Any, y: Any, report: Report) -> None:
     """The forward pass beside the operation it is meant to be; differences cannot see that."""
-    name = "forward is the operation named"
-    if known.agrees:
-        report.checks.append(Check(name, True))
-    else:
-        text = f"forward does not compute {known.operation.name}: {_forward_differs(known, y)}"
-        report.checks.append(Check(name, False, text, "GB014"))
+    how = "" if known.agrees else _forward_differs(known, y)
+    text = f"forward does not compute {known.operation.name}: {how}"
+    report.checks.append(Check("forward is the operation named", known.agrees, text, "GB014"))
 
 
 def _forward_differs(known: Any, y: Any) -> str:

@@ -18,11 +18,9 @@ SIDE_EFFECTS = ("GB007", "GB008", "GB009", "GB012", "GB013")  # right numbers: c
 class Match:
     """A known mistake, the wrong gradients that it explains, and how it is known."""
 
-    code: str
-    name: str
+    mutant: Any
     cases: list[Case]
     exactly: bool  # whether the mutant is wrong in these gradients and no others
-    special: bool = False  # whether the mistake shows with particular inputs only, as these are
     factor: float = 1.0  # a is so many times what the mutant gives
 
 
@@ -39,8 +37,10 @@ def matches(known: Known, cases: list[Case], g: Array) -> list[Match]:
         match = _match(mutant, theirs, truth, cases)
         if match is not None:
             result.append(match)
+    # One that shows with particular inputs only, as these are, comes before one that always does.
     return sorted(
-        result, key=lambda m: (-len(m.cases), not m.exactly, m.factor != 1, not m.special)
+        result,
+        key=lambda m: (-len(m.cases), not m.exactly, m.factor != 1, m.mutant.sample is None),
     )
 
 
@@ -48,12 +48,11 @@ def _match(mutant: Any, theirs: dict, truth: dict, cases: list[Case]) -> Match |
     wrong = {i for i in theirs if not _same(theirs[i], truth.get(i))}
     hit = [c for c in cases if c.place in wrong and _same(c.a, theirs[c.place], c.close)]
     if hit:
-        exactly, special = wrong == {c.place for c in hit}, mutant.sample is not None
-        return Match(mutant.code, mutant.name, hit, exactly, special)
+        return Match(mutant, hit, wrong == {c.place for c in hit})
     for c in cases:
         factor = _factor(c, theirs.get(c.place)) if c.place in wrong else None
         if factor is not None:
-            return Match(mutant.code, mutant.name, [c], False, False, factor)
+            return Match(mutant, [c], False, factor)
     return None
 
 
@@ -90,7 +89,7 @@ def diagnoses(known: Known, cases: list[Case], g: Array) -> list[Diagnosis]:
             strength = 0.8
         strength -= 0.0 if known.named else 0.01
         before = [explained.get(name, (0.0, 0)) for name in names]
-        said = match.code in {d.code for d in result}
+        said = match.mutant.code in {d.code for d in result}
         if all(b[0] > strength or (b[0] == strength and (b[1] > count or said)) for b in before):
             continue
         explained |= {
@@ -107,8 +106,8 @@ def _worded(known: Known, match: Match, names: tuple[str, ...], strength: float)
     times = "" if match.factor == 1 else f"{match.factor:.6g} times "
     evidence = (
         f"{what} {verb}, in all {size} entries, {times}what this mistake gives: "
-        f"{known.operation.name}, {match.name}"
+        f"{known.operation.name}, {match.mutant.name}"
     )
     if match.factor != 1:
         evidence += "; the factor is a second mistake"
-    return diagnosis_of(match.code, evidence, strength, names)
+    return diagnosis_of(match.mutant.code, evidence, strength, names)

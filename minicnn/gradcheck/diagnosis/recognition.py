@@ -36,14 +36,10 @@ class Known:
     named: bool = False  # by the user
     agrees: bool = True  # whether the user's forward computes the same
 
-    def arguments(self) -> list[Any]:
-        """Fresh copies of the inputs."""
-        return [copied(x) for x in self.inputs]
-
     def forward(self) -> Array:
         """What the operation returns."""
         with np.errstate(all="ignore"):
-            return np.asarray(self.operation.forward(*self.arguments(), **self.params))
+            return np.asarray(self.operation.forward(*map(copied, self.inputs), **self.params))
 
     def true_gradients(self, g: Array) -> dict[int, Any]:
         """The right gradients, by the user's inputs; none where they cannot be computed."""
@@ -55,7 +51,7 @@ class Known:
     def gradients(self, backward: Any, g: Array) -> dict[int, Any]:
         """What a backward of the operation returns, by the user's inputs."""
         with np.errstate(all="ignore"):
-            result = backward(g.copy(), *self.arguments(), **self.params)
+            result = backward(g.copy(), *map(copied, self.inputs), **self.params)
         listed = result if isinstance(result, (tuple, list)) else (result,)
         by_input = {}
         for i, dx in zip(self.users, listed, strict=False):
