@@ -174,13 +174,9 @@ conv2d = Operation(
 # ---- the scatter: assigning in place of adding ------------------------------------------------
 
 wrong = conv2d.wrong
-wrong(
-    "GB044", "assigns in place of adding", sample=overlapping,
-    dx=partial(dx_of, put=windows.assigned),
-)  # fmt: skip
-wrong(
-    "GB044", "assigns, one element of the kernel after another", sample=overlapping,
-    dx=partial(dx_of, put=windows.assigned_by_taps),
+windows.assigning(
+    conv2d, "GB044", overlapping, dx_of,
+    "assigns in place of adding", "assigns, one element of the kernel after another",
 )  # fmt: skip
 
 

@@ -189,14 +189,7 @@ wrong(
     "GB062", "np.tile for np.repeat", sample=tiled,
     dx=lambda g, x, at, _: np.tile(g, (1, 1, *at.kernel_size)) / windows.area(at),
 )  # fmt: skip
-wrong(
-    "GB063", "assigns where windows overlap", sample=overlapping,
-    dx=partial(avg_dx, put=windows.assigned),
-)  # fmt: skip
-wrong(
-    "GB063", "assigns, one element after another", sample=overlapping,
-    dx=partial(avg_dx, put=windows.assigned_by_taps),
-)  # fmt: skip
+windows.assigning(avg_pool2d, "GB063", overlapping, avg_dx)
 wrong("GB064", "the last windows reach to the border", sample=with_remainder, dx=to_the_border)
 wrong(
     "GB065", "divided by the pixels inside", sample=padded,
@@ -269,12 +262,8 @@ def tied(rng):
     return inputs, how
 
 
-def oblong(rng):
-    """High windows on a wide image, so that a wrong width stays inside the image."""
-    inputs, how = tiled(rng)
-    kh, kw = sorted(how["kernel_size"], reverse=True)
-    inputs[0] = rng.standard_normal((*inputs[0].shape[:2], 2 * kh, 2 * kh + 3 * kw))
-    return inputs, how | {"kernel_size": (kh, kw), "stride": (kh, kw)}
+# High windows on a wide image, so that a wrong width stays inside the image.
+oblong = family((3, 2), (3, 2), (2, 6))
 
 
 def unravelled(g, x, at, window_width, image_width):

@@ -1,7 +1,5 @@
 """LeNet's trainable subsampling, and the mistakes in its backward pass."""
 
-from functools import partial
-
 import numpy as np
 
 from . import pool, windows
@@ -105,18 +103,14 @@ def averaged(input, coefficient, bias, kernel_size, **how):
     return forward(input / area, coefficient, bias, kernel_size, **how)
 
 
-def dx_of_mean(g, x, a, b, at):
-    return spread(g * a / windows.area(at), x, at)
-
-
-def da_of_means(g, x, a, b, at):
-    return (g * (sums_of(x, at) / windows.area(at))).sum(axis=(0, 2, 3))
+def of_means(gradient):
+    return lambda *given: gradient(*given) / windows.area(given[-1])
 
 
 wrong = subsample2d.wrong
 wrong("GB070", "dx without the coefficient", dx=lambda g, x, a, b, at: spread(g, x, at))
-wrong("GB071", "means for dcoefficient", da=da_of_means)
-wrong("GB071", "dx of a mean", dx=dx_of_mean)
+wrong("GB071", "means for dcoefficient", da=of_means(da_of))
+wrong("GB071", "dx of a mean", dx=of_means(dx_of))
 wrong("GB072", "dcoefficient without the sums", da=db_of)
 wrong(
     "GB073", "dcoefficient with the output",
@@ -131,18 +125,14 @@ wrong(
     da=lambda g, x, a, b, at: np.full(len(a), (g * sums_of(x, at)).sum(), a.dtype),
 )  # fmt: skip
 wrong("GB057", "dbias averaged over batch and positions", db=lambda g, *_: g.mean(axis=(0, 2, 3)))
-wrong(
-    "GB063", "assigns where windows overlap", sample=_with_maps(pool.overlapping),
-    dx=partial(dx_of, put=windows.assigned),
-)  # fmt: skip
-wrong(
-    "GB063", "assigns, one element after another", sample=_with_maps(pool.overlapping),
-    dx=partial(dx_of, put=windows.assigned_by_taps),
-)  # fmt: skip
+windows.assigning(subsample2d, "GB063", _with_maps(pool.overlapping), dx_of)
 wrong(
     "GB062", "np.tile for np.repeat", sample=tiled,
     dx=lambda g, x, a, b, at: np.tile(g * a, (1, 1, *at.kernel_size)),
 )  # fmt: skip
-wrong("GB014", "means for sums, in both", forward=averaged, dx=dx_of_mean, da=da_of_means)
+wrong(
+    "GB014", "means for sums, in both", forward=averaged,
+    dx=of_means(dx_of), da=of_means(da_of),
+)  # fmt: skip
 
 OPERATIONS = (subsample2d,)

@@ -57,12 +57,9 @@ im2col = Operation(
     "im2col", ("input",), im2col_forward, {"dx": windows.image}, sample, EXAMPLES, im2col_saved
 )
 wrong = im2col.wrong
-wrong(
-    "GB044", "col2im assigns", sample=overlapping, dx=partial(windows.image, put=windows.assigned)
-)
-wrong(
-    "GB044", "col2im assigns, one element after another", sample=overlapping,
-    dx=partial(windows.image, put=windows.assigned_by_taps),
+windows.assigning(
+    im2col, "GB044", overlapping, windows.image,
+    "col2im assigns", "col2im assigns, one element after another",
 )  # fmt: skip
 wrong(
     "GB047", "kh and kw swapped", sample=square,

@@ -76,6 +76,15 @@ def assigned(pixels, shape, at):
     return x
 
 
+def assigning(
+    op, code, family, dx, by_windows="assigns where windows overlap",
+    by_taps="assigns, one element after another",
+):  # fmt: skip
+    """Adds both mistakes to an operation."""
+    op.wrong(code, by_windows, sample=family, dx=partial(dx, put=assigned))
+    op.wrong(code, by_taps, sample=family, dx=partial(dx, put=assigned_by_taps))
+
+
 def _blank(pixels, shape, at):
     sizes = [n + sum(border) for n, border in zip(shape, borders(at, shape), strict=True)]
     return np.zeros(sizes, pixels.dtype)

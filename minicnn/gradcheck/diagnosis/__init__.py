@@ -136,18 +136,13 @@ def _clues(cases: list[Case], report: Report) -> list[str]:
         if case.name not in explained:
             factor = [text for text in (ratios.clue(case), ratios.axis_clue(case)) if text]
             lines += factor or patterns.clues(case)
-            others = _mixed_up(case, report)
-            lines += [f"d{case.name} is what d{other} should be" for other in others]
+            others = [r for r in report.inputs if r.name != case.name and r.numeric.size > 1]
+            mixed_up = [r.name for r in others if case.agrees(r.numeric)]
+            lines += [f"d{case.name} is what d{other} should be" for other in mixed_up]
     right = [f"d{r.name}" for r in report.inputs if r.ok]
     if right and len(explained) < len(report.inputs) - len(right):
         lines.append(f"right: {', '.join(right)}; look at what only the others go through")
     return lines[:9]
-
-
-def _mixed_up(case: Case, report: Report) -> list[str]:
-    """The inputs whose gradient this one is: returned in another order."""
-    others = (r for r in report.inputs if r.name != case.name and case.a is not None)
-    return [r.name for r in others if r.numeric.size > 1 and agree(case.a, r.numeric, case.close)]
 
 
 def _ranked(said: list[Diagnosis]) -> list[Diagnosis]:

@@ -52,9 +52,8 @@ class Known:
         """What a backward of the operation returns, by the user's inputs."""
         with np.errstate(all="ignore"):
             result = backward(g.copy(), *map(copied, self.inputs), **self.params)
-        listed = result if isinstance(result, (tuple, list)) else (result,)
         by_input = {}
-        for i, dx in zip(self.users, listed, strict=False):
+        for i, dx in zip(self.users, result, strict=False):
             turned = self.weight_transposed and i == 1 and np.ndim(dx) == 2
             by_input[i] = dx.T if turned else dx
         by_input.pop(-1, None)
