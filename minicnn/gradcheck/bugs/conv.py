@@ -257,26 +257,32 @@ def changed(gradient, change):
     return wrongly
 
 
-for code, name, family, change in (
-    (
-        "GB049", "the last windows left out of", overlapping,
-        lambda g, at: (without_last(g), at),
-    ),
+def one_further(x, at):
+    """The padded image without its first row and column, and its windows."""
+    return np.pad(x, windows.borders(at, x.shape))[:, :, 1:, 1:], at._replace(padding=(0, 0))
+
+
+def dx_one_further(g, x, w, at, groups):
+    moved, moved_at = one_further(x, at)
+    dx = dx_of(g, moved, w, moved_at, groups)
+    return windows.cropped(np.pad(dx, [(0, 0), (0, 0), (1, 0), (1, 0)]), x.shape, at)
+
+
+def dw_one_further(g, x, w, at, groups):
+    moved, moved_at = one_further(x, at)
+    return dw_of(g, moved, w, moved_at, groups)
+
+
+for code, name, drawn, change in (
+    ("GB049", "the last windows left out of", overlapping, lambda g, at: (without_last(g), at)),
     ("GB050", "stride ignored in", strided, lambda g, at: (g, at._replace(stride=(1, 1)))),
     ("GB052", "dilation ignored in", dilated, lambda g, at: (g, at._replace(dilation=(1, 1)))),
 ):  # fmt: skip
-    wrong(code, f"{name} dx", sample=family, dx=changed(dx_of, change))
-    wrong(code, f"{name} dW", sample=family, dw=changed(dw_of, change))
-wrong(
-    "GB051", "windows one row and column too far in dx", sample=with_room,
-    dx=lambda g, x, *at: np.pad(
-        dx_of(g, x[:, :, 1:, 1:], *at), [(0, 0), (0, 0), (1, 0), (1, 0)]
-    ),
-)  # fmt: skip
-wrong(
-    "GB051", "windows one row and column too far in dW", sample=with_room,
-    dw=lambda g, x, *at: dw_of(g, x[:, :, 1:, 1:], *at),
-)  # fmt: skip
+    wrong(code, f"{name} dx", sample=drawn, dx=changed(dx_of, change))
+    wrong(code, f"{name} dW", sample=drawn, dw=changed(dw_of, change))
+further = "windows one row and column too far in"
+wrong("GB051", f"{further} dx", sample=with_room, dx=dx_one_further)
+wrong("GB051", f"{further} dW", sample=with_room, dw=dw_one_further)
 wrong("GB049", "the image's border gets nothing", sample=padded, dx=without_border)
 wrong("GB051", "dx rolled", dx=lambda *given: np.roll(dx_of(*given), (1, 1), axis=(2, 3)))
 

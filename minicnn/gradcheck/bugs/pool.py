@@ -269,7 +269,7 @@ oblong = family((3, 2), (3, 2), (2, 6))
 def unravelled(g, x, at, window_width, image_width):
     """Each window's g added at its maximum, found with these widths of window and image."""
     n, c, h, w = x.shape
-    place = argmaxima(windows.gather(x, at))
+    place = argmaxima(windows.gather(x, at, -np.inf))
     top, left = np.indices(at.out) * np.reshape(at.stride, (2, 1, 1))
     index = (top + place // window_width) * image_width + left + place % window_width
     dx = np.zeros((n, c, h * max(w, image_width)))
