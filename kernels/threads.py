@@ -13,6 +13,8 @@ def _sensible() -> int:
         value = os.environ.get(name, "").strip()
         if value.isdecimal() and int(value) > 0:
             return int(value)
+        if value and name.startswith("MINICNN"):  # what others mean by theirs is not ours to judge
+            raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
     cores = getattr(os, "sched_getaffinity", None)
     return len(cores(0)) if cores else os.cpu_count() or 1
 

@@ -932,3 +932,9 @@ def test_lazy_layers_check_their_arguments_and_their_input():
         nn.LazyConv2d(6, 3)(mc.ones(3, 4))
     with pytest.raises(AttributeError, match="'LazyLinear' object has no attribute 'weights'"):
         nn.LazyLinear(3).weights  # noqa: B018
+
+
+@pytest.mark.parametrize("state", ["model.pt", None, [1, 2]])
+def test_load_state_dict_says_what_it_takes(state):
+    with pytest.raises(TypeError, match="takes a dict of tensors, not a .*; one that was saved"):
+        nn.Linear(2, 2).load_state_dict(state)

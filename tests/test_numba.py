@@ -153,7 +153,16 @@ def test_number_of_threads_from_the_environment():
     assert run(code, MINICNN_NUM_THREADS="3", OMP_NUM_THREADS="5").strip() == "3"
     assert run(code, MINICNN_NUM_THREADS="", OMP_NUM_THREADS="5").strip() == "5"
     cores = len(os.sched_getaffinity(0))
-    assert run(code, MINICNN_NUM_THREADS="no", OMP_NUM_THREADS="0").strip() == str(cores)
+    assert run(code, MINICNN_NUM_THREADS="", OMP_NUM_THREADS="0").strip() == str(cores)
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "2.5"])
+def test_a_number_of_threads_that_is_none_is_refused(value):
+    said = subprocess.run(
+        [sys.executable, "-c", "import minicnn"], capture_output=True, text=True,
+        env={**os.environ, "MINICNN_NUM_THREADS": value},
+    ).stderr  # fmt: skip
+    assert f"MINICNN_NUM_THREADS must be a whole number of at least 1, not {value!r}" in said
 
 
 def test_a_forked_child_works_on_one_thread():

@@ -343,6 +343,11 @@ class Module:
         Raises StateDictError that lists keys of other shapes and, if strict, missing and unexpected
         ones; nothing is copied then.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"load_state_dict: takes a dict of tensors, not a {type(state_dict).__name__}; one "
+                "that was saved in a file is load(file)"
+            )
         own = self.state_dict()
         missing = [k for k in own if k not in state_dict]
         unexpected = [k for k in state_dict if k not in own]
