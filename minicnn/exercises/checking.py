@@ -8,11 +8,11 @@ import numpy as np
 from ..kernels import reference
 from ..kernels.reference import Saved
 from .learner import Learner
-from .results import Finding, Stop
+from .results import Finding, Stop, Wrong
 
 __all__ = [
-    "Finding", "Learner", "Reference", "Stop", "Wrong", "compare", "gradients", "same", "sizes",
-    "unpack",
+    "Finding", "Formula", "Learner", "Reference", "Stop", "Wrong", "compare", "compare_call",
+    "gradients", "listed", "same", "sizes", "unpack",
 ]  # fmt: skip
 
 SCREEN = 16  # lines of clues shown
@@ -21,30 +21,15 @@ EXACT = 1e-11  # of a backward pass; differences are off by more, a formula by f
 NEARLY = 1e-4
 
 
-class Wrong(NamedTuple):
-    """A value that a known mistake gives, to name the mistake when that value comes out.
+class Formula(NamedTuple):
+    """What is right: forward(*inputs), and gradients(g, *inputs), one for each input."""
 
-    Attributes
-    ----------
-    code, title
-        Of the mistake.
-    value
-        What it gives, or a function without arguments that makes it (and may fail).
-    where
-        What to look at.
-    """
-
-    code: str
-    title: str
-    value: Any
-    where: str = ""
+    forward: Callable[..., Any]
+    gradients: Callable[..., Any]
 
 
 class Reference:
-    """What is right: a kernel of minicnn.kernels.reference, with its settings.
-
-    Called with the inputs it gives the result; `gradients(g, *inputs)` are the true ones.
-    """
+    """A Formula by a kernel of minicnn.kernels.reference, with its settings."""
 
     def __init__(self, kernel: str, *settings: Any) -> None:
         self.kernel, self.settings = kernel, settings
@@ -53,7 +38,8 @@ class Reference:
         """(the result, what the kernel's backward needs)."""
         return getattr(reference, self.kernel)(*inputs, *self.settings)
 
-    def __call__(self, *inputs: np.ndarray) -> Any:
+    def forward(self, *inputs: np.ndarray) -> Any:
+        """The result alone."""
         return self.run(*inputs)[0]
 
     def gradients(self, g: np.ndarray, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -67,18 +53,18 @@ def sizes(rng: np.random.Generator, n: int, low: int = 2, high: int = 7) -> list
     return [int(size) for size in rng.permutation(np.arange(low, high + 1))[:n]]
 
 
-def same(found: Any, expected: Any, tolerance: float = CLOSE) -> bool:
+def same(returned: Any, expected: Any, tolerance: float = CLOSE) -> bool:
     """Whether two arrays have one shape, and values that differ by rounding only."""
-    found, expected = _as_array(found), np.asarray(expected)
-    if found is None or found.shape != expected.shape or found.dtype.kind not in "biuf":
+    returned, expected = _as_array(returned), np.asarray(expected)
+    if returned is None or returned.shape != expected.shape or returned.dtype.kind not in "biuf":
         return False
     scale = max(1e-3, float(np.abs(expected).max(initial=0.0)))
-    return bool(np.all(np.abs(found - expected) <= tolerance * scale))
+    return bool(np.all(np.abs(returned - expected) <= tolerance * scale))
 
 
 def compare(
     what: str,
-    found: Any,
+    returned: Any,
     expected: Any,
     *,
     wrong: Sequence[Wrong] = (),
@@ -87,13 +73,13 @@ def compare(
     tolerance: float = CLOSE,
     derivative: bool = False,
 ) -> list[Finding]:
-    """No finding if found is expected; else one, named after the first of `wrong` that it equals.
+    """No finding if they are equal; else one, named after the first of `wrong` that is returned.
 
     Parameters
     ----------
     what
         The call, as the learner would write it: "linear_forward(x, weight, bias)".
-    found, expected
+    returned, expected
         Arrays or numbers.
     wrong
         What known mistakes would have given.
@@ -107,12 +93,12 @@ def compare(
         It must be right to the last digits; what is only nearly so was made by differences.
     """
     tolerance = EXACT if derivative else tolerance
-    if same(found, expected, tolerance):
+    if same(returned, expected, tolerance):
         return []
-    array = _as_array(found)
+    array = _as_array(returned)
     expected = np.asarray(expected)
     if array is None or array.dtype.kind not in "biuf":
-        kind = "None: is a return missing?" if found is None else type(found).__name__
+        kind = "None: is a return missing?" if returned is None else type(returned).__name__
         wanted = f"numbers, shape {expected.shape} {axes}".rstrip()
         return [Finding("type", f"{what} is no array of numbers", wanted, kind, where)]
     told = _difference(array, expected, axes)
@@ -127,18 +113,51 @@ def compare(
     return [Finding(code, f"{what} {title}", *told, where)]
 
 
-def unpack(name: str, found: Any, names: Sequence[str]) -> Sequence[Any]:
+def compare_call(
+    learner: Learner,
+    call: str,
+    inputs: Sequence[Any],
+    expected: Any,
+    how: dict[str, Any] | None = None,
+    *,
+    wrong: Sequence[Wrong] = (),
+    where: str = "",
+    **told: Any,
+) -> list[Finding]:
+    """Calls a function of the learner's, and compares what it returns.
+
+    Parameters
+    ----------
+    call
+        As the learner would write it, without its settings: "linear_forward(x, weight, bias)".
+    how
+        The settings, given by name.
+    told
+        Arguments of `compare`; the exercise's planted mistakes are recognised besides `wrong`.
+    """
+    how, name = how or {}, call.partition("(")[0]
+    given = "".join(f", {k}={v:.3f}" if isinstance(v, float) else f", {k}={v}"
+                    for k, v in how.items())  # fmt: skip
+    returned = getattr(learner, name)(*inputs, **how)
+    wrong = [*wrong, *learner.wrong(lambda planted: getattr(planted, name)(*inputs, **how))]
+    what = f"{call[:-1]}{given})"
+    return compare(what, returned, expected, wrong=wrong, where=where or name, **told)
+
+
+def unpack(name: str, returned: Any, names: Sequence[str]) -> Sequence[Any]:
     """What the function `name` returned, if that is a tuple of so many; else the check ends."""
-    if isinstance(found, tuple | list) and len(found) == len(names):
-        return found
-    what = f"{len(found)} values" if isinstance(found, tuple | list) else type(found).__name__
+    if isinstance(returned, tuple | list) and len(returned) == len(names):
+        return returned
+    what = (
+        f"{len(returned)} values" if isinstance(returned, tuple | list) else type(returned).__name__
+    )
     wanted = f"({', '.join(names)})"
     raise Stop("type", f"{name} does not return {len(names)} values", wanted, what, name)
 
 
-def _as_array(found: Any) -> np.ndarray | None:
+def _as_array(returned: Any) -> np.ndarray | None:
     try:
-        return None if found is None else np.asarray(found)
+        return None if returned is None else np.asarray(returned)
     except ValueError:  # a ragged list
         return None
 
@@ -148,23 +167,23 @@ def _value(mistake: Wrong) -> Any:
         return mistake.value
     try:
         return mistake.value()
-    except (ValueError, IndexError):  # the mistake is no possible one at these shapes
+    except Exception:  # the mistake is no possible one at these shapes
         return None
 
 
-def _difference(found: np.ndarray, expected: np.ndarray, axes: str) -> tuple[str, str]:
-    """(expected, found) in words and numbers, at the worst entry."""
-    if found.shape != expected.shape:
-        return f"shape {expected.shape} {axes}".rstrip(), f"shape {found.shape}"
+def _difference(returned: np.ndarray, expected: np.ndarray, axes: str) -> tuple[str, str]:
+    """(expected, returned) in words and numbers, at the worst entry."""
+    if returned.shape != expected.shape:
+        return f"shape {expected.shape} {axes}".rstrip(), f"shape {returned.shape}"
     if expected.ndim == 0:
-        return f"{expected:.10g}", f"{found:.10g}"
-    gap = np.abs(np.where(np.isnan(found), np.inf, found) - expected)
+        return f"{expected:.10g}", f"{returned:.10g}"
+    gap = np.abs(np.where(np.isnan(returned), np.inf, returned) - expected)
     worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(gap)), gap.shape))
     share = float(np.mean(~(gap <= CLOSE * max(1e-3, float(np.abs(expected).max())))))
     at = f" at {list(worst)}" + (f" of {axes}" if axes else "")
     return (
         f"{expected[worst]:.8g}{at}",
-        f"{found[worst]:.8g} there; wrong in {share:.0%} of {gap.size} entries",
+        f"{returned[worst]:.8g} there; wrong in {share:.0%} of {gap.size} entries",
     )
 
 
@@ -174,48 +193,65 @@ def _difference(found: np.ndarray, expected: np.ndarray, axes: str) -> tuple[str
 def gradients(
     learner: Learner,
     name: str,
-    forward: Callable[..., np.ndarray],
+    right: Formula | Reference,
     inputs: Sequence[np.ndarray],
-    exact: Callable[..., Any],
     rng: np.random.Generator,
+    how: dict[str, Any] | None = None,
     *,
-    op: str | None = None,
-    params: dict[str, Any] | None = None,
-    call: Callable[..., Any] | None = None,
+    quick: bool = False,
 ) -> list[Finding]:
     """Checks the learner's backward pass `name` with `minicnn.gradcheck.check_backward`.
 
+    A right gradient that is not right to the last digits was made by differences.
+
     Parameters
     ----------
-    forward
-        The reference: forward(*inputs) -> y.
+    name
+        "conv2d_backward": that of an operation that the catalogue of bugs knows, or another.
     inputs
-        float64 arrays, in the order of the PyTorch function where there is one.
-    exact
-        The true gradients: exact(g, *inputs), a tuple, or an array if there is one input.  A
-        right gradient that is not right to the last digits was made by differences.
-    op, params
-        The known operation, and its stride, padding ..., for `check_backward`.
-    call
-        call(g, *inputs) -> gradients, where that is more than the learner's function `name` with
-        `params` by name.
+        In the order of the PyTorch function where there is one; those that are not float64 have
+        no gradient.
+    how
+        The settings, stride, padding ..., which the learner's function takes by name.
+    quick
+        Leaves it at a comparison where the gradients are right.
     """
     from ..gradcheck import check_backward
+    from ..gradcheck.bugs import CATALOGUE, OPERATIONS
 
-    def own(g: np.ndarray, *inputs: np.ndarray) -> Any:
-        return getattr(learner, name)(g, *inputs, **params or {})
+    how, op = how or {}, name.removesuffix("_backward")
 
-    backward = call or own
-    g = rng.standard_normal(np.shape(forward(*inputs)))
+    def backward(g: np.ndarray, *inputs: np.ndarray) -> Any:
+        returned = getattr(learner, name)(g, *inputs, **how)
+        integers = len(inputs) > 1 and not isinstance(returned, tuple | list)
+        return (returned, None) if integers and inputs[1].dtype.kind == "i" else returned
+
+    g = rng.standard_normal(np.shape(right.forward(*inputs)))
     returned = backward(g, *inputs)  # watched, and errors in it are told as they are
     if len(inputs) > 1:
         unpack(name, returned, [f"gradient {i}" for i in range(len(inputs))])
+    gradients, true = listed(returned), listed(right.gradients(g, *inputs))
+    places = [i for i in range(len(true)) if true[i] is not None and i < len(gradients)]
+    for i in places:
+        wrong = learner.wrong(
+            lambda planted, i=i: listed(getattr(planted, name)(g, *inputs, **how))[i]
+        )
+        known = compare(name, gradients[i], true[i], wrong=wrong, where=name)
+        if known and known[0].code in CATALOGUE:
+            return known
+    if quick and all(same(gradients[i], true[i], EXACT) for i in places):
+        return []
     report = check_backward(
-        forward, backward, list(inputs), op=op, params=params, seed=int(rng.integers(1 << 30))
-    )
+        right.forward, backward, list(inputs), op=op if op in OPERATIONS else None, params=how,
+        seed=int(rng.integers(1 << 30)),
+    )  # fmt: skip
     if not report.ok:
         return [_from_report(name, report)]
-    return _exactness(name, returned, exact(g, *inputs))
+    return [
+        _inexact(f"gradient {i} of {name}", np.asarray(gradients[i]), true[i])
+        for i in places
+        if not same(gradients[i], true[i], EXACT)
+    ][:1]
 
 
 def _from_report(name: str, report: Any) -> Finding:
@@ -234,18 +270,8 @@ def _from_report(name: str, report: Any) -> Finding:
     return Finding(first.code, f"{name}: {first.title}", expected, first.evidence, where)
 
 
-def _exactness(name: str, found: Any, true: Any) -> list[Finding]:
-    """A finding for gradients that are right, but not to the last digits."""
-    pairs = zip(_listed(found), _listed(true), strict=True)
-    return [
-        _inexact(f"gradient {i} of {name}", np.asarray(analytic), np.asarray(expected))
-        for i, (analytic, expected) in enumerate(pairs)
-        if expected is not None and not same(analytic, expected, EXACT)
-    ][:1]
-
-
-def _inexact(what: str, found: np.ndarray, expected: np.ndarray) -> Finding:
-    gap = float(np.abs(found - expected).max() / max(1e-3, np.abs(expected).max()))
+def _inexact(what: str, returned: np.ndarray, expected: np.ndarray) -> Finding:
+    gap = float(np.abs(returned - expected).max() / max(1e-3, np.abs(expected).max()))
     return Finding(
         "differences", f"{what} is right, but not to the last digits",
         "a formula: right to about 15 digits",
@@ -254,5 +280,6 @@ def _inexact(what: str, found: np.ndarray, expected: np.ndarray) -> Finding:
     )  # fmt: skip
 
 
-def _listed(gradients: Any) -> list[Any]:
+def listed(gradients: Any) -> list[Any]:
+    """The gradients that a backward pass returned; it may return that of a single input alone."""
     return list(gradients) if isinstance(gradients, tuple | list) else [gradients]

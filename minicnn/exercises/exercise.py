@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ..errors import ArgumentError, DataError
@@ -65,6 +66,17 @@ class Exercise:
             wanted = ", ".join(f"# {h.title()}" for h in HINTS)
             raise DataError(f"{self}: hints.md must have the headings {wanted}, in this order")
         return [text.strip() for text in by_name.values()]
+
+    @cached_property
+    def mistakes(self) -> "list[tuple[Any, SimpleNamespace]]":
+        """(mutant, what its file defines) for each planted mistake that has a title."""
+        planted = []
+        for mutant in self.load("mutants.py")["MUTANTS"]:
+            if mutant.title:
+                namespace: dict[str, Any] = {"__name__": "planted"}
+                exec(compile(mutant.source(self.solution), "planted", "exec"), namespace)
+                planted.append((mutant, SimpleNamespace(**namespace)))
+        return planted
 
     def load(self, name: str) -> dict[str, Any]:
         """What its checker.py or mutants.py defines; a module's namespace."""

@@ -8,13 +8,15 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from .results import Finding, Stop
+from .exercise import Exercise
+from .results import Finding, Stop, Wrong
 from .watching import watched
 
 WATCHED_CALLS = 3  # of each function; watching makes a call a few times slower
@@ -38,6 +40,7 @@ class Learner:
         self._functions: dict[str, _Watched] = {}
         self.points: tuple[int, int] | None = None
         self.allow: frozenset[str] = frozenset()  # libraries that this exercise may call
+        self.exercise: Exercise | None = None  # whose planted mistakes are to be recognised
         self.screen = sys.stdout  # what the learner's code prints is kept from it
 
     def __getattr__(self, name: str) -> Any:
@@ -62,6 +65,13 @@ class Learner:
     def watching(self, *inputs: Any) -> AbstractContextManager[None]:
         """A `with` block in which the learner's code is watched: for methods of classes."""
         return watched(self.files, inputs, self.allow)
+
+    def wrong(self, run: Callable[[Any], Any]) -> "list[Wrong]":
+        """What run(solution) gives where the solution has one of the exercise's mistakes in it."""
+        return [
+            Wrong(mutant.code, mutant.title, partial(run, solution), mutant.where)
+            for mutant, solution in (self.exercise.mistakes if self.exercise else ())
+        ]
 
     def tell(self, text: str) -> None:
         """Shows at once how far a long check is."""

@@ -16,6 +16,9 @@ class Mutant(NamedTuple):
     old, new
         This text of solution.py, which occurs in it once, becomes that one.  Where old is empty,
         new is added at the end: a function defined there replaces the one of its name.
+    title, where
+        What a learner is told who gets what this mistake gives: the mistake in a few words, and
+        what to look at.  Without a title the checker must see the mistake in another way.
     functions
         Or: functions that replace those of their names.
     about
@@ -25,6 +28,8 @@ class Mutant(NamedTuple):
     code: str
     old: str = ""
     new: str = ""
+    title: str = ""
+    where: str = ""
     functions: dict[str, Callable[..., Any]] | None = None
     about: str = ""
 

@@ -47,6 +47,25 @@ def _wrapped(line: str) -> list[str]:
     return textwrap.wrap(line, COLUMNS, break_long_words=False) or [""]
 
 
+class Wrong(NamedTuple):
+    """A value that a known mistake gives, to name the mistake when that value comes out.
+
+    Attributes
+    ----------
+    code, title
+        Of the mistake.
+    value
+        What it gives, or a function without arguments that makes it (and may fail).
+    where
+        What to look at.
+    """
+
+    code: str
+    title: str
+    value: Any
+    where: str = ""
+
+
 class Stop(BaseException):
     """Ends a check with one finding; no `except Exception` on the way may swallow it."""
 

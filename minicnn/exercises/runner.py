@@ -57,6 +57,7 @@ def check_here(
             warnings.simplefilter("ignore")
             learner = load()
             learner.allow = frozenset(checker.get("ALLOW", ()))
+            learner.exercise = exercise
             learner.screen = printed if brief else screen
             findings = list(islice(check(learner, np.random.default_rng(seed)), 1))
             score = learner.points

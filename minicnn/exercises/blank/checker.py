@@ -1,6 +1,6 @@
 """Checks twice_forward and twice_backward on fresh random arrays."""
 
-from minicnn.exercises.checking import Wrong, compare, gradients, sizes
+from minicnn.exercises.checking import Formula, Wrong, compare_call, gradients, sizes
 
 
 def check(learner, rng):
@@ -8,18 +8,12 @@ def check(learner, rng):
     (n,) = sizes(rng, 1)
     x = rng.standard_normal(n)  # (N,)
     wrong = [Wrong("one-missing", "the 1 is not added", 2 * x, "2 x + 1")]
-    yield from compare(
-        "twice_forward(x)", learner.twice_forward(x), forward(x), wrong=wrong, axes="(N,)",
-        where="twice_forward",
-    )  # fmt: skip
-    yield from gradients(learner, "twice_backward", forward, [x], true, rng)
+    yield from compare_call(
+        learner, "twice_forward(x)", [x], RIGHT.forward(x), wrong=wrong, axes="(N,)"
+    )
+    yield from gradients(learner, "twice_backward", RIGHT, [x], rng)
 
 
-def forward(x):
-    """What is right; of the operations that minicnn has take minicnn.kernels.reference."""
-    return 2 * x + 1
-
-
-def true(g, x):
-    """The true gradient."""
-    return 2 * g
+# What is right, forward and backward; of the operations that minicnn has take
+# Reference(kernel) in its place.
+RIGHT = Formula(lambda x: 2 * x + 1, lambda g, x: 2 * g)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Wrong, compare, gradients, sizes
+from minicnn.exercises.checking import Formula, Wrong, compare_call, gradients, sizes
 
 
 def check(learner, rng):
@@ -16,9 +16,11 @@ def check(learner, rng):
     for first, second in shapes:
         if np.broadcast_shapes(first, second) == first:
             yield from _unbroadcast(learner, rng, first, second)
-    for op in ("add", "mul"):
+    for op, right in RIGHT.items():
         for first, second in (shapes[0], shapes[2], *shapes[5:10]):
-            yield from _backward(learner, rng, op, first, second)
+            x, y = rng.uniform(0.5, 1.5, first), rng.uniform(0.5, 1.5, second)
+            for pair in ([x, y], [y, x]) if first != second else ([x, y],):
+                yield from gradients(learner, f"{op}_backward", right, pair, rng)
 
 
 def _true(g, shape):
@@ -52,23 +54,16 @@ def _unbroadcast(learner, rng, big, shape):
         Wrong("size-1-left", "axes of size 1 are not summed", g.sum(axis=tuple(range(lead))),
               "step 2: where shape has 1 and g has more"),
     ]  # fmt: skip
-    return compare(
-        f"unbroadcast(g, {shape}) for g of shape {big}", learner.unbroadcast(g, shape), expected,
-        wrong=wrong, where="unbroadcast",
+    return compare_call(
+        learner, f"unbroadcast(g, {shape})", [g, shape], expected,
+        wrong=wrong, where=f"unbroadcast, for g of shape {big}",
     )  # fmt: skip
 
 
-def _backward(learner, rng, op, first, second):
-    """The catalogue names what is wrong; stretched operands come first and second."""
-    x, y = rng.uniform(0.5, 1.5, first), rng.uniform(0.5, 1.5, second)
-
-    def forward(x, y):
-        return x + y if op == "add" else x * y
-
-    def true(g, x, y):
-        dx, dy = (g, g) if op == "add" else (g * y, g * x)
-        return _true(dx, x.shape), _true(dy, y.shape)
-
-    name = f"{op}_backward"
-    for pair in ([x, y], [y, x]) if first != second else ([x, y],):
-        yield from gradients(learner, name, forward, pair, true, rng, op=op)
+# The catalogue names what is wrong.
+RIGHT = {
+    "add": Formula(lambda x, y: x + y, lambda g, x, y: (_true(g, x.shape), _true(g, y.shape))),
+    "mul": Formula(
+        lambda x, y: x * y, lambda g, x, y: (_true(g * y, x.shape), _true(g * x, y.shape))
+    ),
+}

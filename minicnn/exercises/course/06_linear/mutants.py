@@ -5,9 +5,11 @@ from minicnn.exercises.mutants import Mutant, by_differences, by_library, from_c
 FORWARD = "x @ weight.T + bias"
 
 MUTANTS = [
-    Mutant("weight-not-transposed", FORWARD, "x @ weight + bias"),
-    Mutant("bias-missing", FORWARD, "x @ weight.T"),
-    Mutant("bias-subtracted", FORWARD, "x @ weight.T - bias"),
+    Mutant("weight-not-transposed", FORWARD, "x @ weight + bias",
+           "x weight instead of x weightᵀ", "weight is (O, I): row o has the weights of output o"),
+    Mutant("bias-missing", FORWARD, "x @ weight.T", "the bias is not added",
+           "+ bias, once per sample"),
+    Mutant("bias-subtracted", FORWARD, "x @ weight.T - bias", "the bias is subtracted", "the sign"),
     Mutant("type", FORWARD, "None"),
     Mutant("type", "return dx, dweight, dbias", "return dx, dweight"),
     Mutant("shape", FORWARD, "(x @ weight.T + bias).T"),

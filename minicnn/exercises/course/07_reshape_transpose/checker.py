@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import gradients, sizes
+from minicnn.exercises.checking import Formula, gradients, sizes
 
 
 def check(learner, rng):
@@ -10,20 +10,14 @@ def check(learner, rng):
     a, b, c, d = sizes(rng, 4, 2, 5)
     for old, new in (((b, b), (b, b)), ((a, a * b), (b * a, a)), ((a, b), (b, a)),
                      ((a, b, c), (c, -1)), ((a, b), (-1,))):  # fmt: skip
-        x = rng.standard_normal(old)
-
-        def forward(x, new=new):
-            return x.reshape(new)
-
-        def call(g, x, new=new):
-            return learner.reshape_backward(g, x, new)
-
-        def true(g, x):
-            return g.ravel()[np.arange(x.size).reshape(x.shape)]
-
-        yield from gradients(learner, "reshape_backward", forward, [x], true, rng, call=call,
-                             op="reshape", params={"shape": new})  # fmt: skip
+        right = Formula(lambda x, new=new: x.reshape(new), _reshaped)
+        x, how = rng.standard_normal(old), {"shape": new}
+        yield from gradients(learner, "reshape_backward", right, [x], rng, how)
     yield from _permute(learner, rng, a, b, c, d)
+
+
+def _reshaped(g, x):
+    return g.ravel()[np.arange(x.size).reshape(x.shape)]
 
 
 def _permute(learner, rng, a, b, c, d):
@@ -32,18 +26,12 @@ def _permute(learner, rng, a, b, c, d):
              ((a, b, c, d), (0, 2, 3, 1)), ((a, b, c, d), (0, 3, 1, 2)),
              ((a, b, c), (-1, 0, -2)), ((a, b, c), (0, 1, 2))]  # fmt: skip
     for shape, dims in cases:
-        x = rng.standard_normal(shape)
-
-        def forward(x, dims=dims):
-            return np.transpose(x, dims)
-
-        def call(g, x, dims=dims):
-            return learner.permute_backward(g, x, dims=dims)
 
         def true(g, x, dims=dims):
             dx = np.empty(x.shape)
             np.transpose(dx, dims)[...] = g  # written through a view of dx
             return dx
 
-        yield from gradients(learner, "permute_backward", forward, [x], true, rng, call=call,
-                             op="permute", params={"dims": dims})  # fmt: skip
+        right = Formula(lambda x, dims=dims: np.transpose(x, dims), true)
+        x, how = rng.standard_normal(shape), {"dims": dims}
+        yield from gradients(learner, "permute_backward", right, [x], rng, how)

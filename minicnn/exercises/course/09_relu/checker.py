@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Wrong, compare, gradients, sizes
+from minicnn.exercises.checking import Formula, Wrong, compare_call, gradients, sizes
 
 TINY = 1e-200  # nearer to the kink than any step of a difference
 
@@ -35,7 +35,7 @@ def _below(op, params):
 
 
 def _forward(learner, op, x, params):
-    below, given = _below(op, params), "".join(f", {k}={v:.3f}" for k, v in params.items())
+    below = _below(op, params)
     wrong = [
         Wrong("mask-returned", "the mask, not the value", (x > 0) * 1.0, "x where x > 0"),
         Wrong("other-side", "what is negative is kept", np.minimum(x, 0), "x where x > 0"),
@@ -47,22 +47,18 @@ def _forward(learner, op, x, params):
         Wrong("constant-below", "negative_slope itself where x < 0", np.where(x > 0, x, below),
               "negative_slope · x where x is not positive"),
     ]  # fmt: skip
-    return compare(
-        f"{op}_forward(x{given})", getattr(learner, f"{op}_forward")(x, **params),
-        np.where(x > 0, x, below * x), wrong=wrong, where=f"{op}_forward",
-    )  # fmt: skip
+    return compare_call(
+        learner, f"{op}_forward(x)", [x], np.where(x > 0, x, below * x), params, wrong=wrong
+    )
 
 
 def _backward(learner, op, x, params, rng):
     below = _below(op, params)
-
-    def forward(x):
-        return np.where(x.real > 0, x, below * x)  # .real: x may be complex, for its derivative
-
-    def true(g, x):
-        return np.where(x > 0, g, below * g)
-
-    return gradients(learner, f"{op}_backward", forward, [x], true, rng, op=op, params=params)
+    right = Formula(
+        # .real: x may be complex, for its derivative
+        lambda x: np.where(x.real > 0, x, below * x), lambda g, x: np.where(x > 0, g, below * g)
+    )  # fmt: skip
+    return gradients(learner, f"{op}_backward", right, [x], rng, params)
 
 
 def _at_the_kink(learner, op, rng, params):
@@ -83,9 +79,9 @@ def _at_the_kink(learner, op, rng, params):
         *(Wrong("differences", steps, dx(slope, slope, slope), "the slope as a formula")
           for slope in (1, half, below)),
     ]  # fmt: skip
-    return compare(
-        f"{op}_backward(g, x) at x = {x}", getattr(learner, f"{op}_backward")(g, x, **params),
-        dx(below, 1, below), wrong=wrong, where=where,
+    return compare_call(
+        learner, f"{op}_backward(g, x)", [g, x], dx(below, 1, below), params,
+        wrong=wrong, where=where,
     )  # fmt: skip
 
 
@@ -102,5 +98,6 @@ def _near_kink(learner, rng):
               "near_kink: x may be negative"),
         Wrong("not-inverted", "True where no kink is near", 1 - expected, "near_kink: |x| < h"),
     ]  # fmt: skip
-    returned = learner.near_kink(x, h)
-    return compare("near_kink(x, h)", returned, expected, wrong=wrong, where="near_kink: |x| < h")
+    return compare_call(
+        learner, "near_kink(x, h)", [x, h], expected, wrong=wrong, where="near_kink: |x| < h"
+    )

@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Finding, Wrong, compare, gradients, sizes
+from minicnn.exercises.checking import (
+    Finding,
+    Formula,
+    Wrong,
+    compare,
+    compare_call,
+    gradients,
+    sizes,
+)
 from minicnn.kernels import reference
 
 
@@ -38,13 +46,13 @@ def _softmax(learner, x):
               "exp of it"),
     ]  # fmt: skip
     p = e / e.sum(axis=1, keepdims=True)
-    return compare("softmax(x)", learner.softmax(x), p, wrong=wrong, axes="(N, C)", where="softmax")
+    return compare_call(learner, "softmax(x)", [x], p, wrong=wrong, axes="(N, C)")
 
 
 def _forward(learner, x, target):
     losses, log_p, _ = _right(x, target)
     n, c = x.shape
-    rows, name = np.arange(n), "softmax_cross_entropy_forward"
+    rows = np.arange(n)
     twice = _right(np.exp(log_p), target)[0]
     wrong = [
         Wrong("GB014", "the sum of the losses, not their mean", losses.sum(), "the mean over n"),
@@ -59,8 +67,8 @@ def _forward(learner, x, target):
               "classes are counted from 0"),
         Wrong("GB040", "softmax twice", twice.mean(), "x are logits; softmax comes once"),
     ]  # fmt: skip
-    returned = getattr(learner, name)(x, target)
-    return compare(f"{name}(x, target)", returned, losses.mean(), wrong=wrong, where=name)
+    call = "softmax_cross_entropy_forward(x, target)"
+    return compare_call(learner, call, [x, target], losses.mean(), wrong=wrong)
 
 
 def _large(learner, x, target):
@@ -102,21 +110,15 @@ def _large_loss(learner, x, target, shown):
 def _backward(learner, x, target, rng):
     name = "softmax_cross_entropy_backward"
 
-    def forward(x, target):
-        return _right(x, target)[0].mean()
-
     def true(g, x, target):
         each = np.full(len(x), g / len(x))
         saved = _right(x, target)[2]
         return reference.softmax_cross_entropy_backward(each, saved, (True, False))
 
-    def call(g, x, target):
-        dx = getattr(learner, name)(g, x, target)
-        return dx if isinstance(dx, tuple) else (dx, None)  # (dx, None) is right too
-
-    return gradients(
-        learner, name, forward, [x, target], true, rng, op="softmax_cross_entropy", call=call
-    ) or _large_backward(learner, name, x, target)
+    right = Formula(lambda x, target: _right(x, target)[0].mean(), true)
+    return gradients(learner, name, right, [x, target], rng) or _large_backward(
+        learner, name, x, target
+    )
 
 
 def _large_backward(learner, name, x, target):

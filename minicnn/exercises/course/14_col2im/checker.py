@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Wrong, compare, gradients, sizes
+from minicnn.exercises.checking import Formula, compare_call, gradients, sizes
 from minicnn.kernels import reference
 from minicnn.shapes import window
 
@@ -42,63 +42,10 @@ def _col2im(learner, rng, columns, size, at, how):
     if np.shape(returned) == right.shape:
         one, two = (reference.im2col(x, at) * columns).sum(), np.sum(x * np.asarray(returned))
         where += f"; for a random x <im2col(x), c> = {one:.6g}, <x, col2im(c)> = {two:.6g}"
-    options = ", ".join(f"{name}={value}" for name, value in how.items())
-    return compare(
-        f"col2im(columns, {tuple(size)}, {options})", returned, right,
-        wrong=_wrong(columns, size, at, right), axes="(N, C, H, W)", where=where,
+    return compare_call(
+        learner, f"col2im(columns, {tuple(size)})", [columns, tuple(size)], right, how,
+        axes="(N, C, H, W)", where=where,
     )  # fmt: skip
-
-
-def _wrong(columns, size, at, right):
-    """What the usual mistakes give."""
-    (kh, kw), (ph, pw), (h, w) = at.kernel_size, at.padding, size
-    n, c = right.shape[:2]
-    six = columns.reshape(n, c, kh, kw, *at.out)
-    bare = at._replace(padding=(0, 0))
-    whole = _scatter(columns, (h + 2 * ph, w + 2 * pw), bare)  # with its border
-    crop = "padded[:, :, ph : ph + H, pw : pw + W]"
-
-    def rows(values):
-        return _scatter(np.reshape(values, columns.shape), size, at)
-
-    return [
-        Wrong("GB044", "col2im assigns instead of adds", lambda: _assigned(six, at, whole.shape)
-              [:, :, ph : ph + h, pw : pw + w], "+= where several windows cover a pixel"),
-        Wrong("GB044", "col2im assigns instead of adds", lambda: _assigned(six, at, whole.shape,
-              by_windows=True)[:, :, ph : ph + h, pw : pw + w],
-              "+= where several windows cover a pixel"),
-        Wrong("divided-by-counts", "the mean over the windows",
-              right / np.maximum(_scatter(np.ones_like(columns), size, at), 1), "a sum"),
-        Wrong("GB048", "the border is still there", whole, crop),
-        Wrong("GB048", "the border is cut off below and to the right only", whole[:, :, :h, :w],
-              crop),
-        Wrong("GB048", "ph and pw are swapped where the border is cut off",
-              whole[:, :, pw : pw + h, ph : ph + w], crop),
-        Wrong("GB050", "the stride is ignored",
-              lambda: _scatter(columns, size, at._replace(stride=(1, 1))),
-              "window (i, j) begins at row i sh, column j sw"),
-        Wrong("GB055", "rows are read in the order (u, v, c)",
-              lambda: rows(columns.reshape(n, kh, kw, c, -1).transpose(0, 3, 1, 2, 4)),
-              "im2col has the rows in the order (c, u, v)"),
-        Wrong("GB047", "u and v are swapped",
-              lambda: rows(columns.reshape(n, c, kw, kh, -1).swapaxes(2, 3)),
-              "im2col has the rows in the order (c, u, v)"),
-        Wrong("GB045", "windows are put back upside down", lambda: rows(six[:, :, ::-1, ::-1]),
-              "entry (u, v) goes to row i sh + u, column j sw + v"),
-        Wrong("windows-by-columns", "windows are counted column by column",
-              lambda: rows(columns.reshape(n, c, kh, kw, *at.out[::-1]).swapaxes(4, 5)),
-              "l = i ow + j"),
-    ]  # fmt: skip
-
-
-def _assigned(six, at, shape, by_windows=False):
-    """What stays if the last one to write to a pixel wins, in one order or the other."""
-    (kh, kw), (sh, sw), (oh, ow) = at.kernel_size, at.stride, at.out
-    padded = np.zeros(shape)
-    for a in np.ndindex(*((oh, ow, kh, kw) if by_windows else (kh, kw, oh, ow))):
-        i, j, u, v = a if by_windows else (*a[2:], *a[:2])
-        padded[:, :, i * sh + u, j * sw + v] = six[:, :, u, v, i, j]
-    return padded
 
 
 def _counts(learner, size, at, how):
@@ -107,18 +54,11 @@ def _counts(learner, size, at, how):
     right = np.zeros((size[0] + 2 * ph, size[1] + 2 * pw))
     for i, j in np.ndindex(*at.out):
         right[i * sh : i * sh + kh, j * sw : j * sw + kw] += 1
-    wrong = [Wrong("counts-with-border", "the border is counted too", right, "of pixels only")]
-    right = right[ph : ph + size[0], pw : pw + size[1]]
-    wrong += [
-        Wrong("covered-or-not", "1 wherever any window lies", (right > 0) + 0.0, "how many"),
-        Wrong("entries-of-window", "the size of a window", np.full(right.shape, 1.0 * kh * kw),
-              "how many windows cover a pixel, not how many pixels a window covers"),
-        Wrong("four-axes", "the counts have four axes", right[None, None], "(H, W) only"),
-    ]  # fmt: skip
-    returned = learner.window_counts(tuple(size), **how)
-    options = ", ".join(f"{name}={value}" for name, value in how.items())
-    return compare(f"window_counts({tuple(size)}, {options})", returned, right, wrong=wrong,
-                   axes="(H, W)", where="window_counts: col2im of ones")  # fmt: skip
+    return compare_call(
+        learner, f"window_counts({tuple(size)})", [tuple(size)],
+        right[ph : ph + size[0], pw : pw + size[1]], how, axes="(H, W)",
+        where="window_counts: col2im of ones",
+    )  # fmt: skip
 
 
 # ---- the gradient of im2col --------------------------------------------------------------------
@@ -132,13 +72,9 @@ def _backward(learner, rng):
         ((5, 4), {"kernel_size": (2, 3), "stride": (1, 2), "padding": (0, 1)}),
     ):
         at = window("im2col", size, how["kernel_size"], how["stride"], how["padding"], (1, 1))
-
-        def forward(x, at=at):
-            return reference.im2col(x, at)
-
-        def true(g, x, at=at):
-            return _scatter(g, x.shape[2:], at)
-
+        right = Formula(
+            lambda x, at=at: reference.im2col(x, at),
+            lambda g, x, at=at: _scatter(g, x.shape[2:], at),
+        )
         x = rng.standard_normal((n, c, *size))
-        yield from gradients(learner, "im2col_backward", forward, [x], true, rng,
-                             op="im2col", params=how)  # fmt: skip
+        yield from gradients(learner, "im2col_backward", right, [x], rng, how)

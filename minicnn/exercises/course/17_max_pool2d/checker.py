@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from minicnn.exercises.checking import Wrong, compare, gradients, same, sizes, unpack
+from minicnn.exercises.checking import Formula, Wrong, compare, gradients, listed, sizes, unpack
+from minicnn.exercises.windows import pooling
 from minicnn.kernels import reference
 from minicnn.shapes import window
 
@@ -22,15 +23,19 @@ def check(learner, rng):
         x = rng.standard_normal(shape)
         x[0, 0] = -abs(x[0, 0])  # windows without a positive number
         yield from _forward(learner, x, how)
-        yield from _added(learner, x, how, rng)
-        if not _right(learner, x, how, rng):
-            yield from _backward(learner, x, how, rng)
+        yield from _backward(learner, x, how, rng, quick=True)
     yield from _backward(learner, x, how, rng)
     x = rng.integers(0, 3, (2, 3, 5, 6)) * 1.0
     x[0, 0] = 0.0  # as after ReLU
     how = {"kernel_size": (2, 3), "stride": (2, 1)}
     yield from _forward(learner, x, how)
-    yield from _added(learner, x, how, rng)
+    g = rng.standard_normal(_reference(x, **how)[0][0].shape)
+    dx = learner.max_pool2d_backward(g, x, **how)  # of ties, which differences cannot judge
+    yield from compare(
+        "max_pool2d_backward(g, x), where maxima are tied,", listed(dx)[0], _true(g, x, how),
+        wrong=_of_ties(g, x, how) + _overwritten(g, x, how), axes="(N, C, H, W)",
+        where=f"max_pool2d_backward, with {how}",
+    )  # fmt: skip
 
 
 def _window(x, kernel_size, stride=None, ceil_mode=False):
@@ -46,70 +51,49 @@ def _true(g, x, how):
     return reference.max_pool2d_backward(g, _reference(x, **how)[1], (True,))[0]
 
 
-def _said(how):
-    return ", ".join(f"{name}={value}" for name, value in how.items())
-
-
 # ---- backward ----------------------------------------------------------------------------------
 
 
-def _backward(learner, x, how, rng):
+def _backward(learner, x, how, rng, quick=False):
+    right = Formula(lambda x: _reference(x, **how)[0][0], lambda g, x: _true(g, x, how))
     return gradients(
-        learner, "max_pool2d_backward", lambda x: _reference(x, **how)[0][0], [x],
-        lambda g, x: _true(g, x, how), rng, op="max_pool2d", params=how,
+        learner, "max_pool2d_backward", right, [x], rng, how, quick=quick,
+        wrong=lambda g: [_overwritten(g, x, how)],
     )  # fmt: skip
 
 
-def _right(learner, x, how, rng):
-    """Whether the gradient is right: quicker than the check that says what is wrong."""
-    g = rng.standard_normal(_reference(x, **how)[0][0].shape)
-    return same(learner.max_pool2d_backward(g, x, **how), _true(g, x, how), 1e-11)
-
-
-def _added(learner, x, how, rng):
-    """Findings for what depends on ties, which differences cannot judge, and on the loops."""
+def _overwritten(g, x, how):
+    """What stays if the last one to write to a pixel wins, in one order or the other."""
     (y, indices), saved = _reference(x, **how)
     which, _, at = saved.state
-    g, wrong = rng.standard_normal(y.shape), []
-    masks = np.stack([tap == y for tap in reference.taps(x, at)])  # (kh*kw, N, C, oh, ow)
-    last = len(masks) - 1 - masks[::-1].argmax(axis=0)
-
-    def put(shares):
-        dx = np.zeros(x.shape)
-        for tap, share in zip(reference.taps(dx, at), shares, strict=True):
-            tap += share
-        return dx
-
-    def chosen(winner):
-        return [np.where(winner == k, g, 0) for k in range(len(masks))]
-
-    if (masks.sum(axis=0) > 1).any():
-        wrong = [
-            Wrong("GB067", "every one of the equal pixels receives the whole of g",
-                  put(masks * g), "the first of them only"),
-            Wrong("ties-shared", "the equal pixels of a tie share g",
-                  put(masks * g / masks.sum(axis=0)),
-                  "a choice that others make too; here the first one counts, as in PyTorch"),
-            Wrong("last-tie", "the last of the equal pixels receives g", put(chosen(last)),
-                  "the first one, row by row"),
-        ]  # fmt: skip
     by_taps, by_windows = np.zeros(x.shape), np.zeros(x.shape)
     for k, tap in enumerate(reference.taps(by_taps, at)):
         np.copyto(tap, g, where=which == k)
     for place in np.ndindex(y.shape):
         by_windows[place[:2]].flat[indices[place]] = g[place]
-    wrong += [
+    return [
         Wrong("GB063", "max_pool2d_backward: dx is overwritten where windows overlap", dx,
               "several windows may have their maximum at one pixel: add (np.add.at)")
         for dx in (by_windows, by_taps)
     ]  # fmt: skip
-    returned = learner.max_pool2d_backward(g, x, **how)
-    returned = returned[0] if isinstance(returned, tuple) and len(returned) == 1 else returned
-    findings = compare(f"max_pool2d_backward(g, x, {_said(how)})", returned, _true(g, x, how),
-                       wrong=wrong, axes="(N, C, H, W)", where="max_pool2d_backward")  # fmt: skip
-    known = {mistake.code for mistake in wrong}
-    tied = any(mistake.code == "GB067" for mistake in wrong)
-    return [finding for finding in findings if tied or finding.code in known]
+
+
+def _of_ties(g, x, how):
+    """What other choices between equal pixels give."""
+    (y, _), saved = _reference(x, **how)
+    at = saved.state[2]
+    masks = np.stack([tap == y for tap in reference.taps(x, at)])  # (kh*kw, N, C, oh, ow)
+    last = len(masks) - 1 - masks[::-1].argmax(axis=0)
+    of_last = [g * (last == k) for k in range(len(masks))]
+    return [
+        Wrong("GB067", "every one of the equal pixels receives the whole of g",
+              reference.add_taps(masks * g, x.shape, at), "the first of them only"),
+        Wrong("ties-shared", "the equal pixels of a tie share g",
+              reference.add_taps(masks * g / masks.sum(axis=0), x.shape, at),
+              "a choice that others make too; here the first one counts, as in PyTorch"),
+        Wrong("last-tie", "the last of the equal pixels receives g",
+              reference.add_taps(np.stack(of_last), x.shape, at), "the first one, row by row"),
+    ]  # fmt: skip
 
 
 # ---- forward -----------------------------------------------------------------------------------
@@ -118,7 +102,6 @@ def _added(learner, x, how, rng):
 def _forward(learner, x, how):
     (right, indices), saved = _reference(x, **how)
     which, _, at = saved.state
-    kernel_size = how["kernel_size"]
     taps = list(reference.taps(x, at))
 
     def other(**changed):
@@ -131,23 +114,11 @@ def _forward(learner, x, how):
               np.maximum(right, 0), "begin with the first pixel, or with -np.inf, not with 0"),
         Wrong("absolute", "the largest without its sign", np.max(np.abs(taps), axis=0),
               "-3 is smaller than 1"),
-        Wrong("default-stride", "stride 1 where no stride is given",
-              lambda: other(stride=(1, 1)) if "stride" not in how else None,
-              "stride None means the kernel_size"),
-        Wrong("stride-ignored", "the stride is ignored",
-              lambda: other(stride=(1, 1)), "window (i, j) begins at row i sh, column j sw"),
-        Wrong("stride-is-kernel", "the stride is ignored",
-              lambda: other(stride=kernel_size), "the kernel_size is only the default"),
-        Wrong("stride-swapped", "sh and sw are swapped",
-              lambda: other(stride=at.stride[::-1]), "(rows, columns)"),
-        Wrong("kernel-swapped", "kh and kw are swapped",
-              lambda: other(kernel_size=kernel_size[::-1]), "(rows, columns)"),
-        Wrong("rounded-up", "windows that stick out are kept",
-              lambda: other(ceil_mode=True), "the remainder is left out: //"),
+        *pooling(other, at, how),
     ]  # fmt: skip
     returned = learner.max_pool2d_forward(x, **how)
     y, places = unpack("max_pool2d_forward", returned, ("y", "indices"))
-    call = f"max_pool2d_forward(x, {_said(how)})"
+    call = ", ".join(["max_pool2d_forward(x", *(f"{k}={v}" for k, v in how.items())]) + ")"
     return compare(f"y of {call}", y, right, wrong=wrong, axes="(N, C, oh, ow)",
                    where="max_pool2d_forward") or compare(
         f"indices of {call}", places, indices, wrong=_wrong_indices(x, at, taps, which),
