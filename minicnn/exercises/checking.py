@@ -55,9 +55,12 @@ def sizes(rng: np.random.Generator, n: int, low: int = 2, high: int = 7) -> list
 
 def same(returned: Any, expected: Any, tolerance: float = CLOSE) -> bool:
     """Whether two arrays have one shape, and values that differ by rounding only."""
-    returned, expected = _as_array(returned), np.asarray(expected)
-    if returned is None or returned.shape != expected.shape or returned.dtype.kind not in "biuf":
+    returned, expected = _as_array(returned), _as_array(expected)
+    if returned is None or expected is None or returned.shape != expected.shape:
         return False
+    if {returned.dtype.kind, expected.dtype.kind} - set("biuf"):
+        return False
+    expected = expected * 1.0  # bools have no difference
     scale = max(1e-3, float(np.abs(expected).max(initial=0.0)))
     return bool(np.all(np.abs(returned - expected) <= tolerance * scale))
 

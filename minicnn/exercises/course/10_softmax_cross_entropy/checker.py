@@ -20,8 +20,10 @@ def check(learner, rng):
     for n, c in ((classes, classes), (samples, classes)):
         x, target = rng.standard_normal((n, c)), rng.integers(0, c, n)
         target[1:3] = (target[0] + 1) % c, target[0]  # two labels, and one of them twice
-        yield from _softmax(learner, x)
-        yield from _forward(learner, x, target)
+        losses, log_p, _ = _right(x, target)
+        yield from compare_call(learner, "softmax(x)", [x], np.exp(log_p), axes="(N, C)")
+        call = "softmax_cross_entropy_forward(x, target)"
+        yield from compare_call(learner, call, [x, target], losses.mean())
         yield from _large(learner, x, target)
         yield from _backward(learner, x, target, rng)
 
@@ -31,44 +33,6 @@ def _right(x, target):
     one_hot = np.eye(x.shape[1])[target]
     losses, saved = reference.softmax_cross_entropy(x, one_hot)
     return losses, saved.state[0], saved
-
-
-def _softmax(learner, x):
-    e = np.exp(x)
-    wrong = [
-        Wrong("GB039", "softmax along the batch", e / e.sum(axis=0), "a row is a sample: axis=1"),
-        Wrong("normalised-together", "one sum for the whole batch", e / e.sum(),
-              "every row sums to 1: axis=1, keepdims=True"),
-        Wrong("sum-transposed", "each row is divided by another row's sum",
-              lambda: e / e.sum(axis=1), "keepdims=True, so that the sums are (N, 1)"),
-        Wrong("not-normalised", "exp(x) is not divided by its sum", e, "exp(x)/s"),
-        Wrong("log-returned", "the logarithm of softmax", np.log(e / e.sum(axis=1, keepdims=True)),
-              "exp of it"),
-    ]  # fmt: skip
-    p = e / e.sum(axis=1, keepdims=True)
-    return compare_call(learner, "softmax(x)", [x], p, wrong=wrong, axes="(N, C)")
-
-
-def _forward(learner, x, target):
-    losses, log_p, _ = _right(x, target)
-    n, c = x.shape
-    rows = np.arange(n)
-    twice = _right(np.exp(log_p), target)[0]
-    wrong = [
-        Wrong("GB014", "the sum of the losses, not their mean", losses.sum(), "the mean over n"),
-        Wrong("not-averaged", "a loss per sample, not their mean", losses, "the mean over n"),
-        Wrong("mean-over-classes", "divided by N C", losses.sum() / (n * c), "the mean over n"),
-        Wrong("all-classes", "the mean over all classes", -log_p.mean(), "the true class alone"),
-        Wrong("sign-missing", "the sign is missing", -losses.mean(), "−log p"),
-        Wrong("log-missing", "p in place of log p", -np.exp(-losses).mean(), "−log p"),
-        Wrong("GB037", "whole columns in place of one entry a row", -log_p[:, target].mean(),
-              "p[np.arange(N), target]"),
-        Wrong("GB038", "the label is off by one", -log_p[rows, target - 1].mean(),
-              "classes are counted from 0"),
-        Wrong("GB040", "softmax twice", twice.mean(), "x are logits; softmax comes once"),
-    ]  # fmt: skip
-    call = "softmax_cross_entropy_forward(x, target)"
-    return compare_call(learner, call, [x, target], losses.mean(), wrong=wrong)
 
 
 def _large(learner, x, target):

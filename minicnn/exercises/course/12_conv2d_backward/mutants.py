@@ -29,9 +29,5 @@ MUTANTS = [
     Mutant("GB009", "xp = np.pad(", "weight *= 2; xp = np.pad("),
     Mutant("library", new=BY_LIBRARY),
     by_differences("conv2d_backward", "(lambda x, weight, bias, **how: np.zeros(1))", 1.0),
-    *from_catalogue(
-        "conv2d", "conv2d_backward",
-        # no dilation and no groups here; float64 is right where the inputs are float64
-        skip=["GB052", "GB053", "dx gathered in float64"],
-    ),
+    *from_catalogue("conv2d", "conv2d_backward", skip=["GB052", "GB053", "dx gathered in float64"]),
 ]  # fmt: skip

@@ -17,6 +17,16 @@ ONE_WINDOW_AFTER_THE_OTHER = """
     return """
 
 MUTANTS = [
+    Mutant("counts-with-border", f"return {COUNTS}",
+           "p, q = padding\n    whole = (h + 2 * p, w + 2 * q)\n"
+           "    return col2im(ones, whole, kernel_size, stride)[0, 0]",
+           "the border is counted too", "of pixels only"),
+    Mutant("covered-or-not", COUNTS, f"({COUNTS} > 0) * 1.0",
+           "1 wherever any window lies", "how many"),
+    Mutant("entries-of-window", COUNTS, "np.full(output_size, kh * kw)", "the size of a window",
+           "how many windows cover a pixel, not how many pixels a window covers"),
+    Mutant("four-axes", COUNTS, COUNTS.removesuffix("[0, 0]"),
+           "the counts have four axes", "(H, W) only"),
     Mutant("GB044", ADD, ADD.replace("+=", "="),
            "col2im assigns instead of adds", "+= where several windows cover a pixel"),
     Mutant("GB044", ADD, BY_WINDOWS),
@@ -48,16 +58,6 @@ MUTANTS = [
            "windows are counted column by column", "l = i ow + j"),
     Mutant("value", ADD, ADD.replace("six", "2 * six")),
     Mutant("shape", f"return {CROP}", f"return {CROP}[0]"),
-    Mutant("counts-with-border", f"return {COUNTS}",
-           "p, q = padding\n    whole = (h + 2 * p, w + 2 * q)\n"
-           "    return col2im(ones, whole, kernel_size, stride)[0, 0]",
-           "the border is counted too", "of pixels only"),
-    Mutant("covered-or-not", COUNTS, f"({COUNTS} > 0) * 1.0",
-           "1 wherever any window lies", "how many"),
-    Mutant("entries-of-window", COUNTS, "np.full(output_size, kh * kw)", "the size of a window",
-           "how many windows cover a pixel, not how many pixels a window covers"),
-    Mutant("four-axes", COUNTS, COUNTS.removesuffix("[0, 0]"),
-           "the counts have four axes", "(H, W) only"),
     Mutant("GB009", BACKWARD, f"g *= 2\n    {BACKWARD}"),
     Mutant("GB002", BACKWARD, BACKWARD.replace("col2im", "-col2im")),
     by_library("col2im(columns, size, kernel_size, **how)",
