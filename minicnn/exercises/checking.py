@@ -109,7 +109,8 @@ def compare(
         return [_inexact(what, array, expected)]
     for mistake in wrong:
         if same(array, _value(mistake), tolerance):
-            return [Finding(mistake.code, mistake.title, *told, mistake.where or where)]
+            look_at = f"{mistake.where or where}\n{what}"
+            return [Finding(mistake.code, mistake.title, *told, look_at)]
     code, title = ("shape", "has another shape") if array.shape != expected.shape else (
         "value", "has other values"
     )  # fmt: skip

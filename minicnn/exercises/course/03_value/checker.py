@@ -3,7 +3,7 @@
 import cmath
 import math
 
-from minicnn.exercises.checking import Finding, Wrong, compare
+from minicnn.exercises.checking import Finding, compare
 
 STEP = 1e-30  # of the complex step, which is exact: nothing is subtracted
 
@@ -11,17 +11,27 @@ STEP = 1e-30  # of the complex step, which is exact: nothing is subtracted
 def check(learner, rng):
     """Each operation alone, so that a mistake is named; then what they are together."""
     a, b, c = (float(v) for v in rng.uniform(0.5, 1.5, 3) * rng.choice([-1, 1], 3))
-    for test in (_sums, _products, _powers, _tanh, _chains, _reuse, _numbers):
-        yield from test(learner, a, b, c)
+    for f, numbers, text, where in (
+        (lambda a, b: a + b, [a, b], "a + b", "__add__, then backward"),
+        (lambda a, b: a * b, [a, b], "a * b", "__mul__"),
+        (lambda a: a**3, [abs(a)], "a ** 3", "__pow__"),
+        (lambda a: a**2.5, [abs(a)], "a ** 2.5", "__pow__"),
+        (lambda a: a**-1, [abs(a)], "a ** -1", "__pow__"),
+        (tanh, [a], "a.tanh()", "tanh"),
+        # g is not 1 at the first product
+        (lambda a, b, c: (a * b) * c, [a, b, c], "(a * b) * c", "backward"),
+        # two paths, and three, to one Value
+        (lambda a: a * a, [a], "a * a", "backward: self.grad += g"),
+        (lambda a, b: a + a * b + a, [a, b], "a + a * b + a", "backward: self.grad += g"),
+        (lambda a: 2 * a + 1 - a * 3, [a], "2 * a + 1 - a * 3", "as_value for plain numbers"),
+    ):
+        yield from run(learner, f, numbers, text, where)
     for _ in range(5):
         yield from _random_expression(learner, rng)
 
 
-def run(learner, f, numbers, text, *, wrong=(), where="", derivative=True):
-    """Findings for f's value and for the gradient of each of its arguments.
-
-    `wrong` has, for each argument, what known mistakes give.
-    """
+def run(learner, f, numbers, text, where, derivative=True):
+    """Findings for f's value and for the gradient of each of its arguments."""
     values = [learner.Value(v) for v in numbers]
     with learner.watching():
         result = f(*values)
@@ -36,9 +46,15 @@ def run(learner, f, numbers, text, *, wrong=(), where="", derivative=True):
         nudged = [v + STEP * 1j * (i == k) for k, v in enumerate(numbers)]
         yield from compare(
             f"{name}.grad of {text}, {at}", value.grad, f(*nudged).imag / STEP,
-            wrong=wrong[i] if i < len(wrong) else (), where=where,
-            derivative=derivative,
+            wrong=learner.wrong(lambda planted, i=i: _gradients(planted, f, numbers)[i]),
+            where=where, derivative=derivative,
         )  # fmt: skip
+
+
+def _gradients(planted, f, numbers):
+    values = [planted.Value(v) for v in numbers]
+    f(*values).backward()
+    return [value.grad for value in values]
 
 
 def tanh(v):
@@ -46,71 +62,6 @@ def tanh(v):
     if hasattr(v, "tanh"):
         return v.tanh()
     return cmath.tanh(v) if isinstance(v, complex) else math.tanh(v)
-
-
-def _sums(learner, a, b, c):
-    return run(learner, lambda a, b: a + b, [a, b], "a + b", where="__add__, then backward")
-
-
-def _products(learner, a, b, c):
-    own = "the product uses its own operand"
-    wrong = [
-        [Wrong("GB079", own, a, "__mul__: ∂(a·b)/∂a is b")],
-        [Wrong("GB079", own, b, "__mul__: ∂(a·b)/∂b is a")],
-    ]
-    return run(learner, lambda a, b: a * b, [a, b], "a * b", wrong=wrong, where="__mul__")
-
-
-def _powers(learner, a, b, c):
-    a = abs(a)
-    for n in (3, 2.5, -1):
-        wrong = [
-            Wrong("power-not-lowered", "the exponent is not lowered by one", n * a**n,
-                  "__pow__: n·a^(n−1)"),
-            Wrong("factor-n", "the factor n is missing", a ** (n - 1), "__pow__: n·a^(n−1)"),
-        ]  # fmt: skip
-        yield from run(learner, lambda a, n=n: a**n, [a], f"a ** {n}", wrong=[wrong],
-                       where="__pow__")  # fmt: skip
-
-
-def _tanh(learner, a, b, c):
-    y = math.tanh(a)
-    wrong = [
-        Wrong("GB024", "tanh: 1 − x² in place of 1 − y²", 1 - a * a, "tanh: y is the result"),
-        Wrong("GB025", "tanh: applied twice", 1 - math.tanh(y) ** 2, "tanh: 1 − y², not tanh of y"),
-        Wrong("GB026", "tanh: the derivative of the sigmoid", y * (1 - y), "tanh: 1 − y²"),
-        Wrong("GB002", "tanh: the wrong sign", y * y - 1, "tanh: 1 − y²"),
-    ]
-    return run(learner, lambda a: tanh(a), [a], "a.tanh()", wrong=[wrong], where="tanh")
-
-
-def _chains(learner, a, b, c):
-    """(a b) c, where g is not 1 at the first product."""
-    ignored = "backward does not multiply by g"
-    wrong = [
-        [Wrong("GB001", ignored, b, "backward: hand on g · local, not local"),
-         Wrong("g-not-handed-on", "backward stops after the first operation", 0.0,
-               "backward: call it for every parent")],
-        [Wrong("GB001", ignored, a, "backward: hand on g · local, not local")],
-    ]  # fmt: skip
-    where = "backward"
-    return run(learner, lambda a, b, c: (a * b) * c, [a, b, c], "(a * b) * c", wrong=wrong,
-               where=where)  # fmt: skip
-
-
-def _reuse(learner, a, b, c):
-    """a a and a + a: two paths to one Value."""
-    where = "backward: self.grad += g"
-    wrong = [Wrong("GB004", "one path's gradient replaces the other's", a, where)]
-    yield from run(learner, lambda a: a * a, [a], "a * a", wrong=[wrong], where=where)
-    wrong = [Wrong("GB004", "one path's gradient replaces the other's", 1 - 2 / b, where)]
-    yield from run(learner, lambda a, b: a + a * b + a, [a, b], "a + a * b + a", wrong=[wrong],
-               where=where)  # fmt: skip
-
-
-def _numbers(learner, a, b, c):
-    return run(learner, lambda a: 2 * a + 1 - a * 3, [a], "2 * a + 1 - a * 3",
-               where="as_value for plain numbers")  # fmt: skip
 
 
 def _random_expression(learner, rng):
@@ -133,4 +84,4 @@ def _random_expression(learner, rng):
         return v[0] + v[1] * v[2] + tanh(v[3])
 
     # digits may cancel in an expression this long: right to the last ones cannot be asked for
-    return run(learner, f, numbers, "a random expression", where="backward", derivative=False)
+    return run(learner, f, numbers, "a random expression", "backward", derivative=False)

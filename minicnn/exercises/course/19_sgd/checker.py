@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn.exercises.checking import Finding, Wrong, compare, sizes
 
-STEPS = 3
+RATES = [0.5, 0.5, 0.125]  # of three steps
 
 
 class Parameter:
@@ -24,62 +24,13 @@ def check(learner, rng):
     yield from _train(learner)
 
 
-# ---- the rule, and wrong ones: (w, v, g, lr, momentum, weight decay) -> (w, v) -----------------
-
-
-def _right(w, v, g, lr, m, d):
-    v = m * v + g + d * w
-    return w - lr * v, v
-
-
-def _nesterov(w, v, g, lr, m, d):
-    v = m * v + g + d * w
-    return w - lr * (g + d * w + m * v), v
-
-
-def _decoupled(w, v, g, lr, m, d):
-    v = m * v + g
-    return w - lr * (v + d * w), v
-
-
-RULES = [
-    ("GB002", "the step goes uphill",
-     lambda w, v, g, lr, m, d: _right(w, v, g, -lr, m, d), "data - lr * v: against the gradient"),
-    ("momentum-missing", "the velocity is not kept from step to step",
-     lambda w, v, g, lr, m, d: _right(w, 0, g, lr, m, d), "v of the last step, times momentum"),
-    ("dampened", "the new gradient is multiplied by 1 - momentum",
-     lambda w, v, g, lr, m, d: _right(w, v, (1 - m) * g, lr, m, (1 - m) * d),
-     "v = momentum * v + d; PyTorch's dampening is 0"),
-    ("lr-in-velocity", "the learning rate is inside the velocity",
-     lambda w, v, g, lr, m, d: _right(w, v, lr * g, 1, m, lr * d),
-     "v without lr; lr * v at the step: a new lr acts on all of it"),
-    ("velocity-late", "the step uses the velocity from before",
-     lambda w, v, g, lr, m, d: (w - lr * v, _right(w, v, g, lr, m, d)[1]),
-     "first the new v, then the step"),
-    ("nesterov", "this is Nesterov's momentum", _nesterov, "data - lr * v"),
-    ("GB015", "the weight decay is missing",
-     lambda w, v, g, lr, m, d: _right(w, v, g, lr, m, 0), "d = grad + weight_decay * data"),
-    ("GB015", "the weight decay is added twice",
-     lambda w, v, g, lr, m, d: _right(w, v, g, lr, m, 2 * d), "once: its loss is decay/2 * w**2"),
-    ("decay-sign", "the weight decay makes the weights grow",
-     lambda w, v, g, lr, m, d: _right(w, v, g, lr, m, -d), "d = grad + weight_decay * data"),
-    ("decay-decoupled", "the weight decay does not go through the velocity", _decoupled,
-     "first d = grad + weight_decay * data, then v"),
-]  # fmt: skip
-
-
-def _path(rule, w, gradients, rates, m, d):
+def _path(w, gradients, rates, momentum, decay):
     """The weights after these steps."""
     v = np.zeros_like(w)
     for g, lr in zip(gradients, rates, strict=True):
-        w, v = rule(w, v, g, lr, m, d)
+        v = momentum * v + g + decay * w
+        w = w - lr * v
     return w
-
-
-def _shared(w, gradients, rates, m, d):
-    """If the first velocity is the gradient's own array, which the next backward pass changes."""
-    v = m * gradients[1] + gradients[1] + d * (w - rates[0] * gradients[0])
-    return w - rates[0] * gradients[0] - rates[1] * v
 
 
 # ---- the step ----------------------------------------------------------------------------------
@@ -94,23 +45,38 @@ def _parameters(rng):
 def _steps(learner, rng, m, d):
     """Findings for three steps with these settings and a learning rate that falls."""
     start = _parameters(rng)
-    params = [Parameter(w.copy()) for w in start]
-    gradients = [[rng.standard_normal(w.shape) for w in start] for _ in range(STEPS)]
-    rates = [0.5, 0.5, 0.125]
-    with learner.watching():
-        optimizer = learner.SGD(params, rates[0], momentum=m, weight_decay=d)
-    for t in range(STEPS):
-        optimizer.lr = rates[t]
-        _set_gradients(params, gradients[t])
+    gradients = [[rng.standard_normal(w.shape) for w in start] for _ in RATES]
+    for made in range(1, len(RATES) + 1):
+        steps, rates = gradients[:made], RATES[:made]
         with learner.watching():
-            optimizer.step()
-        for i in range(len(params)):
-            if t == 0 and np.array_equal(params[i].data, start[i]):
+            params = _after(learner, start, steps, m, d)
+        for i, (p, w) in enumerate(zip(params, start, strict=True)):
+            if not np.array_equal(p.grad, steps[-1][i]):
+                yield Finding("GB009", "step changes the gradient",
+                              "p.grad as it was before the step", "other values in it",
+                              "d = p.grad + ... makes a new array; += does not")  # fmt: skip
+            if made == 1 and np.array_equal(p.data, w):
                 continue  # the second step tells whether it never moves, or moves too late
-            own = [step[i] for step in gradients[: t + 1]]
-            what = f"params[{i}].{{}} after step {t + 1} with lr {rates[t]}"
-            what += f", momentum {m:.2g}, weight_decay {d:.2g}"
-            yield from _one(params[i], start[i], own, rates, m, d, what)
+            settings = f"lr {rates[-1]}, momentum {m:.2g}, weight_decay {d:.2g}"
+            yield from compare(
+                f"params[{i}].data after step {made} with {settings}", p.data,
+                _path(w, [step[i] for step in steps], rates, m, d),
+                wrong=learner.wrong(
+                    lambda planted, i=i, steps=steps: _after(planted, start, steps, m, d)[i].data
+                ),
+                where="SGD.step; one velocity for each parameter?",
+            )  # fmt: skip
+
+
+def _after(code, start, gradients, momentum, decay):
+    """The parameters after a step for each of the gradients."""
+    params = [Parameter(w.copy()) for w in start]
+    optimizer = code.SGD(params, RATES[0], momentum=momentum, weight_decay=decay)
+    for step, lr in zip(gradients, RATES, strict=False):
+        optimizer.lr = lr
+        _set_gradients(params, step)
+        optimizer.step()
+    return params
 
 
 def _set_gradients(params, gradients):
@@ -120,30 +86,6 @@ def _set_gradients(params, gradients):
             p.grad = g.copy()
         else:
             p.grad[...] = g
-
-
-def _one(p, w, gradients, rates, m, d, what):
-    """Findings for one parameter after len(gradients) steps from w."""
-    if not np.array_equal(p.grad, gradients[-1]):
-        yield Finding("GB009", "step changes the gradient", "p.grad as it was before the step",
-                      "other values in it",
-                      "d = p.grad + ... makes a new array; += does not")  # fmt: skip
-    steps, used = len(gradients), rates[: len(gradients)]
-    kept = [rates[0]] * steps
-    wrong = [Wrong(code, title, _path(rule, w, gradients, used, m, d),
-                   f"{where}\n{what.format('data')}")
-             for code, title, rule, where in RULES]  # fmt: skip
-    wrong.append(Wrong("lr-kept", "a new lr is not used", _path(_right, w, gradients, kept, m, d),
-                       "step must read self.lr each time"))  # fmt: skip
-    if steps == 2:
-        wrong.append(Wrong("GB008", "the velocity and p.grad are one array",
-                           _shared(w, gradients, used, m, d),
-                           "v = d.copy(), or a new array"))  # fmt: skip
-    wrong.append(Wrong("not-moved", "the parameter has not moved", w, "p.data must change"))
-    yield from compare(
-        what.format("data"), p.data, _path(_right, w, gradients, used, m, d),
-        wrong=wrong, where="SGD.step; one velocity for each parameter?",
-    )  # fmt: skip
 
 
 def _skipped(learner, rng):
@@ -200,7 +142,7 @@ def _zero_grad(learner, rng, m):
                           "only p.grad is set back; v goes on")  # fmt: skip
         yield from compare(
             f"params[{i}].data after step, zero_grad, step", p.data,
-            _path(_right, start[i], own, lr, m, 0.0), wrong=[forgotten], where="SGD.zero_grad",
+            _path(start[i], own, lr, m, 0.0), wrong=[forgotten], where="SGD.zero_grad",
         )  # fmt: skip
 
 
