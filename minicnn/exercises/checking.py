@@ -1,6 +1,7 @@
 """What checkers are written with: comparing values, checking a backward pass, naming a mistake."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -171,7 +172,7 @@ def _value(mistake: Wrong) -> Any:
         return mistake.value
     try:
         return mistake.value()
-    except Exception:  # the mistake is no possible one at these shapes
+    except (Exception, Stop):  # the mistake is no possible one at these shapes
         return None
 
 
@@ -227,6 +228,7 @@ def gradients(
 
     def backward(g: np.ndarray, *inputs: np.ndarray) -> Any:
         returned = getattr(learner, name)(g, *inputs, **how)
+        # labels have no gradient: that of the first input alone will do
         integers = len(inputs) > 1 and not isinstance(returned, tuple | list)
         return (returned, None) if integers and inputs[1].dtype.kind == "i" else returned
 
@@ -234,16 +236,18 @@ def gradients(
     returned = backward(g, *inputs)  # watched, and errors in it are told as they are
     if len(inputs) > 1:
         unpack(name, returned, [f"gradient {i}" for i in range(len(inputs))])
-    gradients, true = listed(returned), listed(right.gradients(g, *inputs))
-    places = [i for i in range(len(true)) if true[i] is not None and i < len(gradients)]
+    analytic, true = listed(returned), listed(right.gradients(g, *inputs))
+    places = [i for i in range(len(true)) if true[i] is not None and i < len(analytic)]
+
+    def of_planted(i: int, planted: Any) -> Any:
+        return listed(getattr(planted, name)(g, *inputs, **how))[i]
+
     for i in places:
-        wrong = learner.wrong(
-            lambda planted, i=i: listed(getattr(planted, name)(g, *inputs, **how))[i]
-        )
-        known = compare(name, gradients[i], true[i], wrong=wrong, where=name)
+        wrong = learner.wrong(partial(of_planted, i))
+        known = compare(f"gradient {i} of {name}", analytic[i], true[i], wrong=wrong)
         if known and known[0].code in CATALOGUE:
             return known
-    if quick and all(same(gradients[i], true[i], EXACT) for i in places):
+    if quick and all(same(analytic[i], true[i], EXACT) for i in places):
         return []
     report = check_backward(
         right.forward, backward, list(inputs), op=op if op in OPERATIONS else None, params=how,
@@ -252,9 +256,9 @@ def gradients(
     if not report.ok:
         return [_from_report(name, report)]
     return [
-        _inexact(f"gradient {i} of {name}", np.asarray(gradients[i]), true[i])
+        _inexact(f"gradient {i} of {name}", np.asarray(analytic[i]), true[i])
         for i in places
-        if not same(gradients[i], true[i], EXACT)
+        if not same(analytic[i], true[i], EXACT)
     ][:1]
 
 

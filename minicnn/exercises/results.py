@@ -2,6 +2,7 @@
 
 import html
 import textwrap
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 COLUMNS = 64  # of a finding's text, beside its labels
@@ -73,6 +74,7 @@ class Stop(BaseException):
         self.finding = Finding(*finding)
 
 
+@dataclass(repr=False)
 class Result:
     """What came out of a check; true if the exercise is passed.
 
@@ -90,18 +92,12 @@ class Result:
         What else there is to say: that the progress could not be written.
     """
 
-    note = ""
-
-    def __init__(
-        self,
-        exercise: str,
-        findings: list[Finding],
-        seed: int,
-        printed: str = "",
-        score: "tuple[int, int] | None" = None,
-    ) -> None:
-        self.exercise, self.findings, self.seed = exercise, findings, seed
-        self.printed, self.score = printed, score
+    exercise: str
+    findings: list[Finding]
+    seed: int
+    printed: str = ""
+    score: "tuple[int, int] | None" = None
+    note: str = ""
 
     def __bool__(self) -> bool:
         return not self.findings
@@ -125,16 +121,12 @@ class Result:
         text = html.escape(repr(self))
         return f"<pre style='border-left: 4px solid {colour}; padding-left: 1em'>{text}</pre>"
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain data, the way a child process hands it on."""
-        return vars(self) | {"findings": [list(finding) for finding in self.findings]}
-
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Result":
-        """The inverse of to_json."""
-        score = tuple(data["score"]) if data["score"] else None
+        """From its fields, in which a child process has lists for tuples."""
         findings = [Finding(*finding) for finding in data["findings"]]
-        return cls(data["exercise"], findings, data["seed"], data["printed"], score)
+        score = tuple(data["score"]) if data["score"] else None
+        return cls(**data | {"findings": findings, "score": score})
 
 
 def _indented(text: str) -> str:

@@ -10,7 +10,7 @@ def check(learner, rng):
     yield from output_size(learner, rng)
     n, c, o = sizes(rng, 3, 2, 4)
     k, long = sizes(rng, 2, 2, 3)
-    cases = [
+    cases: list = [
         ((n, c, 4, 4), (c, c, k, k), {}),
         ((n, c, 4, 5), (o, c, k, long), {}),
         ((n, c, 5, 6), (o, c, long, k), {"stride": 2}),

@@ -8,7 +8,7 @@ def check(learner, rng):
     """The square case has all that can go wrong unseen; the others have no two sizes alike."""
     n, c = sizes(rng, 2, 2, 3)
     k, long = sizes(rng, 2, 2, 3)
-    cases = [
+    cases: list = [
         # a row and a column remain that no window covers: the stride does not fit
         ((2, 2, 4, 4), (2, 2, 3, 3), {"stride": 2, "padding": 2}),
         ((n, c, 4, 5), (4, c, k, long), {}),

@@ -8,7 +8,7 @@ def check(learner, rng):
     """Square windows side by side; then a remainder, the default stride, overlap, padding."""
     n, c = sizes(rng, 2, 1, 2)
     small, large = sizes(rng, 2, 2, 3)
-    cases = [
+    cases: list = [
         ((1, 2, 6, 6), {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)}),
         ((n, c, 7, 5), {"kernel_size": (3, 2), "padding": (0, 0)}),
         ((2, 3, small + 3, large + 2), {"kernel_size": (3, 2), "stride": (2, 1)}),

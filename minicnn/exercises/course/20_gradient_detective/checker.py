@@ -89,9 +89,9 @@ class Case:
             self.y = self.op.forward(*self.inputs, **self.params)
             self.g = rng.uniform(0.5, 1.5, np.shape(self.y)) * rng.choice([-1, 1], np.shape(self.y))
             self.true = self._gradients(self.op.backward)
-            self.found = self._gradients(self.mutant.backward)
+            self.returned = self._gradients(self.mutant.backward)
             rivals = [self._gradients(m.backward) for m in self.mutants if m.code != self.code]
-            if not any(_equal(self.found, other) for other in [self.true, *rivals]):
+            if not any(_equal(self.returned, other) for other in [self.true, *rivals]):
                 return
         raise RuntimeError(f"{self.op.name}, {self.code}: never told from the others")
 
@@ -139,20 +139,19 @@ class Case:
         results = [result for result in results if result is not None]
         if not results:
             return f"{answer} does not even run with these shapes"
-        other, wrong = results[0], self.wrong(self.found)
-        for i in range(len(self.found)):
+        other, wrong = results[0], self.wrong(self.returned)
+        for i in range(len(self.returned)):
             if (i in wrong) != (i in self.wrong(other)):
                 would, here = ("wrong", "right") if i not in wrong else ("right", "wrong")
                 return f"{answer} would make {self.names[i]} {would}; here it is {here}"
-        i = next(i for i in wrong if not same(self.found[i], other[i]))
-        if np.shape(other[i]) != np.shape(self.found[i]):
+        i = next(i for i in wrong if not same(self.returned[i], other[i]))
+        if np.shape(other[i]) != np.shape(self.returned[i]):
             return f"{answer} would give {self.names[i]} the shape {np.shape(other[i])}"
-        gap = np.abs(self.found[i] - other[i])
+        gap = np.abs(self.returned[i] - other[i])
         at = np.unravel_index(np.argmax(gap), gap.shape)
         place = f"{self.names[i]}{[int(k) for k in at]}"
-        return (
-            f"{answer} would give {place} = {other[i][at]:.4f}; here it is {self.found[i][at]:.4f}"
-        )
+        would, here = f"{other[i][at]:.4f}", f"{self.returned[i][at]:.4f}"
+        return f"{answer} would give {place} = {would}; here it is {here}"
 
     def page(self):
         """The evidence."""
@@ -167,7 +166,7 @@ class Case:
         if elementwise:
             lines += self._table()
         else:
-            for i in self.wrong(self.found):
+            for i in self.wrong(self.returned):
                 lines += self._evidence(i)
         lines += ["suspects"]
         return "\n".join(lines + [f"  {code}  {CATALOGUE[code].title}" for code in self.suspects])
@@ -175,7 +174,7 @@ class Case:
     def _verdicts(self):
         """Which gradients are right, and which wrong."""
         lines = []
-        for name, a, n in zip(self.names, self.found, self.true, strict=True):
+        for name, a, n in zip(self.names, self.returned, self.true, strict=True):
             if n is None:
                 continue
             share = np.mean(~np.isclose(a, n, 1e-9, 1e-12)) if np.shape(a) == n.shape else 1
@@ -185,7 +184,7 @@ class Case:
 
     def _table(self):
         """Some entries of an element-wise function, one in a line."""
-        arrays = (*self.inputs, self.y, *self.found, *self.true, self.g)
+        arrays = (*self.inputs, self.y, *self.returned, *self.true, self.g)
         x, y, a, n, g = (np.ravel(array)[:ENTRIES] for array in arrays)
         named = {"x": x, "y": y, "g": g, "n": n, "a": a}
         named |= {"n/g": n / g, "a/g": a / g, "a/n": _ratio(a, n)}
@@ -196,7 +195,7 @@ class Case:
 
     def _evidence(self, i):
         """One wrong gradient beside the right one, and what its entries have in common."""
-        a, n, name = self.found[i], self.true[i], self.names[i]
+        a, n, name = self.returned[i], self.true[i], self.names[i]
         if self.op.name == "softmax_cross_entropy":
             return self._loss(a, n)
         at = _busiest(a, n)
