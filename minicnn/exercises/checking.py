@@ -224,7 +224,9 @@ def gradients(
     from ..gradcheck import check_backward
     from ..gradcheck.bugs import CATALOGUE, OPERATIONS
 
-    how, op = how or {}, name.removesuffix("_backward")
+    how = how or {}
+    op = OPERATIONS.get(name.removesuffix("_backward"))
+    names = [f"d{x}" for x in op.inputs] if op else [f"gradient {i}" for i in range(len(inputs))]
 
     def backward(g: np.ndarray, *inputs: np.ndarray) -> Any:
         returned = getattr(learner, name)(g, *inputs, **how)
@@ -235,7 +237,7 @@ def gradients(
     g = rng.standard_normal(np.shape(right.forward(*inputs)))
     returned = backward(g, *inputs)  # watched, and errors in it are told as they are
     if len(inputs) > 1:
-        unpack(name, returned, [f"gradient {i}" for i in range(len(inputs))])
+        unpack(name, returned, names)
     analytic, true = listed(returned), listed(right.gradients(g, *inputs))
     places = [i for i in range(len(true)) if true[i] is not None and i < len(analytic)]
 
@@ -244,22 +246,27 @@ def gradients(
 
     for i in places:
         wrong = learner.wrong(partial(of_planted, i))
-        known = compare(f"gradient {i} of {name}", analytic[i], true[i], wrong=wrong)
-        if known and known[0].code in CATALOGUE:
-            return known
+        for known in compare(f"{names[i]} of {name}", analytic[i], true[i], wrong=wrong):
+            if known.code in CATALOGUE:
+                where = f"{known.where}\n{_explained(known.code)}"
+                return [known._replace(title=f"{name}: {known.title}", where=where)]
     if quick and all(same(analytic[i], true[i], EXACT) for i in places):
         return []
     report = check_backward(
-        right.forward, backward, list(inputs), op=op if op in OPERATIONS else None, params=how,
+        right.forward, backward, list(inputs), op=op.name if op else None, params=how,
         seed=int(rng.integers(1 << 30)),
     )  # fmt: skip
     if not report.ok:
         return [_from_report(name, report)]
     return [
-        _inexact(f"gradient {i} of {name}", np.asarray(analytic[i]), true[i])
+        _inexact(f"{names[i]} of {name}", np.asarray(analytic[i]), true[i])
         for i in places
         if not same(analytic[i], true[i], EXACT)
     ][:1]
+
+
+def _explained(code: str) -> str:
+    return f"`minicnn bugs {code}` explains it with an example"
 
 
 def _from_report(name: str, report: Any) -> Finding:
@@ -272,7 +279,7 @@ def _from_report(name: str, report: Any) -> Finding:
     where = f"{name}: {first.remedy}"
     if others:
         where += "\nor it is " + ", ".join(f"{other.code} ({other.title})" for other in others)
-    where += f"\n`minicnn bugs {first.code}` explains it with an example"
+    where += f"\n{_explained(first.code)}"
     wrong = [f"{entry.name}, shape {tuple(entry.shape)}" for entry in report.inputs if not entry.ok]
     expected = "the numeric gradient of " + " and of ".join(wrong) if wrong else ""
     return Finding(first.code, f"{name}: {first.title}", expected, first.evidence, where)

@@ -70,7 +70,7 @@ MUTANTS = [
     Mutant("value", BIAS, "2 * y + bias[:, None, None]"),
     Mutant("shape", BIAS, f"({BIAS}).reshape(n, o, oh * ow)"),
     Mutant("GB044", ADD, "tap[...] = columns[:, :, k]",
-           "conv2d_backward: col2im assigns instead of adds",
+           "col2im assigns instead of adds",
            "+= where several windows cover a pixel"),
     Mutant("GB048", CROP, "padded"),
     Mutant("GB048", CROP, "padded[:, :, :h, :w]"),

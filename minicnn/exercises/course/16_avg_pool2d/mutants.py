@@ -63,7 +63,7 @@ MUTANTS = [
     Mutant("type", f"return {MEAN}", MEAN),
     Mutant("GB058", ADD, "tap += g"),
     Mutant("GB063", ADD, "tap[...] = g / (kh * kw)",
-           "avg_pool2d_backward: dx is overwritten where windows overlap",
+           "dx is overwritten where windows overlap",
            "+= instead of =: the shares of all windows that cover a pixel"),
     Mutant("GB061", ADD, "tap += g\n        break"),
     Mutant("GB002", ADD, "tap -= g / (kh * kw)"),
