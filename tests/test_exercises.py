@@ -220,6 +220,36 @@ def test_a_wrong_gradient_is_named_and_the_seed_repeats_it(started):
     assert checked(started, wrong)[0] != text  # fresh inputs
 
 
+def test_a_planted_mistake_is_recognised_however_it_is_written(started):
+    einsum = "__import__('numpy').einsum('ni,oi->no', x, weight)"
+    text, code = checked(started, SOLUTION.replace("x @ weight.T + bias", einsum))
+    assert code == 1
+    assert "bias-missing: the bias is not added" in text
+    assert "+ bias, once per sample" in text
+    assert "linear_forward(x, weight, bias)" in text
+
+
+def test_a_planted_mistake_of_a_backward_pass_names_the_gradient(tmp_path):
+    loop = pick(12).solution.replace("dweight[o] += g[n, o, i, j] * window",
+                                     "dweight[o] = window * g[n, o, i, j]")  # fmt: skip
+    (tmp_path / "ex12_conv2d_backward.py").write_text(loop)
+    (finding,) = exercises.check(12, folder=tmp_path).findings
+    assert finding[:2] == ("GB044", "conv2d_backward: dweight is assigned, not added up")
+    assert "dweight of conv2d_backward" in finding.where
+    assert "`minicnn bugs GB044` explains it" in finding.where
+
+
+def test_a_mistake_that_cannot_happen_on_these_inputs_is_passed_over():
+    def ends(planted):
+        raise Stop("type", "not the learner's doing")
+
+    learner = load_file(COURSE / "06_linear" / "solution.py")
+    assert learner.wrong(ends) == []  # of no exercise
+    learner.exercise = pick(6)
+    assert len(learner.wrong(ends)) == 3
+    assert compare("f(x)", 2.0, 1.0, wrong=learner.wrong(ends))[0].code == "value"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

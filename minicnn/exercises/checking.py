@@ -125,11 +125,10 @@ def compare_call(
     expected: Any,
     how: dict[str, Any] | None = None,
     *,
-    wrong: Sequence[Wrong] = (),
     where: str = "",
     **told: Any,
 ) -> list[Finding]:
-    """Calls a function of the learner's, and compares what it returns.
+    """Calls a function of the learner's, and compares what it returns, with planted mistakes too.
 
     Parameters
     ----------
@@ -138,13 +137,13 @@ def compare_call(
     how
         The settings, given by name.
     told
-        Arguments of `compare`; the exercise's planted mistakes are recognised besides `wrong`.
+        Arguments of `compare`.
     """
     how, name = how or {}, call.partition("(")[0]
     given = "".join(f", {k}={v:.3f}" if isinstance(v, float) else f", {k}={v}"
                     for k, v in how.items())  # fmt: skip
     returned = getattr(learner, name)(*inputs, **how)
-    wrong = [*wrong, *learner.wrong(lambda planted: getattr(planted, name)(*inputs, **how))]
+    wrong = learner.wrong(lambda planted: getattr(planted, name)(*inputs, **how))
     what = f"{call[:-1]}{given})"
     return compare(what, returned, expected, wrong=wrong, where=where or name, **told)
 

@@ -93,9 +93,16 @@ def changing(folder: Path) -> Iterator[Progress]:
     progress = load(folder)
     yield progress
     data = {"current": progress.current, "exercises": progress.exercises}
-    path = place(folder)
+    write(place(folder), (json.dumps(data, indent=1) + "\n").encode())
+
+
+def write(path: Path, content: bytes) -> None:
+    """Puts a file into the learner's folder in one step."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(str(path), (json.dumps(data, indent=1) + "\n").encode())
+        replace_file(str(path), content)
     except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise DataError(
+            f"exercises: {path} cannot be written: {error.strerror or error}; "
+            "--folder names another folder"
+        ) from None

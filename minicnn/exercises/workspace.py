@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ArgumentError, DataError
-from ..serialization import replace_file
 from . import progress
 from .exercise import Exercise, list_exercises, pick
 from .results import Result
@@ -57,7 +56,7 @@ class Workspace:
             now.current = exercise.key
             now.entry(exercise.key).setdefault("started", progress.now())
             if not path.exists():
-                self._write(path, exercise.stub)
+                progress.write(path, exercise.stub.encode())
                 fresh = True
         return fresh
 
@@ -65,15 +64,10 @@ class Workspace:
         """Puts the stub in place of the learner's file, and returns where that is kept."""
         path = self._existing(exercise)
         backups = progress.place(self.folder).parent / "backups"
-        try:
-            backups.mkdir(parents=True, exist_ok=True)
-            content = path.read_bytes()
-            number = 1 + len(list(backups.glob(f"{path.stem}.*.py")))
-            backup = backups / f"{path.stem}.{number}.py"
-            replace_file(str(backup), content)
-        except OSError as error:
-            raise DataError(f"exercises: no backup in {backups}: {error.strerror}") from None
-        self._write(path, exercise.stub)
+        number = 1 + len(list(backups.glob(f"{path.stem}.*.py")))
+        backup = backups / f"{path.stem}.{number}.py"
+        progress.write(backup, path.read_bytes())
+        progress.write(path, exercise.stub.encode())
         with progress.changing(self.folder) as now:
             now.entry(exercise.key)["hints"] = 0
         return backup
@@ -138,13 +132,3 @@ class Workspace:
                 "makes it, --folder names another folder"
             )
         return path
-
-    def _write(self, path: Path, text: str) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(str(path), text.encode())
-        except OSError as error:
-            raise DataError(
-                f"exercises: {path} cannot be written: {error.strerror or error}; "
-                "--folder names another folder"
-            ) from None

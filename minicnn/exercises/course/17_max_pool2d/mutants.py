@@ -31,6 +31,11 @@ OVERWRITTEN = f"""
     return dx
 """
 
+OVERLAP = (
+    "dx is overwritten where windows overlap",
+    "several windows may have their maximum at one pixel: add (np.add.at)",
+)
+
 LAST_TIE = "len(windows) - 1 - windows[::-1].argmax(axis=0)"
 
 BACKWARD_LAST_TIE = f"""
@@ -96,14 +101,10 @@ MUTANTS = [
     Mutant("value", INDEX, f"{INDEX} + 1"),
     Mutant("shape", MAX, "windows.max(axis=0)[0], rows"),
     Mutant("GB063", ADD, "dx[samples, channels[:, None, None], indices] += g",
-           "dx is overwritten where windows overlap",
-           "several windows may have their maximum at one pixel: add (np.add.at)"),
+           *OVERLAP),
     Mutant("GB063", ADD, "dx[samples, channels[:, None, None], indices] = g",
-           "dx is overwritten where windows overlap",
-           "several windows may have their maximum at one pixel: add (np.add.at)"),
-    Mutant("GB063", new=OVERWRITTEN,
-           title="dx is overwritten where windows overlap",
-           where="several windows may have their maximum at one pixel: add (np.add.at)"),
+           *OVERLAP),
+    Mutant("GB063", "", OVERWRITTEN, *OVERLAP),
     Mutant("GB002", ADD, ADD.replace("), g)", "), -g)")),
     Mutant("GB066", new=BY_MASK.replace("MASK", "np.ones(mask.shape)")),
     Mutant("GB067", new=BY_MASK.replace("MASK", "mask"),
