@@ -936,5 +936,5 @@ def test_lazy_layers_check_their_arguments_and_their_input():
 
 @pytest.mark.parametrize("state", ["model.pt", None, [1, 2]])
 def test_load_state_dict_says_what_it_takes(state):
-    with pytest.raises(TypeError, match="takes a dict of tensors, not a .*; one that was saved"):
+    with pytest.raises(TypeError, match=r"takes a dict of tensors, not a .*; one that was saved"):
         nn.Linear(2, 2).load_state_dict(state)
