@@ -4,6 +4,8 @@ Each class says what it expects: input_shape (C, H, W), and the values of a back
 pixel.  `minicnn.models.prepare` brings images of pixels in [0, 1] there.
 """
 
+from collections.abc import Callable
+
 from ..autograd import Tensor
 from ..nn import (
     AvgPool2d,
@@ -22,34 +24,48 @@ from ..nn import (
 )
 
 
-class _FeaturesThenHead(Module):
-    """Convolutions, then fully connected layers; subclasses fill both."""
+class _LeNet(Module):
+    """Two convolutions, each with an activation and pooling, then three linear layers.
+
+    `between` is whether activations stand between the linear layers too.
+    """
 
     input_shape = (1, 28, 28)
     background, ink = 0.0, 1.0
-    features: Sequential
-    head: Sequential
+
+    def __init__(
+        self,
+        num_classes: int,
+        activation: Callable[[], Module],
+        pool: Callable[[int], Module] = MaxPool2d,
+        maps: tuple[int, int] = (6, 16),
+        between: bool = True,
+    ) -> None:
+        super().__init__()
+        channels, height, _ = self.input_shape
+        first, second = maps
+        self.features = Sequential(
+            Conv2d(channels, first, 5, padding=(32 - height) // 2), activation(), pool(2),
+            Conv2d(first, second, 5), activation(), pool(2),
+        )  # fmt: skip
+        linear: list[Module] = [Linear(second * 25, 120), Linear(120, 84), Linear(84, num_classes)]
+        for place in (2, 1) if between else ():
+            linear.insert(place, activation())
+        self.head = Sequential(Flatten(), *linear)
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> logits (N, num_classes)."""
         return self.head(self.features(input))
 
 
-class LeNet(_FeaturesThenHead):
+class LeNet(_LeNet):
     """LeNet with today's parts, ReLU and max pooling: 61,706 parameters.  The default model."""
 
     def __init__(self, num_classes: int = 10) -> None:
-        super().__init__()
-        self.features = Sequential(
-            Conv2d(1, 6, 5, padding=2), ReLU(), MaxPool2d(2),  # 6 x 14 x 14
-            Conv2d(6, 16, 5), ReLU(), MaxPool2d(2),  # 16 x 5 x 5
-        )  # fmt: skip
-        self.head = Sequential(
-            Flatten(), Linear(400, 120), ReLU(), Linear(120, 84), ReLU(), Linear(84, num_classes)
-        )
+        super().__init__(num_classes, ReLU)
 
 
-class SigmoidLeNet(_FeaturesThenHead):
+class SigmoidLeNet(_LeNet):
     """Sigmoid and average pooling; no activation between the linear layers: 61,706 parameters.
 
     With sigmoid_head it is the LeNet of "Dive into Deep Learning" (section 7.6), sigmoids
@@ -57,35 +73,19 @@ class SigmoidLeNet(_FeaturesThenHead):
     """
 
     def __init__(self, num_classes: int = 10, sigmoid_head: bool = False) -> None:
-        super().__init__()
-        self.features = Sequential(
-            Conv2d(1, 6, 5, padding=2), Sigmoid(), AvgPool2d(2),  # 6 x 14 x 14
-            Conv2d(6, 16, 5), Sigmoid(), AvgPool2d(2),  # 16 x 5 x 5
-        )  # fmt: skip
-        between = [Sigmoid()] if sigmoid_head else []
-        self.head = Sequential(
-            Flatten(), Linear(400, 120), *between, Linear(120, 84), *between,
-            Linear(84, num_classes),
-        )  # fmt: skip
+        super().__init__(num_classes, Sigmoid, AvgPool2d, between=sigmoid_head)
 
 
-class TanhLeNet(_FeaturesThenHead):
+class TanhLeNet(_LeNet):
     """Tanh and max pooling on 32 x 32 images, as Keras tutorials have it: 61,706 parameters."""
 
     input_shape = (1, 32, 32)
 
     def __init__(self, num_classes: int = 10) -> None:
-        super().__init__()
-        self.features = Sequential(
-            Conv2d(1, 6, 5), Tanh(), MaxPool2d(2),  # 6 x 14 x 14
-            Conv2d(6, 16, 5), Tanh(), MaxPool2d(2),  # 16 x 5 x 5
-        )  # fmt: skip
-        self.head = Sequential(
-            Flatten(), Linear(400, 120), Tanh(), Linear(120, 84), Tanh(), Linear(84, num_classes)
-        )
+        super().__init__(num_classes, Tanh)
 
 
-class ColourLeNet(_FeaturesThenHead):
+class ColourLeNet(_LeNet):
     """ReLU and max pooling on 3 x 32 x 32 images: 121,182 parameters with 10 classes.
 
     init_weights starts from Xavier's uniform weights and zero biases instead of the default.
@@ -94,14 +94,7 @@ class ColourLeNet(_FeaturesThenHead):
     input_shape = (3, 32, 32)
 
     def __init__(self, num_classes: int = 10, init_weights: bool = False) -> None:
-        super().__init__()
-        self.features = Sequential(
-            Conv2d(3, 16, 5), ReLU(), MaxPool2d(2),  # 16 x 14 x 14
-            Conv2d(16, 32, 5), ReLU(), MaxPool2d(2),  # 32 x 5 x 5
-        )  # fmt: skip
-        self.head = Sequential(
-            Flatten(), Linear(800, 120), ReLU(), Linear(120, 84), ReLU(), Linear(84, num_classes)
-        )
+        super().__init__(num_classes, ReLU, maps=(16, 32))
         if init_weights:
             self.apply(_xavier)
 

@@ -30,7 +30,10 @@ class Optimizer:
         The leaves to optimise.  A dict is a group with options of its own,
         `{"params": tensors, "lr": 0.1}`; what it leaves out takes the default.
     defaults : dict
-        The options of a group and their default values.
+        The options of a group and their default values.  Those that several optimisers have are
+        `lr`, the learning rate; `weight_decay`, the factor of the L2 penalty, weight_decay/2 |p|^2;
+        `momentum`, the part of the velocity that stays from step to step; and `eps`, which keeps a
+        quotient finite.
 
     Attributes
     ----------
@@ -144,12 +147,11 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients; with set_to_none=False fills them with zeros instead."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad.zero_()
+        for p in self._parameters():
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad.zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes every parameter that has a gradient.
