@@ -21,7 +21,7 @@ from .autograd import Tensor
 from .devices import device, to_device
 from .errors import ArgumentError, DataError
 from .nn.module import Parameter
-from .untrusted import check_packing, read_npy, reason
+from .untrusted import check_packing, npz_file, read_npy, reason
 
 # safetensors' names for the element types that minicnn has
 DTYPES = ("BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "F32", "F64")
@@ -75,7 +75,7 @@ def save_file(
                 f"save_file: expected Tensors under names of text, found a {type(t).__name__} "
                 f"under {name!r}"
             )
-    _write(path, _content({name: t.array for name, t in tensors.items()}, metadata))
+    write_file(path, _content({name: t.array for name, t in tensors.items()}, metadata))
 
 
 def _content(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None) -> bytes:
@@ -94,7 +94,8 @@ def _content(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | Non
     return content
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Replaces a file in one step, through a link too; a DataError says why that is impossible."""
     try:
         replace_file(os.path.realpath(path), content)  # through a link, not instead of it
     except OSError as error:
@@ -218,7 +219,7 @@ def save(obj: Any, f: Path | BinaryIO) -> None:
     tree = json.dumps(_encode(obj, "", arrays), separators=(",", ":"))
     content = _content(arrays, {TREE: tree})
     if isinstance(f, (str, os.PathLike)):
-        _write(f, content)
+        write_file(f, content)
     else:
         f.write(content)
 
@@ -404,25 +405,17 @@ def _made(kind: str, array: np.ndarray, where: device) -> Any:
 
 def _read_npz(path: Path, label: str) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name; their sizes are checked before they are unpacked."""
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if any(member.filename.endswith("data.pkl") for member in members):
-                raise _pickled(label)
-            size = sum(member.file_size for member in members)
-            if size > NPZ_LIMIT:
-                raise ValueError(f"one that unpacks to {size} bytes, more than {NPZ_LIMIT}")
-            check_packing(label, os.path.getsize(path), size)
-            return {m.filename.removesuffix(".npy"): _npy(label, archive, m) for m in members}
-    except DataError:
-        raise
-    except Exception as error:  # zipfile and the .npy header's parser raise a dozen kinds
-        raise DataError(f"{label}: expected a sound .npz file, found: {reason(error)}") from None
-
-
-def _npy(label: str, archive: Any, member: Any) -> np.ndarray:
-    """The array of a member, in C order; no objects, which would be pickles."""
-    array = read_npy(f"{label}: {member.filename!r:.60}", archive, member)
-    return np.ascontiguousarray(array, dtype_of(array.dtype)).reshape(array.shape)
+    arrays = {}
+    with npz_file(path, label) as archive:
+        members = archive.infolist()
+        if any(member.filename.endswith("data.pkl") for member in members):
+            raise _pickled(label)
+        size = sum(member.file_size for member in members)
+        if size > NPZ_LIMIT:
+            raise ValueError(f"one that unpacks to {size} bytes, more than {NPZ_LIMIT}")
+        check_packing(label, os.path.getsize(path), size)
+        for member in members:
+            array = read_npy(f"{label}: {member.filename!r:.60}", archive, member)
+            plain = np.asarray(array, dtype_of(array.dtype), order="C")
+            arrays[member.filename.removesuffix(".npy")] = plain
+    return arrays

@@ -146,6 +146,24 @@ def read_array(
     return np.frombuffer(content, dtype).reshape(shape)
 
 
+@contextlib.contextmanager
+def npz_file(path: Any, label: Any) -> Iterator[Any]:
+    """An .npz file as a zipfile.ZipFile; what goes wrong with it is a DataError about `label`."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+            return
+    except DataError:
+        raise
+    except OSError as error:
+        wrong = error.strerror or reason(error)
+    except Exception as error:  # zipfile and the .npy header's parser raise a dozen kinds
+        wrong = reason(error)
+    raise DataError(f"{label}: expected a sound .npz file, found: {wrong}")
+
+
 def read_npy(where: Any, archive: Any, info: Any) -> np.ndarray:
     """A member of a zipfile.ZipFile, an .npy file, as a writable array.
 

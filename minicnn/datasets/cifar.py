@@ -23,12 +23,7 @@ MAX_FILE = 64_000_000  # data_batch_1 has 31,035,704 bytes, pickled again by Pyt
 MAX_ARCHIVE = 250_000_000  # both archives unpack to less than 190 MB
 
 PYTHON, BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
-FILES = {
-    (PYTHON, True): [f"data_batch_{k}" for k in range(1, 6)],
-    (PYTHON, False): ["test_batch"],
-    (BINARY, True): [f"data_batch_{k}.bin" for k in range(1, 6)],
-    (BINARY, False): ["test_batch.bin"],
-}
+PARTS = {True: [f"data_batch_{k}" for k in range(1, 6)], False: ["test_batch"]}
 ARCHIVES = {PYTHON: "cifar-10-python.tar.gz", BINARY: "cifar-10-binary.tar.gz"}
 
 
@@ -100,9 +95,9 @@ class CIFAR10(ImageDataset):
     def _read(self) -> list[tuple[np.ndarray, np.ndarray]] | None:
         """Images (n, 3, 32, 32) and labels (n,) of each file; None if root has nothing."""
         for layout in (PYTHON, BINARY):
-            names = FILES[layout, self.train]
+            parse, suffix = (parse_python, "") if layout == PYTHON else (parse_binary, ".bin")
+            names = [name + suffix for name in PARTS[self.train]]
             folder, archive = self.root / layout, self.root / ARCHIVES[layout]
-            parse = parse_python if layout == PYTHON else parse_binary
             if folder.is_dir():
                 return [parse(folder / name, _content(folder / name)) for name in names]
             if archive.is_file():
@@ -112,12 +107,6 @@ class CIFAR10(ImageDataset):
 
     def _images(self, where: np.ndarray) -> np.ndarray:
         return self.data.transpose(0, 3, 1, 2).take(where, 0)
-
-    @property
-    def images_shape(self) -> tuple[int, int, int]:
-        """(3, H, W)."""
-        _, h, w, c = self.data.shape
-        return c, h, w
 
 
 def _content(path: Path) -> bytes:

@@ -120,11 +120,6 @@ class MNIST(ImageDataset):
     def _labels(self, where: np.ndarray) -> np.ndarray:
         return self.targets.array.take(where)
 
-    @property
-    def images_shape(self) -> tuple[int, int, int]:
-        """(1, H, W)."""
-        return (1, *self.data.shape[1:])
-
     train_data, test_data = _renamed("train_data", "data"), _renamed("test_data", "data")
     train_labels = _renamed("train_labels", "targets")
     test_labels = _renamed("test_labels", "targets")

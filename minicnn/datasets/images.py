@@ -93,8 +93,8 @@ class ImageDataset(Dataset):
 
     @property
     def images_shape(self) -> tuple[int, int, int] | None:
-        """(C, H, W) of the images before any transform; None if they differ, or are not known."""
-        return None
+        """(C, H, W) of the images before any transform; None where they are not all in `data`."""
+        return self._images(np.arange(0)).shape[1:] if hasattr(self, "data") else None
 
     @property
     def class_to_idx(self) -> dict[str, int]:
@@ -153,11 +153,6 @@ class ArrayImages(ImageDataset):
 
     def _labels(self, where: np.ndarray) -> np.ndarray:
         return self.targets.take(where)
-
-    @property
-    def images_shape(self) -> tuple[int, int, int] | None:
-        """(C, H, W)."""
-        return self.data.shape[1:]
 
 
 def check_labels(

@@ -1,7 +1,6 @@
 """NpzDataset: images and labels in one .npz file, in the layout of Keras' mnist.npz."""
 
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..untrusted import read_npy, reason
+from ..untrusted import npz_file, read_npy
 from .images import ArrayImages, check_labels
 
 MAX_CLASSES = 2**16
@@ -75,23 +74,14 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         If the file or an array is missing or damaged.  What a header merely promises costs no
         memory.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = set(archive.namelist())
-            for name in names:
-                if f"{name}.npy" not in members:
-                    raise DataError(f"{path}: expected an array {name}, found none")
-            return {
-                name: read_npy(f"{path}: {name}", archive, archive.getinfo(f"{name}.npy"))
-                for name in names
-            }
-    except DataError:
-        raise
-    except OSError as error:
-        wrong = error.strerror or reason(error)
-    except Exception as error:  # zipfile and the parser of an array's header raise a dozen kinds
-        wrong = reason(error)
-    raise DataError(f"{path}: expected a sound .npz file, found: {wrong}")
+    arrays = {}
+    with npz_file(path, path) as archive:
+        for name in names:
+            if f"{name}.npy" not in archive.namelist():
+                raise DataError(f"{path}: expected an array {name}, found none")
+            member = archive.getinfo(f"{name}.npy")
+            arrays[name] = read_npy(f"{path}: {name}", archive, member)
+    return arrays
 
 
 def _images(where: str, x: np.ndarray) -> np.ndarray:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
-from ..errors import ArgumentError, DataError, ShapeError
-from ..serialization import replace_file
+from ..errors import ArgumentError, ShapeError
+from ..serialization import write_file
 
 # Okabe and Ito's colours, which colour-blind readers tell apart: https://jfly.uni-koeln.de/color
 TRAIN, VALIDATION = "#0072B2", "#D55E00"
@@ -81,9 +81,7 @@ def curves(history: Sequence[dict[str, Any]]) -> Any:
 
 def _column(history: Sequence[dict[str, Any]], key: str) -> np.ndarray:
     """One key of all rows as float64, NaN for what is missing or not finite."""
-    values = np.array(
-        [math.nan if row.get(key) is None else float(row[key]) for row in history], np.float64
-    )
+    values = np.array([row.get(key) for row in history], np.float64)  # of None it makes NaN
     return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -99,7 +97,7 @@ def _best(accuracy: np.ndarray, loss: np.ndarray) -> int | None:
 
 def _scale(ax: Any, epochs: np.ndarray, values: np.ndarray, percent: bool) -> None:
     """Whole epochs below; at the left the scale that the values ask for."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     ax.set_xlim(np.nanmin(epochs) - 0.5, np.nanmax(epochs) + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
@@ -108,11 +106,11 @@ def _scale(ax: Any, epochs: np.ndarray, values: np.ndarray, percent: bool) -> No
     if percent:
         if high > 0.9 and low < 1:
             _error_scale(ax, values)
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
+        ax.yaxis.set_major_formatter(lambda y, _: f"{100 * y:g} %")
     elif low > 0 and high / low > 10:
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
         ax.yaxis.set_minor_locator(NullLocator())
 
 
@@ -230,10 +228,8 @@ def _name_axes(ax: Any, names: list[str]) -> None:
     labels = [names[i] for i in shown]
     size = 10 if k <= 12 else 8 if k <= MAX_NUMBERED else 6
     long = max(map(len, labels)) > 3
-    ax.set_xticks(shown, labels, fontsize=size, rotation=45 if long else 0, color=TEXT)
-    if long:
-        for label in ax.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
+    turned: Any = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    ax.set_xticks(shown, labels, fontsize=size, color=TEXT, **turned)
     ax.set_yticks(shown, labels, fontsize=size, color=TEXT)
     ax.set_xlabel("predicted", color=TEXT)
     ax.set_ylabel("true", color=TEXT)
@@ -501,11 +497,7 @@ def save(figure: Any, path: "str | os.PathLike[str]") -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise ArgumentError(f"{path}: a picture's name must end in {', '.join(FORMATS)}")
-    content = render(figure, suffix[1:])
-    try:
-        replace_file(os.path.realpath(path), content)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_file(path, render(figure, suffix[1:]))
 
 
 def render(figure: Any, form: str = "png", dpi: int = DPI) -> bytes:

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import DataError, MinicnnError
-from ..serialization import load, replace_file, save, save_file
+from ..serialization import load, save, save_file, write_file
 from ..untrusted import reason
 from .trainer import HISTORY, Trainer
 
@@ -46,9 +46,12 @@ class Run:
     def __init__(self, folder: "str | os.PathLike[str]", config: dict[str, Any]) -> None:
         self.folder, self.config = Path(folder), config
         self._saved = time.monotonic()
-        self._lock = _lock(self.folder)
-        for left_over in self.folder.glob(".minicnn-*.tmp"):  # of a process killed while saving
-            left_over.unlink()
+        try:
+            self._lock = _lock(self.folder)
+            for left_over in self.folder.glob(".minicnn-*.tmp"):  # of a process killed while saving
+                left_over.unlink()
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be written: {error.strerror}") from None
 
     @classmethod
     def create(
@@ -78,9 +81,9 @@ class Run:
         }  # fmt: skip
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            run = cls(folder, config)
         except OSError as error:
             raise DataError(f"{folder}: cannot be written: {error.strerror}") from None
+        run = cls(folder, config)
         if (folder / "config.json").exists():
             run.close()
             raise DataError(
@@ -99,11 +102,7 @@ class Run:
         DataError
             If there is none, its config.json is damaged, or another process uses it.
         """
-        config = read_config(folder)
-        try:
-            return cls(folder, config)
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be written: {error.strerror}") from None
+        return cls(folder, read_config(folder))
 
     def close(self) -> None:
         """Lets other processes use the folder."""
@@ -169,11 +168,7 @@ class Run:
 
     def write(self, name: str, text: str) -> None:
         """Replaces a text file of the folder in one step."""
-        path = self.folder / name
-        try:
-            replace_file(str(path), text.encode())
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+        write_file(self.folder / name, text.encode())
 
 
 def read_config(folder: "str | os.PathLike[str]") -> dict[str, Any]:
