@@ -19,10 +19,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .. import kernels as kernel_contract
 from ..errors import ArgumentError, MinicnnError
+from ..training.run import versions
 from .jobs import Cell, Job, chosen, flop_per_example, write_data
 
 ROUNDS, SECONDS = 3, 0.5  # processes of each framework, and the time for each cell
@@ -188,15 +187,15 @@ def minutes(turns: list[Turn], seconds: float) -> float:
 
 def run(turn: Turn, task: dict[str, Any]) -> list[Any]:
     """What the worker of a turn prints: a value for each cell."""
-    task = {
-        **task, "device": "cpu", "framework": turn.side.framework, "tuned": turn.side.tuned,
-        "model": turn.model, "threads": turn.threads, "cells": turn.cells,
-    }  # fmt: skip
-    return ask(task, str(turn), environment(turn.side, turn.threads))
+    about = {"device": "cpu", "model": turn.model, "threads": turn.threads, "cells": turn.cells}
+    return ask(turn.side, task | about, str(turn), environment(turn.side, turn.threads))
 
 
-def ask(task: dict[str, Any], turn: str, environment: dict[str, str] | None = None) -> list[Any]:
-    """What a worker prints of its task; MinicnnError if it fails."""
+def ask(
+    side: Side, task: dict[str, Any], turn: str, environment: dict[str, str] | None = None
+) -> list[Any]:
+    """What a worker of this side prints of its task; MinicnnError if it fails."""
+    task = {**task, "framework": side.framework, "tuned": side.tuned, "graph": side.graph}
     out = subprocess.run(  # ends the worker when a signal ends us
         [sys.executable, "-P", str(WORKER), json.dumps(task)],
         env=environment, capture_output=True, text=True,
@@ -303,15 +302,6 @@ def _machine(sides: tuple[Side, ...], kernels: str | None) -> dict[str, Any]:
         "processor": _processor(),
         "cores": _cores(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of minicnn, and of what it runs on anywhere."""
-    from .. import __version__
-
-    return {
-        "python": platform.python_version(), "numpy": np.__version__, "minicnn": __version__
-    }  # fmt: skip
 
 
 def _processor() -> str:

@@ -16,7 +16,8 @@ from typing import Any
 from .. import cuda
 from ..arrays import import_cupy
 from ..errors import MinicnnError
-from .contest import Side, ask, best_of, compare, in_turn, is_torch, tell, versions
+from ..training.run import versions
+from .contest import Side, ask, best_of, compare, in_turn, is_torch, tell
 from .jobs import GPU_JOBS, chosen, write_data
 
 ROUNDS, SECONDS = 3, 0.3  # processes of each side, and the time for each cell
@@ -69,7 +70,7 @@ def rounds_on_gpu(
     results: GPUResults = {}
     with tempfile.TemporaryDirectory(prefix="minicnn-bench-") as folder:
         data = {job.model: write_data(job, Path(folder)) for job in jobs}
-        task = {"data": data, "seconds": seconds, "cells": cells}
+        task = {"device": "cuda", "data": data, "seconds": seconds, "cells": cells}
         for i in range(rounds):
             tell(f"round {i + 1} of {rounds}, about {_minutes(sides, cells, seconds):.1f} min")
             for side in in_turn(sides, i):
@@ -87,11 +88,8 @@ def _minutes(sides: Sequence[Side], cells: Sequence[GPUCell], seconds: float) ->
 
 def _run(side: Side, task: dict[str, Any]) -> list[dict[str, Any]]:
     """A dict for each cell; if the process dies, each says why."""
-    task = {
-        **task, "device": "cuda", "framework": side.framework, "graph": side.graph, "tuned": False,
-    }  # fmt: skip
     try:
-        return ask(task, side.name)
+        return ask(side, task, side.name)
     except MinicnnError as error:
         return [{"why": str(error)}] * len(task["cells"])
 

@@ -84,8 +84,8 @@ def _look(dataset: Any) -> list[Tensor] | str:
 
 def _same(one: Tensor, other: Tensor) -> bool:
     """Whether all numbers are the same, or both NaN."""
-    a, b = one.array, other.array
-    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+    same = module_of(one.array).array_equal(one.array, other.array, equal_nan=True)
+    return bool(same)
 
 
 def gather(kept: TensorDataset, indices: Any) -> list[Tensor]:

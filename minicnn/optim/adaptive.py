@@ -54,11 +54,6 @@ class RMSprop(_Adaptive):
         How much of the running means stays from step to step; at least 0 and below 1.
     centered : bool
         Divide by the standard deviation instead of the root mean square.
-
-    Raises
-    ------
-    ArgumentError
-        An option below 0; an alpha of 1 or more.
     """
 
     def __init__(
@@ -110,11 +105,6 @@ class Adadelta(_Adaptive):
         How much of the running means stays from step to step; from 0 to 1.
     eps : float
         Starts the steps, and keeps the quotient finite.
-
-    Raises
-    ------
-    ArgumentError
-        An option below 0; a rho above 1.
     """
 
     def __init__(
@@ -153,11 +143,6 @@ class Adagrad(_Adaptive):
         How fast lr falls with the number t of the step.
     initial_accumulator_value : float
         What s starts from.
-
-    Raises
-    ------
-    ArgumentError
-        An option below 0.
     """
 
     def __init__(

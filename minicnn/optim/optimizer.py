@@ -45,7 +45,8 @@ class Optimizer:
     Raises
     ------
     ArgumentError
-        No parameters, one given twice, one that is no Tensor or no leaf, a bad option.
+        No parameters, one given twice, one that is no Tensor or no leaf, an option below 0 or
+        beyond its range.
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:

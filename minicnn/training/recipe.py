@@ -1,5 +1,6 @@
 """Recipe: what to train on what and how, in plain values that a run folder can keep."""
 
+import itertools
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
@@ -191,7 +192,5 @@ def chosen(name: str) -> as_device:
 def default_folder(recipe: Recipe, parent: "str | Path" = "runs") -> Path:
     """The first of runs/MODEL-DATA-1, -2, ... that does not exist."""
     name = f"{recipe.model}-{Path(recipe.data).stem}"
-    number = 1
-    while (Path(parent) / f"{name}-{number}").exists():
-        number += 1
-    return Path(parent) / f"{name}-{number}"
+    folders = (Path(parent) / f"{name}-{number}" for number in itertools.count(1))
+    return next(folder for folder in folders if not folder.exists())

@@ -205,7 +205,7 @@ def read_config(folder: "str | os.PathLike[str]") -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What a run's bits depend on, beside its recipe."""
+    """What the bits and the speed of a run depend on, beside its recipe."""
     from .. import __version__
 
     return {

@@ -127,6 +127,11 @@ def _pad(images: np.ndarray, edges: Sequence[int], fill: Any, mode: str) -> np.n
     return images[:, :, rows[:, None], columns]
 
 
+def _lacking(images: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
+    """How many pixels the images are lower and narrower than a size."""
+    return max(size[0] - images.shape[2], 0), max(size[1] - images.shape[3], 0)
+
+
 class _Padding(Transform):
     """What has pixels to add: their numbers on each side, their value, and the mode."""
 
@@ -179,7 +184,7 @@ class CenterCrop(Transform):
     def batch(self, images: np.ndarray) -> np.ndarray:
         """(N, C, *size)."""
         th, tw = self.size
-        dh, dw = (max(t - n, 0) for t, n in zip(self.size, images.shape[2:], strict=True))
+        dh, dw = _lacking(images, self.size)
         if dh or dw:
             edges = dw // 2, dh // 2, (dw + 1) // 2, (dh + 1) // 2
             images = _pad(images, edges, 0, "constant")
@@ -234,7 +239,7 @@ class RandomCrop(_Padding):
         if any(self._edges):
             images = _pad(images, self._edges, self.fill, self.padding_mode)
         if self.pad_if_needed:
-            dh, dw = (max(t - n, 0) for t, n in zip(self.size, images.shape[2:], strict=True))
+            dh, dw = _lacking(images, self.size)
             images = _pad(images, (dw, dh, dw, dh), self.fill, self.padding_mode)
         return images
 
@@ -336,7 +341,7 @@ class RandomVerticalFlip(RandomHorizontalFlip):
 class _Moving(Transform):
     """What rotations and affine maps have in common."""
 
-    def _hold(self, degrees: Any, interpolation: Any, fill: Any, center: Any) -> None:
+    def __init__(self, degrees: Any, interpolation: Any, fill: Any, center: Any) -> None:
         who = type(self).__name__
         self.degrees = _range(who, "degrees", degrees, (2,))
         self.interpolation = _interpolation(who, interpolation)
@@ -385,7 +390,7 @@ class RandomAffine(_Moving):
         fill: Any = 0,
         center: Sequence[float] | None = None,
     ) -> None:
-        self._hold(degrees, interpolation, fill, center)
+        super().__init__(degrees, interpolation, fill, center)
         self.translate = translate
         if translate is not None and not (
             len(translate) == 2 and all(0 <= t <= 1 for t in translate)
@@ -409,12 +414,8 @@ class RandomAffine(_Moving):
             for k in range(len(self.shear) // 2):
                 shear[:, k] = _uniform(self.shear[2 * k : 2 * k + 2], n)
         centre = (width * 0.5, height * 0.5) if self.center is None else self.center
-        return np.array(
-            [
-                resample.inverse_affine(angle[i], move[i], scale[i], shear[i], centre)
-                for i in range(n)
-            ]
-        )
+        each: Any = zip(angle, move, scale, shear, strict=True)
+        return np.array([resample.inverse_affine(a, m, s, h, centre) for a, m, s, h in each])
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """The same shape, each image by its own map."""
@@ -444,14 +445,10 @@ class RandomRotation(_Moving):
     ----------
     degrees
         The range of the angle, (least, greatest), or d for (-d, d); anticlockwise.
-    interpolation
-        InterpolationMode.NEAREST or BILINEAR, with PIL's bits for 8-bit images.
+    interpolation, center, fill
+        As in RandomAffine.
     expand
         Only False: a larger picture for each angle would give a batch of unequal images.
-    center
-        (x, y) of what stays in place, in pixels from the upper left corner; the middle if left out.
-    fill
-        What comes in from outside: a value, or one for each channel.
     """
 
     def __init__(
@@ -462,7 +459,7 @@ class RandomRotation(_Moving):
         center: Sequence[float] | None = None,
         fill: Any = 0,
     ) -> None:
-        self._hold(degrees, interpolation, fill, center)
+        super().__init__(degrees, interpolation, fill, center)
         if expand:
             raise ArgumentError(
                 "RandomRotation: expand=True would give images of unequal sizes; put Pad before it"
