@@ -210,21 +210,34 @@ def _new(make: Any) -> Any:
     )
 
 
-def _like(make: Any) -> Any:
-    """make for the shape of a tensor, whose dtype and device the result has unless it is told."""
-
-    def function(input: Tensor, *args: Any, **options: Any) -> Tensor:
-        return _new(make)(input, input.shape, *args, **options)
-
-    about = (
-        f"As `{make.__name__}`, in input's shape, dtype and device, unless options say otherwise."
-    )
-    function.__name__, function.__doc__ = f"{make.__name__}_like", about
-    return function
+def zeros_like(input: Tensor, **options: Any) -> Tensor:
+    """Zeros in input's shape, dtype and device, unless options say otherwise."""
+    return _new(zeros)(input, input.shape, **options)
 
 
-zeros_like, ones_like, empty_like = _like(zeros), _like(ones), _like(empty)
-full_like, rand_like, randn_like = _like(full), _like(rand), _like(randn)
+def ones_like(input: Tensor, **options: Any) -> Tensor:
+    """Ones in input's shape, dtype and device, unless options say otherwise."""
+    return _new(ones)(input, input.shape, **options)
+
+
+def empty_like(input: Tensor, **options: Any) -> Tensor:
+    """The same as zeros_like."""
+    return zeros_like(input, **options)
+
+
+def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
+    """fill_value in input's shape, dtype and device, unless options say otherwise."""
+    return _new(full)(input, input.shape, fill_value, **options)
+
+
+def rand_like(input: Tensor, **options: Any) -> Tensor:
+    """Uniform random numbers in input's shape, dtype and device, unless options say otherwise."""
+    return _new(rand)(input, input.shape, **options)
+
+
+def randn_like(input: Tensor, **options: Any) -> Tensor:
+    """Normal random numbers in input's shape, dtype and device, unless options say otherwise."""
+    return _new(randn)(input, input.shape, **options)
 
 
 class TensorType:
