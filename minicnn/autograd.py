@@ -127,6 +127,7 @@ class Tensor:
         return RemovableHandle(self._hooks, hook)
 
     def _check_requires_grad(self, what: str) -> None:
+        self._check_base(what)
         if not self.requires_grad:
             raise errors.GradientError(f"{what}: this tensor does not require grad")
 
@@ -137,14 +138,12 @@ class Tensor:
         return (self, 0) if self.grad_fn is None else (self.grad_fn, self.output_nr)
 
     def _check_base(self, op: str) -> None:
-        """Refuses a view whose base got another history since: its gradient would be wrong."""
-        if self._base is not None and self._base.grad_fn is not self._base_fn:
-            raise errors.InPlaceError(
-                f"{op}: this tensor is a view of one that was changed in place since, by "
-                f"{self._base.grad_fn}; take the view again"
-            )
+        """Gives a view the history that its base got since, by a change in place."""
+        if self._base is not None and self._base.grad_fn is not self._base_fn and mode.grad:
+            self._renew(op)
 
-    if TYPE_CHECKING:  # bound by minicnn.methods
+    if TYPE_CHECKING:  # bound by minicnn.methods, and by minicnn.inplace
+        _renew: Any
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = cast(Any, None)
         __truediv__ = __neg__ = __lt__ = __gt__ = __getitem__ = __setitem__ = cast(Any, None)
         __len__ = __iter__ = __int__ = __float__ = data = cast(Any, None)
@@ -298,9 +297,9 @@ class Function:
             edge = None
             if isinstance(a, Tensor):
                 inputs.append(a)
-                edge = a._edge() if recording else None
                 if a._base is not None:
                     a._check_base(cls.__name__)
+                edge = a._edge() if recording else None
                 a = a.array
                 if type(a) is not np.ndarray or type(inputs[0].array) is not np.ndarray:
                     check_devices(cls, args)
@@ -488,6 +487,7 @@ def _starts(outputs: Tensors, gradients: Any, create_graph: bool) -> list[tuple[
 
 def _start(y: Tensor, gradient: Any) -> tuple[Edge, Array]:
     """Where the walk starts for one output, and the gradient it starts with."""
+    y._check_base("backward")
     edge = y._edge()
     if edge is None:
         raise errors.GradientError(

@@ -1,12 +1,38 @@
-"""Changes in place: of a tensor's memory, and of its history in the graph."""
+"""Changes in place: of a tensor's memory, and of its history in the graph.
+
+    v = y[0]; v *= 10         v looks at y's memory, so y changes too, and so must its history: y
+                              is IndexPut(y, where v is, v times 10) from now on, v Index(y, ...)
+    y *= 2; v + 1             y has another history, and v, when it is used next, is Index(y, ...)
+
+Views that are changed under no_grad only share memory.
+"""
 
 from typing import Any
 
-from .arrays import KINDS
+import numpy as np
+
+from .arrays import KINDS, Array, module_of
 from .autograd import Function, Tensor
 from .errors import DtypeError, InPlaceError, ShapeError
 from .fusion import Waiting, overwrite, settle
 from .modes import mode
+from .ops.shape import Index, IndexPut
+
+
+def is_recorded(op: str, x: Tensor, *args: Any) -> bool:
+    """Whether a change of x by these is part of the graph; InPlaceError where it cannot be."""
+    base = x if x._base is None else x._base
+    if not mode.grad or not any(isinstance(t, Tensor) and t.requires_grad for t in (base, *args)):
+        return False
+    if base.requires_grad and base.is_leaf:
+        what = "a leaf" if base is x else "a view of a leaf"
+        raise InPlaceError(
+            f"{op}: {what} that requires grad cannot be changed in place; if the change is no "
+            "part of the model (an update), do it inside `with no_grad():`"
+        )
+    if base.requires_grad and not x.requires_grad:  # a view from inside of no_grad
+        renew(x, op)
+    return True
 
 
 def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
@@ -18,17 +44,7 @@ def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
         return x
     settle()
     name = op.__name__
-    recorded = mode.grad and any(isinstance(t, Tensor) and t.requires_grad for t in (x, *args))
-    if recorded and x.requires_grad and x.is_leaf:
-        raise InPlaceError(
-            f"{name}: a leaf that requires grad cannot be changed in place; if the change is no "
-            "part of the model (an update), do it inside `with no_grad():`"
-        )
-    if recorded and x._base is not None:
-        raise InPlaceError(
-            f"{name}: a change in place through a view is not recorded; assign to the tensor it "
-            "is a view of (base[index] = ...), or change a clone() of the view"
-        )
+    recorded = is_recorded(name, x, *args)
     result = op.apply(x, *args)
     if result.shape != x.shape:
         raise ShapeError(f"{name}: in place, {result.shape} does not fit into {x.shape}")
@@ -36,12 +52,55 @@ def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
         raise DtypeError(f"{name}: in place, {result.dtype} does not fit into {x.dtype}")
     if not getattr(x.array.flags, "writeable", True):
         raise InPlaceError(f"{name}: memory is read-only, as after expand(); use a clone()")
+    places = _places(x, name) if recorded and x._base is not None else None
     x.array[...] = result.array
     x._counter[0] += 1
     if recorded and result.grad_fn is not None:
-        retained = None if x.grad_fn is None else x.grad_fn.retained.pop(x.output_nr, None)
-        x.requires_grad, x.grad_fn, x.output_nr = True, result.grad_fn, result.output_nr
-        x.grad_fn.outputs[x.output_nr] = (type(x.array), x.shape, x.dtype)
-        if retained is not None:
-            x.grad_fn.retained[x.output_nr] = retained
+        if places is None:
+            _adopt(x, result)
+        else:
+            _adopt(x._base, IndexPut.apply(x._base, places, result))
+            renew(x, name)
     return x
+
+
+def _adopt(x: Any, result: Tensor) -> None:
+    """Gives x the result's history."""
+    retained = None if x.grad_fn is None else x.grad_fn.retained.pop(x.output_nr, None)
+    x.requires_grad, x.grad_fn, x.output_nr = True, result.grad_fn, result.output_nr
+    x.grad_fn.outputs[x.output_nr] = (type(x.array), x.shape, x.dtype)
+    if retained is not None:
+        x.grad_fn.retained[x.output_nr] = retained
+
+
+def renew(view: Any, op: str) -> None:
+    """Gives a view the history that its base has now."""
+    _adopt(view, Index.apply(view._base, _places(view, op)))
+    view._base_fn = view._base.grad_fn
+
+
+Tensor._renew = renew
+
+
+def _places(view: Any, op: str) -> tuple[Array, ...]:
+    """The index that gives a view's elements, of its base; by where both are in memory."""
+    a, b = view.array, view._base.array
+    if not b.ndim:
+        return (None,) * a.ndim
+    xp, left = module_of(a), _address(a) - _address(b)
+    for n, stride in zip(a.shape, a.strides, strict=True):
+        left = xp.expand_dims(left, -1) + xp.arange(n) * stride
+    places: list[Array] = [xp.zeros(a.shape, int)] * b.ndim
+    for d in sorted(range(b.ndim), key=lambda d: -b.strides[d]):
+        if b.shape[d] > 1:
+            places[d], left = xp.divmod(left, b.strides[d])
+    inside = [((i >= 0) & (i < n)).all() for i, n in zip(places, b.shape, strict=True)]
+    if not all(inside) or xp.any(left != 0):
+        raise InPlaceError(
+            f"{op}: this tensor is a view of one that has other memory now; take the view again"
+        )
+    return tuple(places)
+
+
+def _address(a: Array) -> int:
+    return a.ctypes.data if module_of(a) is np else a.data.ptr

@@ -15,8 +15,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     "minicnn.errors": 0, "minicnn.shapes": 0, "minicnn.arrays": 0, "minicnn.kernels": 0,
     "minicnn.devices": 1, "minicnn.modes": 1, "minicnn.autograd": 1, "minicnn.fusion": 1,
-    "minicnn.inplace": 1,
-    "minicnn.ops": 2,
+    "minicnn.ops": 2, "minicnn.inplace": 2,
     "minicnn.methods.operators": 3, "minicnn.gradcheck": 3,
     "minicnn.random": 4, "minicnn.creation": 4, "minicnn.methods": 4,
     "minicnn.nn": 4, "minicnn.optim": 4, "minicnn.data": 4, "minicnn.datasets": 4,

@@ -11,9 +11,9 @@ import numpy as np
 
 from .. import shapes
 from ..arrays import is_array
-from ..autograd import Function, Tensor, is_grad_enabled
+from ..autograd import Function, Tensor
 from ..fusion import settle
-from ..inplace import in_place
+from ..inplace import in_place, is_recorded
 from ..ops import OPS
 from ..ops.shape import plain_index, put_values
 
@@ -107,10 +107,10 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
 
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
-    if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
+    settle()
+    if is_recorded("IndexPut", self, value):
         in_place(self, OPS["IndexPut"], _index(index), value)
         return
-    settle()
     raw = value.array if isinstance(value, Tensor) else value
     put_values(self.array, plain_index(_index(index), self.array), raw)
     self._counter[0] += 1

@@ -5,6 +5,8 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
+
 from .. import arrays, kernels, shapes
 from ..arrays import Array, dtype_of, is_array, module_of, result_type, sum_to
 from ..autograd import Function
@@ -166,9 +168,11 @@ def view_at(x: Array, steps: tuple[tuple, ...]) -> Array:
 
 def _at(x: Array, steps: tuple[tuple, ...]) -> Array:
     try:
-        return kernels.call("take_at", view_at(x, steps), steps[-1])
+        y = kernels.call("take_at", view_at(x, steps), steps[-1])
     except IndexError as error:
         raise IndexError(f"index: {error} (the tensor's shape is {x.shape})") from None
+    # One element is a view too, but NumPy gives a number for it; with ... it gives an array.
+    return view_at(x, steps)[(*steps[-1], ...)] if isinstance(y, np.generic) else y
 
 
 class Index(Function):
