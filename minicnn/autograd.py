@@ -64,7 +64,7 @@ class Tensor:
             data = data if is_array(data) else np.asarray(data, np.float32)
             data = np.asarray(data) if isinstance(data, (np.ndarray, np.generic)) else data
         self.array: Array = data
-        self._counter = [0]  # changes in place, shared by all tensors over this memory
+        self._counter: list[Any] = [0]  # changes in place, shared by all tensors over this memory
         if requires_grad:
             self.requires_grad_()
 

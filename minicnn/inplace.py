@@ -16,7 +16,7 @@ from .autograd import Function, Tensor
 from .errors import DtypeError, InPlaceError, ShapeError
 from .fusion import Waiting, overwrite, settle
 from .modes import mode
-from .ops.shape import Index, IndexPut
+from .ops.shape import Index, IndexPut, copies_of
 
 
 def is_recorded(op: str, x: Tensor, *args: Any) -> bool:
@@ -35,12 +35,26 @@ def is_recorded(op: str, x: Tensor, *args: Any) -> bool:
     return True
 
 
+def check_writable(op: str, x: Tensor) -> None:
+    """Refuses a change of x that would not be seen in all that look at its elements."""
+    if not getattr(x.array.flags, "writeable", True):
+        raise InPlaceError(
+            f"{op}: memory is read-only, as after expand(), or where view() or flatten() had to "
+            "copy; use a clone()"
+        )
+    if len(x._counter) > 1 and copies_of(x):
+        raise InPlaceError(
+            f"{op}: view(), flatten() or contiguous() had to copy this tensor, and what it gave "
+            "would not change with it; change it before, or change a clone()"
+        )
+
+
 def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
     """Makes x hold op(x, *args): in its memory, and in the graph.
 
     Raises InPlaceError for what would make a gradient wrong, or could not be recorded.
     """
-    if isinstance(x, Waiting) and overwrite(x, op, args):
+    if isinstance(x, Waiting) and not _will_look_at_another(x) and overwrite(x, op, args):
         return x
     settle()
     name = op.__name__
@@ -50,8 +64,7 @@ def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
         raise ShapeError(f"{name}: in place, {result.shape} does not fit into {x.shape}")
     if KINDS[result.dtype.kind] > KINDS[x.dtype.kind]:
         raise DtypeError(f"{name}: in place, {result.dtype} does not fit into {x.dtype}")
-    if not getattr(x.array.flags, "writeable", True):
-        raise InPlaceError(f"{name}: memory is read-only, as after expand(); use a clone()")
+    check_writable(name, x)
     places = _places(x, name) if recorded and x._base is not None else None
     x.array[...] = result.array
     x._counter[0] += 1
@@ -62,6 +75,13 @@ def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
             _adopt(x._base, IndexPut.apply(x._base, places, result))
             renew(x, name)
     return x
+
+
+def _will_look_at_another(x: Waiting) -> bool:
+    """Whether x, once it is computed, is a view of a tensor that somebody holds."""
+    run, _ = x.spot
+    other = run.outputs[-2]() if len(run.outputs) > 1 else run.input
+    return run.steps[-1][1].kernel == "flatten" and other is not None
 
 
 def _adopt(x: Any, result: Tensor) -> None:

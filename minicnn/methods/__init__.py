@@ -83,7 +83,7 @@ METHODS: dict[str, Any] = {
     "device": property(lambda self: device_of(self.array)),
     "is_cuda": property(lambda self: self.device.type == "cuda"),
     "is_floating_point": lambda self: is_floating(self.dtype),
-    "data": property(lambda self: Tensor(self.array), conversion.set_data),
+    "data": property(conversion.data, conversion.set_data),
     "type": conversion.type_,
     "type_as": lambda self, other: to(self, other),
     "cpu": lambda self: to(self, device="cpu"),

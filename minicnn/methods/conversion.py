@@ -8,7 +8,7 @@ from ..arrays import bool_, dtype_of, float16, float32, float64, int16, int32, i
 from ..autograd import Tensor
 from ..devices import device
 from ..errors import DeviceError, DtypeError, GradientError
-from ..ops.shape import Cast, ToDevice
+from ..ops.shape import Cast, ToDevice, copies_of
 
 
 def to_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[device | None, np.dtype | None]:
@@ -70,7 +70,10 @@ def type_(self: Tensor, dtype: Any = None) -> Any:
 
 
 def numpy(self: Tensor) -> np.ndarray:
-    """The array itself, not a copy.  Raises GradientError if it needs a gradient."""
+    """The array itself, not a copy; read-only where a view() of it had to copy.
+
+    Raises GradientError if it needs a gradient.
+    """
     if self.requires_grad:
         raise GradientError(
             "numpy(): this tensor requires grad, and what other libraries do with it is not "
@@ -78,7 +81,11 @@ def numpy(self: Tensor) -> np.ndarray:
         )
     if self.device.type != "cpu":
         raise DeviceError(f"numpy(): this tensor is on {self.device}; use tensor.cpu().numpy()")
-    return self.array
+    array = self.array
+    if copies_of(self):
+        array = array.view()
+        array.flags.writeable = False
+    return array
 
 
 def as_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -99,6 +106,13 @@ def deepcopy(self: Tensor, memo: dict) -> Tensor:
         raise GradientError("deepcopy: only leaves can be copied; use detach().clone()")
     out = memo[id(self)] = type(self)(self.array.copy(), requires_grad=self.requires_grad)
     out.grad = None if self.grad is None else Tensor(self.grad.array.copy())
+    return out
+
+
+def data(self: Tensor) -> Tensor:
+    """The same memory without history; changes in place are not noticed."""
+    out = Tensor(self.array)
+    out._counter.append(copies_of(self))
     return out
 
 

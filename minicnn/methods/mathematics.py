@@ -114,7 +114,8 @@ def sort(
     VJP: g goes back to where each value came from.
     """
     indices = argsort(input, dim, descending)
-    return ValuesIndices(gather(input, dim, indices) if input.ndim else input, indices)
+    values = gather(input, dim, indices) if input.ndim else OPERATIONS["clone"](input)
+    return ValuesIndices(values, indices)
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
@@ -149,7 +150,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
     """
     if not is_floating(input.dtype):
         input = input.to(int64)
-    x = input.reshape(-1) if dim is None else input
+    x = OPERATIONS["clone"](input.reshape(-1) if dim is None else input)
     axis = shapes.axis("prod", 0 if dim is None else dim, x.ndim)
     if x.ndim == 0:
         return x

@@ -13,7 +13,7 @@ from .. import shapes
 from ..arrays import is_array
 from ..autograd import Function, Tensor
 from ..fusion import settle
-from ..inplace import in_place, is_recorded
+from ..inplace import check_writable, in_place, is_recorded
 from ..ops import OPS
 from ..ops.shape import plain_index, put_values
 
@@ -111,6 +111,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if is_recorded("IndexPut", self, value):
         in_place(self, OPS["IndexPut"], _index(index), value)
         return
+    check_writable("index", self)
     raw = value.array if isinstance(value, Tensor) else value
     put_values(self.array, plain_index(_index(index), self.array), raw)
     self._counter[0] += 1

@@ -9,23 +9,23 @@ import numpy as np
 
 from .. import shapes
 from ..arrays import module_of
-from ..autograd import Tensor
+from ..autograd import Tensor, enable_grad
 from ..errors import ArgumentError, ShapeError
 from ..ops import OPS
-from ..ops.shape import Clone
+from ..ops.shape import Clone, in_order, stand_for_view
 from .operators import permute, reshape
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
-    """reshape: unlike PyTorch's view, it copies where strides allow no view.
+    """The same elements under another shape, of which one size may be -1.
 
-    What is then written into the result is not seen in the input.
+    Where the order in memory allows no view it is a copy, and writing into either one is refused.
 
     PyTorch's other use, view(dtype), is refused: use `.to(dtype)`.
     """
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list, np.integer)):
         raise ArgumentError(f"view: takes a shape, not {shape[0]!r}; for another type use .to()")
-    return reshape(input, *shape)
+    return OPS["Reshape"].apply(input, shapes.from_args(shape), view=True)
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -41,6 +41,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     last = shapes.axis("flatten", end_dim, len(shape))
     if first > last:
         raise ArgumentError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    if first == last and shape:
+        return input
     middle = math.prod(shape[first : last + 1])
     return OPS["Reshape"].apply(input, (*shape[:first], middle, *shape[last + 1 :]))
 
@@ -225,7 +227,16 @@ def stride(self: Tensor) -> tuple[int, ...]:
 
 def contiguous(self: Tensor) -> Tensor:
     """The tensor itself if it lies in memory in row-major order, else such a copy."""
-    return self if self.array.flags.c_contiguous else Clone.apply(self)
+    here = self.array.flags.c_contiguous
+    like = None if here and self._base is None else in_order(self)
+    if not (here if like is None else like.flags.c_contiguous):
+        return Clone.apply(self)
+    if here:
+        return self
+    with enable_grad():  # in PyTorch this is the tensor itself
+        out = Clone.apply(self)
+    stand_for_view(out, self)
+    return out
 
 
 def length(self: Tensor) -> int:

@@ -3,13 +3,14 @@
 import itertools
 import math
 import operator
+import weakref
 from typing import Any
 
 import numpy as np
 
 from .. import arrays, kernels, shapes
 from ..arrays import Array, dtype_of, is_array, module_of, result_type, sum_to
-from ..autograd import Function
+from ..autograd import Function, Tensor
 from ..devices import device_of, to_device
 from ..errors import ArgumentError, InPlaceError, ShapeError
 from ..fusion import Waiting, go_on
@@ -20,13 +21,15 @@ from .samples import refused, sample
 class Reshape(Function):
     """The same elements in row-major order under another shape; a view where strides allow one.
 
+    It is a copy where PyTorch's is one; where that would be a view, it cannot be written.
+
     VJP: g in the old shape.
     """
 
     weights, fuses = 0, True
 
     @classmethod
-    def apply(cls, input, shape):
+    def apply(cls, input, shape, view=False):
         """Goes on from an image that waits for its numbers, if each becomes one row."""
         if isinstance(input, Waiting):
             y = input.run.go_on_as_before(cls, input, tuple(shape))
@@ -34,7 +37,17 @@ class Reshape(Function):
                 return y
             if rows := _as_rows(input.shape, tuple(shape)):
                 return go_on(cls, _flatten(rows, input.dtype), input, options=tuple(shape))
-        return super().apply(input, shape)
+        out = super().apply(input, shape)
+        copied = out._base is None
+        if copied or input._base is not None:
+            like = in_order(input)
+            if like is not None:
+                view = view or np.may_share_memory(like, like.reshape(out.shape))
+            if copied and view:
+                stand_for_view(out, input)
+            elif like is not None and not (copied or view):
+                return Clone.apply(out)
+        return out
 
     @staticmethod
     def forward(ctx, input, shape):
@@ -60,6 +73,41 @@ class Reshape(Function):
         yield sample(rng.standard_normal((0, 3)), (3, 0))
         yield refused(ShapeError, r"shape \(5, 5\) does not fit .* 24 elements", x, (5, 5))
         yield refused(ShapeError, "one size may be -1", x, (-1, -1))
+
+
+def in_order(input: Tensor) -> np.ndarray | None:
+    """An array as PyTorch would lay out this part of an image; None where it is so here.
+
+    Kernels on the CPU may put a batch last in memory, where PyTorch keeps row-major order.
+    """
+    whole = (input if input._base is None else input._base).array
+    order = (*range(1, whole.ndim), 0)
+    if whole.flags.c_contiguous or not whole.transpose(order).flags.c_contiguous:
+        return None
+    like, strides = np.empty(whole.shape, bool), []
+    for left in input.array.strides:
+        strides.append(0)
+        for d in order:
+            steps, left = divmod(left, whole.strides[d])
+            strides[-1] += steps * like.strides[d]
+    return np.lib.stride_tricks.as_strided(like, input.shape, strides)
+
+
+def copies_of(input: Tensor) -> list[weakref.ref]:
+    """Copies that stand for a view, of this and of all tensors over the same memory."""
+    if len(input._counter) == 1:
+        input._counter.append([])
+    copies = input._counter[1]
+    copies[:] = [memory for memory in copies if memory() is not None]
+    return copies
+
+
+def stand_for_view(copy: Tensor, input: Tensor) -> None:
+    """Forbids to write into a copy that should be a view, and into input while the copy lives."""
+    memory = copy.array
+    if memory.size and type(memory) is np.ndarray:
+        memory.flags.writeable = False
+        copies_of(input).append(weakref.ref(memory if memory.base is None else memory.base))
 
 
 def _as_rows(image: Any, shape: shapes.Shape) -> shapes.Shape | None:
