@@ -464,8 +464,16 @@ def _walk(
                     inner[id(node), number] = g
         if node.number <= last:  # all that is wanted is found: the rest is older
             break
-        for edge, g in zip(node.edges, _node_backward(node, received), strict=False):
+        results = _node_backward(node, received)
+        for edge, g in zip(node.edges, results, strict=False):
             send(node, edge, g)
+        if any(node.edges[len(results) :]) or any(
+            g is not None for g in results[len(node.edges) :]
+        ):
+            raise errors.GradientError(
+                f"{node.op.__name__}: backward returned {len(results)} gradients, but forward has "
+                f"{len(node.edges)} arguments; return one for each, None where there is none"
+            )
         if not retain_graph:
             node.release()
     for t, g, _ in [leaf for leaf in leaves.values() if leaf[0]._hooks]:
@@ -546,11 +554,6 @@ def _node_backward(node: Context, received: list[Array | None]) -> Sequence[Arra
         gradients.append(g)
     results = node.op.backward(node, *gradients)
     results = results if isinstance(results, (tuple, list)) else (results,)
-    if len(results) > len(node.edges) and any(g is not None for g in results[len(node.edges) :]):
-        raise errors.GradientError(
-            f"{node.op.__name__}: backward returned {len(results)} gradients, but forward has "
-            f"{len(node.edges)} arguments; return one for each, None where there is none"
-        )
     if mode.anomaly:
         sent = [g for g, e in zip(results, node.edges, strict=False) if e and is_array(g)]
         check_finite(node, "backward", sent, gradients)

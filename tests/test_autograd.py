@@ -381,6 +381,16 @@ def test_a_gradient_of_the_wrong_count_shape_type_or_kind(result, message):
         y.sum().backward()
 
 
+@pytest.mark.parametrize("result", [lambda g: g, lambda g: (g,)])
+def test_a_backward_that_returns_too_few_gradients_is_refused(result):
+    w, constant = leaf(3.0, 4.0), mc.ones(2, dtype=mc.float64)
+    with pytest.raises(GradientError, match="Wrong: backward returned 1 gradients, but forward"):
+        make_function(result).apply(leaf(1.0, 2.0), w).sum().backward()
+    assert w.grad is None
+    make_function(result).apply(w, constant).sum().backward()  # needs no more
+    assert w.grad.tolist() == [1.0, 1.0]
+
+
 def test_a_gradient_on_another_device(fake_cupy):
     y = make_function(lambda g: (fake_cupy.asarray(g),)).apply(leaf(1.0, 2.0), 1)
     with pytest.raises(GradientError, match=r"argument 0 \(x\) is on cuda:0; expected a numpy"):

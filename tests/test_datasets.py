@@ -450,6 +450,18 @@ def test_mnist_needs_no_download(tmp_path, test, download):
     assert len(MNIST(tmp_path, train=False, download=download)) == 5  # root's own come first
 
 
+@pytest.mark.parametrize(("kind", "end"), [(MNIST, ""), (MNIST, ".gz"), (FashionMNIST, "")])
+def test_files_named_as_on_kaggle_are_taken(tmp_path, kind, end):
+    pixels = fill(tmp_path)
+    for path in tmp_path.glob("t10k-*"):
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
+        renamed = path.with_name(path.name.removesuffix(".gz").replace("-idx", ".idx") + end)
+        renamed.write_bytes(gzip.compress(data) if end else data)
+        path.unlink()
+    np.testing.assert_array_equal(kind(tmp_path, train=False).data.numpy(), pixels)
+
+
 @pytest.mark.parametrize("below", [".", "FashionMNIST/raw"])
 def test_fashion_mnist_from_a_folder(tmp_path, below, monkeypatch):
     monkeypatch.setattr("minicnn.datasets.digits.DEBIAN", tmp_path / "debian")

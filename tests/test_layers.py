@@ -521,6 +521,13 @@ def test_binary_cross_entropy_at_0_and_1(dtype):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
+@pytest.mark.parametrize("wrong", [2.0, -0.1, np.nan])
+def test_a_target_that_is_no_probability_is_refused(wrong):
+    for lib in (mc, torch):
+        with pytest.raises((ArgumentError, RuntimeError), match="target"):
+            lib.nn.BCELoss()(lib.tensor([0.5, 0.5]), lib.tensor([wrong, 0.0]))
+
+
 def test_losses_of_pairs_refuse_what_does_not_fit():
     two, three = mc.zeros(2), mc.zeros(3)
     for f in (F.binary_cross_entropy, F.binary_cross_entropy_with_logits):

@@ -938,3 +938,20 @@ def test_lazy_layers_check_their_arguments_and_their_input():
 def test_load_state_dict_says_what_it_takes(state):
     with pytest.raises(TypeError, match=r"takes a dict of tensors, not a .*; one that was saved"):
         nn.Linear(2, 2).load_state_dict(state)
+
+
+@pytest.mark.parametrize("make", [
+    lambda lib: lib.Linear(2, 2), lambda lib: lib.ReLU(), lambda lib: lib.ModuleList(),
+    lambda lib: lib.Parameter(tensor_of(lib, np.ones(2, np.float32))),
+])  # fmt: skip
+def test_a_module_without_init_is_refused(make):
+    for lib in (nn, torch.nn):
+
+        class Forgetful(lib.Module):
+            def __init__(self, lib=lib):
+                self.part = make(lib)
+
+        with pytest.raises(AttributeError, match=r"before .*"):
+            Forgetful()
+    with pytest.raises(AttributeError, match=r"call super\(\).__init__\(\) before 'part'"):
+        type("M", (nn.Module,), {"__init__": lambda self: setattr(self, "part", nn.ReLU())})()

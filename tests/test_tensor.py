@@ -770,3 +770,59 @@ def test_no_driver_is_no_gpu(fake_cupy):
     runtime.getDeviceCount = lambda: 0
     with pytest.raises(DeviceError, match="CuPy finds no GPU; see what nvidia-smi lists"):
         mc.cuda.Event()
+
+
+# ---- what PyTorch refuses, or reads otherwise ------------------------------------------------
+
+
+@pytest.mark.parametrize("index", [
+    lambda m: m.ByteTensor([1, 0, 1]), lambda m: np.array([1, 0, 1], np.uint8),
+    lambda m: np.uint8(1), lambda m: m.tensor(1, dtype=m.uint8),
+    lambda m: (slice(None, 3), m.ByteTensor([0, 7])),
+    lambda m: m.ByteTensor([[1, 0], [0, 0], [1, 1]]),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8")
+def test_an_index_of_bytes_is_a_mask(index):
+    found = []
+    for m in (mc, torch):
+        t = m.arange(6).reshape(3, 2)
+        t[index(m)] = t[index(m)] + 10
+        found.append(t)
+    same(*found)
+
+
+def test_masks_are_not_subtracted():
+    mask = mc.tensor([True, False])
+    for f in (
+        lambda: 1 - mask, lambda: mask - 1, lambda: mask - 0.5, lambda: mc.ones(2) - mask,
+        lambda: mask - mc.arange(2), lambda: mask - mask, lambda: mc.ones(2).sub_(mask),
+    ):  # fmt: skip
+        with pytest.raises(DtypeError, match="sub: does not work on bool tensors; convert"):
+            f()
+    same(mask % 1, torch.tensor([True, False]) % 1)
+
+
+@pytest.mark.parametrize("f", [
+    lambda m, w: w // 2, lambda m, w: 7 // w, lambda m, w: m.floor_divide(w, w.detach()),
+    lambda m, w: w.unique(), lambda m, w: m.unique(w, return_counts=True)[0],
+])  # fmt: skip
+def test_backward_through_what_has_no_derivative_is_refused(f):
+    for m in (mc, torch):
+        w = m.tensor([5.0, 7.0], requires_grad=True)
+        total = w.sum() + f(m, w).sum()
+        with pytest.raises(RuntimeError, match="derivative"):
+            total.backward()
+        f(m, w.detach())
+
+
+def test_remainder_has_its_gradient():
+    for f in (
+        lambda m, w: w % 3, lambda m, w: m.remainder(m.tensor(7.0), w),
+        lambda m, w: w.remainder(w.detach() - 2),
+    ):  # fmt: skip
+        gradients = []
+        for m in (mc, torch):
+            w = m.tensor([5.0, -7.5], requires_grad=True)
+            f(m, w).sum().backward()
+            gradients.append(w.grad)
+        same(*gradients)

@@ -192,11 +192,14 @@ class FashionMNIST(MNIST):
 
 
 def _existing(places: list[Path], names: tuple[str, ...]) -> Any:
-    """The path of every one of these files, compressed or not, if all are in these places."""
-    paths = [
-        next((p for d in places for p in (d / n, d / f"{n}.gz") if p.is_file()), None)
-        for n in names
-    ]
+    """The path of every one of these files, compressed or not, if all are in these places.
+
+    Kaggle and others write .idx3-ubyte where the files were called -idx3-ubyte at first.
+    """
+    paths = []
+    for name in names:
+        forms = [f"{n}{end}" for n in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
+        paths.append(next((p for d in places for f in forms if (p := d / f).is_file()), None))
     return None if None in paths else tuple(paths)
 
 

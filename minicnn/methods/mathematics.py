@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import kernels, shapes
-from ..arrays import float32, float64, int64, is_floating, module_of, promoted
-from ..autograd import Tensor
-from ..errors import ArgumentError, ShapeError
+from ..arrays import float32, float64, int64, is_floating, module_of
+from ..autograd import Elementwise, Function, Tensor, no_grad
+from ..errors import ArgumentError, GradientError, ShapeError
 from ..ops import OPS
 from ..ops.arithmetic import Sqrt
 from ..ops.reduction import Var
@@ -195,20 +195,34 @@ def _root(x: Tensor) -> Tensor:
 # ---- of integers, or constant nearly everywhere: without gradient ----------------------------
 
 
+def _underivable(ctx: Any, *gradients: Any) -> Any:
+    """The backward of what PyTorch has no derivative for either."""
+    raise GradientError(f"{ctx.op.__name__}: has no derivative; compute it from x.detach()")
+
+
+class FloorDivide(Elementwise):
+    """y = a / b rounded down."""
+
+    @staticmethod
+    def forward(ctx, input, other):
+        quotient = input // other
+        if quotient.dtype.kind != "f" and np.any(other == 0):
+            raise ArgumentError("floor_divide: an integer divided by 0")
+        return quotient
+
+    backward = staticmethod(_underivable)
+
+
 def floor_divide(input: Any, other: Any) -> Tensor:
-    """The quotient rounded down: a step function, whose gradient is left out."""
-    pair = tuple(x.array if isinstance(x, Tensor) else operand(x) for x in (input, other))
-    a, b = promoted("floor_divide", pair, False)
-    with np.errstate(all="ignore"):
-        quotient = a // b
-    if quotient.dtype.kind != "f" and np.any(b == 0):
-        raise ArgumentError("floor_divide: an integer divided by 0")
-    return Tensor(quotient)
+    """The quotient rounded down; a backward through it is refused."""
+    return FloorDivide.apply(operand(input), operand(other))
 
 
 def remainder(input: Any, other: Any) -> Tensor:
     """input - other floor(input / other): it has the divisor's sign, as Python's %."""
-    return input - other * floor_divide(input, other)
+    with no_grad():
+        quotient = floor_divide(input, other)
+    return input + other * -quotient
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -248,18 +262,25 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return Tensor(module_of(x).argwhere(x))
 
 
+class Unique(Function):
+    """The different elements; see `unique`."""
+
+    @staticmethod
+    def forward(ctx, input, *options):
+        return module_of(input).unique(input, False, *options, equal_nan=False)
+
+    backward = staticmethod(_underivable)
+
+
 def unique(
     input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
 ) -> Any:
-    """The different elements, always in rising order.
+    """The different elements, always in rising order; a backward through them is refused.
 
     With the options a tuple: also the place of each element of input among them, how often each
     occurs.
     """
-    elements = module_of(input.array).unique(
-        input.array, return_inverse=return_inverse, return_counts=return_counts, equal_nan=False
-    )
-    return tuple(map(Tensor, elements)) if isinstance(elements, tuple) else Tensor(elements)
+    return Unique.apply(input, return_inverse, return_counts)
 
 
 def equal(input: Tensor, other: Tensor) -> bool:

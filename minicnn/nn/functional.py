@@ -435,8 +435,9 @@ def binary_cross_entropy(
     name = "binary_cross_entropy"
     _check_pair(name, input, target, reduction, broadcast=False)
     p = input.detach()
-    if p.array.size and not (p.array.min() >= 0 and p.array.max() <= 1):
-        raise ArgumentError(f"{name}: input must be probabilities, from 0 to 1; found others")
+    for what, given in (("input", p.array), ("target", target.array)):
+        if given.size and not (given.min() >= 0 and given.max() <= 1):
+            raise ArgumentError(f"{name}: {what} must be probabilities, from 0 to 1; found others")
     yes, no = p.log().clamp(min=-100), (1 - p).log().clamp(min=-100)
     slope = (p - target.detach()) / (p * (1 - p)).clamp(min=1e-12)
     losses = -(target * yes + (1 - target) * no) + (input - p) * slope  # input - p: 0, slope 1

@@ -61,7 +61,11 @@ class Module:
     _forward_hooks: tuple[Callable, ...] | list[Callable] = ()
     _forward_pre_hooks: tuple[Callable, ...] | list[Callable] = ()
     _backward_hooks: tuple[Callable, ...] | list[Callable] = ()
+    _ready: bool = False  # whether __init__ was called; a dataclass has no need of it
     _hooked: bool = False  # whether there ever was one: the quick way through __call__ is without
+
+    def __init__(self) -> None:
+        self._ready = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses define it."""
@@ -114,6 +118,10 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         old = vars(self).get(name)
         if isinstance(value, (Parameter, Module)):
+            if not (self._ready or hasattr(self, "__dataclass_fields__")):
+                raise AttributeError(
+                    f"{type(self).__name__}: call super().__init__() before {name!r} is assigned"
+                )
             if not isinstance(old, (Parameter, Module)):
                 vars(self).pop(name, None)  # it comes last, whatever had its name before
         elif value is not None:

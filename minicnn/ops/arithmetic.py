@@ -53,7 +53,7 @@ def check_dtypes(op: str, **dtypes: Any) -> None:
 
 def no_bools(op: str, *operands: Any) -> None:
     """Refuses masks, as PyTorch does; NumPy computes with them in types of its own choice."""
-    if bool_ in [x.dtype for x in operands if is_array(x)]:
+    if bool_ in [getattr(x, "dtype", None) for x in operands]:
         raise DtypeError(f"{op}: does not work on bool tensors; convert with .to(dtype)")
 
 
@@ -77,11 +77,16 @@ class Add(Elementwise):
 
 
 class Sub(Elementwise):
-    """y = a - b.  VJP: (g, -g).  Two masks are refused; `a & ~b` is their difference."""
+    """y = a - b.  VJP: (g, -g).  Masks are refused; `a & ~b` is the difference of two."""
+
+    @classmethod
+    def apply(cls, input, other):
+        """Looks at the types before the operands get one in common."""
+        no_bools("sub", input, other)
+        return super().apply(input, other)
 
     @staticmethod
     def forward(ctx, input, other):
-        no_bools("sub", input, other)
         return input - other
 
     @staticmethod
@@ -93,6 +98,7 @@ class Sub(Elementwise):
         yield from _pairs(rng)
         mask = rng.random((2, 3)) < 0.5
         yield refused(DtypeError, "sub: does not work on bool", mask, mask)
+        yield refused(DtypeError, "sub: does not work on bool", 1, mask)
 
 
 class Mul(Elementwise):
