@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
-from ..arrays import is_array
+from ..arrays import is_array, uint8
 from ..autograd import Function, Tensor
 from ..fusion import settle
 from ..inplace import check_writable, in_place, is_recorded
@@ -96,10 +96,12 @@ FUNCTIONS |= {f.__name__: f for f in (reshape, permute)}
 
 
 def _index(x: Any) -> Any:
-    """An index with its tensors as arrays."""
+    """An index with its tensors as arrays; uint8 is PyTorch's older type for masks."""
     if isinstance(x, tuple):
-        return tuple(i.array if isinstance(i, Tensor) else i for i in x)
-    return x.array if isinstance(x, Tensor) else x
+        return tuple(map(_index, x))
+    if not isinstance(x, Tensor):
+        return x
+    return x.array != 0 if x.dtype == uint8 else x.array
 
 
 def _getitem(self: Tensor, index: Any) -> Tensor:

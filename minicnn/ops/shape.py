@@ -192,8 +192,6 @@ def plain_index(index: Any, x: Array) -> tuple[tuple, ...]:
         if isinstance(part, slice) and part.step is not None and operator.index(part.step) < 1:
             raise ArgumentError(f"index: a slice's step must be positive, not {part.step}")
         if is_array(part):  # a copy, because backward needs it as it is now
-            if part.dtype == arrays.uint8 and not isinstance(part, np.generic):
-                part = part != 0  # PyTorch's older type for masks
             number = part.ndim == 0 and part.dtype.kind in "iu"
             part = int(part) if number else to_device(part, device_of(x)).copy()
         parts.append(list(part) if isinstance(part, (list, range)) else part)
