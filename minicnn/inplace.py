@@ -79,9 +79,9 @@ def in_place(x: Tensor, op: type[Function], *args: Any) -> Tensor:
 
 def _will_look_at_another(x: Waiting) -> bool:
     """Whether x, once it is computed, is a view of a tensor that somebody holds."""
-    run, _ = x.spot
-    other = run.outputs[-2]() if len(run.outputs) > 1 else run.input
-    return run.steps[-1][1].kernel == "flatten" and other is not None
+    run = x.run
+    other = run.outputs[-2]() if len(run.outputs) > 1 else run.tensors[0]
+    return run.chain.calls[-1].kernel == "flatten" and other is not None
 
 
 def _adopt(x: Any, result: Tensor) -> None:
