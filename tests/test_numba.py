@@ -273,6 +273,7 @@ def test_folder_s_name_follows_sources_cpu_and_versions(monkeypatch, tmp_path):
     assert before == compiling._key()
     for module, name, value in [
         (compiling.config, "CPU_FEATURES", "+avx2"), (compiling.config, "OPT", 1),
+        (compiling.config, "LOOP_VECTORIZE", 0), (compiling.config, "BOUNDSCHECK", 1),
         (compiling.numba, "__version__", "0"), (compiling.llvmlite, "__version__", "0"),
     ]:  # fmt: skip
         with monkeypatch.context() as patch:

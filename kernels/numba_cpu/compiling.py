@@ -6,6 +6,8 @@
 
 Numba's own cache notices a change in a function's file, but none in the files it imports, nor
 another CPU feature or optimisation level.  So the cache folder's name is a hash of all of these.
+In it each signature has a folder: where several are listed in one file, processes that compile at
+once overwrite each other's entries, and one kernel is loaded for another.
 """
 
 import hashlib
@@ -29,9 +31,15 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import cfunc, config, njit, types
 from numba.core import cgutils
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
+CHOICES = (  # Numba's settings that change machine code
+    "CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "USING_SVML", "OPT", "LOOP_VECTORIZE",
+    "SLP_VECTORIZE", "BOUNDSCHECK",
+)  # fmt: skip
 INT, FLOAT = types.int64, types.float64
 TYPES = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 
@@ -136,6 +144,33 @@ def shared(signature: Callable[[Any], tuple]) -> Callable[[Callable], Shared]:
 entries: list[Entry] = []
 
 
+# ---- a kernel's machine code -------------------------------------------------------------------
+
+
+class _Code(JITCodeLibrary):
+    """A kernel's machine code, which calls its own copies of the functions that it uses.
+
+    To Numba a function's copies are as good as each other, so a process calls the one that it
+    loaded first: another kernel's, or the one that is compiled by itself on the way.  But the
+    copies are optimised apart and round differently.
+    """
+
+    def _optimize_final_module(self) -> None:
+        super()._optimize_final_module()
+        for function in self._final_module.functions:
+            if function.linkage == binding.Linkage.linkonce_odr:
+                function.linkage = "internal"
+
+
+class _Compiler(Compiler):
+    """Numba's compiler, which fills a `_Code`."""
+
+    def compile_extra(self, func: Callable) -> Any:
+        self.state.library = _Code(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(func)
+
+
 # ---- the cache -------------------------------------------------------------------------------
 
 
@@ -145,16 +180,17 @@ _lock = threading.RLock()  # one thread compiles at a time: Numba's settings are
 def kept(compiler: Callable, function: Callable, signature: Any, **options: Any) -> Any:
     """The compiled function, from the cache if it is there; a damaged cache is thrown away."""
     folder = cache_folder()
+    options |= OPTIONS | {"pipeline_class": _Compiler}
     if folder is not None:
         os.utime(folder)  # in use
         for _ in range(2):
             try:
-                with _lock, _cached_in(folder):
-                    return compiler(signature, cache=True, **options, **OPTIONS)(function)
+                with _lock, _cached_in(folder / _digest(signature)):
+                    return compiler(signature, cache=True, **options)(function)
             except Exception:  # what a damaged file raises: EOFError, UnpicklingError, ...
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(mode=0o700, exist_ok=True)
-    return compiler(signature, **options, **OPTIONS)(function)
+    return compiler(signature, **options)(function)
 
 
 @contextmanager
@@ -211,14 +247,15 @@ def cache_folder() -> Path | None:
 
 def _key() -> str:
     """A hash of all that the compiled code depends on."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    sources = [(p.name, p.read_bytes()) for p in sorted(Path(__file__).parent.glob("*.py"))]
     cpu = (binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
-    chosen = (config.CPU_NAME, config.CPU_FEATURES, config.OPT)
+    chosen = [getattr(config, name) for name in CHOICES]
     versions = (numba.__version__, llvmlite.__version__, np.__version__, platform.python_version())
-    digest.update(repr((cpu, chosen, versions, platform.machine())).encode())
-    return digest.hexdigest()[:16]
+    return _digest((sources, cpu, chosen, versions, platform.machine()))
+
+
+def _digest(of: Any) -> str:
+    return hashlib.sha256(str(of).encode()).hexdigest()[:16]
 
 
 def _remove_old(base: Path, days: int = 30) -> None:
