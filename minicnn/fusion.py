@@ -334,12 +334,14 @@ class Run:
             result = tensor
         self.done += count
         del self.ops[:count], self.outputs[:count], (self.modules or [])[:count]
-        if self.ops:
-            done = 1 + sum(len(call.shapes) for call in self.chain.calls[:count])
-            self.array = result.array
-            self.tensors[:done], self.needs[:done] = [result], [result.requires_grad]
-            del self.arrays[: done - 1]
-            self.chain = chain_of(self.chain.calls[count:])
+        if not self.ops:  # the model goes on, and what this run has used can be freed
+            del self.array, self.tensors, self.arrays
+            return
+        done = 1 + sum(len(call.shapes) for call in self.chain.calls[:count])
+        self.array = result.array
+        self.tensors[:done], self.needs[:done] = [result], [result.requires_grad]
+        del self.arrays[: done - 1]
+        self.chain = chain_of(self.chain.calls[count:])
 
     def _view(self) -> Tensor:
         with set_grad_enabled(self.recording):

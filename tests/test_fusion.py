@@ -942,6 +942,20 @@ def test_chains_of_many_shapes_are_forgotten(made, monkeypatch):
     assert len(START.longer) <= 30
 
 
+def test_what_a_run_has_used_is_freed_before_the_model_returns():
+    gone = []
+
+    def forward(x):
+        for _ in range(3):
+            x = F.relu(F.tanh(x)) + 1
+            gone.append(weakref.ref(x.array))
+        assert [ref() is None for ref in gone] == [True, True, False]
+        return x
+
+    with mc.no_grad():
+        in_model(forward)(mc.ones(4, 5))
+
+
 def test_models_and_weights_are_not_kept():
     gone = []
     for _ in range(3):

@@ -16,15 +16,20 @@ class Adam(Optimizer):
 
     m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
     p -= lr m' / (sqrt(v') + eps), where m' = m / (1 - beta1^t) and v' = v / (1 - beta2^t) undo the
-    start at 0; g = grad + weight_decay p.
-    Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    start at 0.  Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
 
     Parameters
     ----------
+    params : iterable of Tensor, or of dict
+        What to optimise; see Optimizer.
     lr : float
-        About the size of a step of one element.
+        The learning rate: about the size of a step of one element.
     betas : (float, float)
         How much of m and of v stays from step to step; at least 0 and below 1.
+    eps : float
+        Keeps the quotient finite where v is 0.
+    weight_decay : float
+        The factor of the L2 penalty: g = grad + weight_decay p, before everything else.
     amsgrad : False
         PyTorch's variant with the largest v so far is not supported.
 

@@ -50,10 +50,25 @@ class RMSprop(_Adaptive):
 
     Parameters
     ----------
+    params : iterable of Tensor, or of dict
+        What to optimise; see Optimizer.
+    lr : float
+        The learning rate.
     alpha : float
         How much of the running means stays from step to step; at least 0 and below 1.
+    eps : float
+        Keeps the quotient finite.
+    weight_decay : float
+        The factor of the L2 penalty.
+    momentum : float
+        The part of the velocity b that stays from step to step.
     centered : bool
         Divide by the standard deviation instead of the root mean square.
+
+    Raises
+    ------
+    ArgumentError
+        An option below 0; an alpha of 1 or more.
     """
 
     def __init__(
@@ -99,12 +114,21 @@ class Adadelta(_Adaptive):
 
     Parameters
     ----------
+    params : iterable of Tensor, or of dict
+        What to optimise; see Optimizer.
     lr : float
         A factor of the steps; 1 in the paper.
     rho : float
         How much of the running means stays from step to step; from 0 to 1.
     eps : float
         Starts the steps, and keeps the quotient finite.
+    weight_decay : float
+        The factor of the L2 penalty.
+
+    Raises
+    ------
+    ArgumentError
+        An option below 0; a rho above 1.
     """
 
     def __init__(
@@ -139,10 +163,21 @@ class Adagrad(_Adaptive):
 
     Parameters
     ----------
-    lr_decay : float
-        How fast lr falls with the number t of the step.
+    params : iterable of Tensor, or of dict
+        What to optimise; see Optimizer.
+    lr, lr_decay : float
+        The learning rate, and how fast it falls with the number t of the step.
+    weight_decay : float
+        The factor of the L2 penalty.
     initial_accumulator_value : float
         What s starts from.
+    eps : float
+        Keeps the quotient finite.
+
+    Raises
+    ------
+    ArgumentError
+        An option below 0.
     """
 
     def __init__(

@@ -228,6 +228,8 @@ class OneCycleLR(LRScheduler):
 
     Parameters
     ----------
+    optimizer : Optimizer
+        Whose groups to change.
     max_lr, base_momentum, max_momentum : float, or list with one for each group
         The highest lr; the lowest and the highest momentum (beta1 of Adam).
     total_steps, epochs, steps_per_epoch : int, optional
@@ -242,6 +244,8 @@ class OneCycleLR(LRScheduler):
         max_lr / first lr, and first lr / last lr.
     three_phase : bool
         Fall symmetrically first, then to the last lr.
+    last_epoch : int
+        See LRScheduler.
 
     Raises
     ------
@@ -339,6 +343,8 @@ class ReduceLROnPlateau(LRScheduler):
 
     Parameters
     ----------
+    optimizer : Optimizer
+        Whose groups to change.
     mode : {"min", "max"}
         Which way is better.
     factor : float

@@ -30,10 +30,7 @@ class Optimizer:
         The leaves to optimise.  A dict is a group with options of its own,
         `{"params": tensors, "lr": 0.1}`; what it leaves out takes the default.
     defaults : dict
-        The options of a group and their default values.  Those that several optimisers have are
-        `lr`, the learning rate; `weight_decay`, the factor of the L2 penalty, weight_decay/2 |p|^2;
-        `momentum`, the part of the velocity that stays from step to step; and `eps`, which keeps a
-        quotient finite.
+        The options of a group and their default values.
 
     Attributes
     ----------
@@ -45,8 +42,7 @@ class Optimizer:
     Raises
     ------
     ArgumentError
-        No parameters, one given twice, one that is no Tensor or no leaf, an option below 0 or
-        beyond its range.
+        No parameters, one given twice, one that is no Tensor or no leaf, a bad option.
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
@@ -148,11 +144,12 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients; with set_to_none=False fills them with zeros instead."""
-        for p in self._parameters():
-            if set_to_none:
-                p.grad = None
-            elif p.grad is not None:
-                p.grad.zero_()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad.zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes every parameter that has a gradient.

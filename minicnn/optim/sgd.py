@@ -10,7 +10,7 @@ from .optimizer import Optimizer, check_number
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, by default without momentum; the options: see Optimizer.
+    """Stochastic gradient descent, by default without momentum.
 
     g = grad + weight_decay p;  v = momentum v + (1 - dampening) g, but v = g the first time;
     p -= lr v, or p -= lr (g + momentum v) with nesterov.
@@ -22,8 +22,16 @@ class SGD(Optimizer):
 
     Parameters
     ----------
+    params : iterable of Tensor, or of dict
+        What to optimise; see Optimizer.
+    lr : float
+        The learning rate.
+    momentum : float
+        The part of the velocity that stays from step to step.
     dampening : float
         The part of the gradient that does not enter the velocity.
+    weight_decay : float
+        The factor of the L2 penalty, weight_decay/2 |p|^2.
     nesterov : bool
         Look ahead along the velocity; needs a momentum and no dampening.
 
@@ -43,9 +51,12 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None:
         defaults = {
-            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
             "nesterov": nesterov,
-        }  # fmt: skip
+        }
         super().__init__(params, defaults)
 
     def _check_options(self, options: dict[str, Any]) -> None:
