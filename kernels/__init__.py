@@ -29,8 +29,10 @@ its gradient (ops/shape.py).  Where one is missing, its user does without it, or
 reference's.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -58,11 +60,30 @@ def use(name: str) -> None:
     """Chooses the implementation that serves the calls from now on; "numba" serves by default.
 
     CuPy arrays are served by "cuda", whichever compiled one is chosen; "reference" takes both.
+    Where Numba does not work, the reference serves in its place, and a line says so.
     """
     global _chosen
     if name not in IMPLEMENTATIONS:
         raise ValueError(f"kernels.use: {name!r} is not one of {', '.join(IMPLEMENTATIONS)}")
-    _chosen = import_module(".numba_cpu" if name == "numba" else f".{name}", __name__)
+    if name == "numba":
+        name = "reference" if _why_no_numba() else "numba_cpu"
+    _chosen = import_module(f".{name}", __name__)
+
+
+@cache
+def _why_no_numba() -> str:
+    """Why Numba cannot be imported, which is said once; nothing where it can."""
+    try:
+        import numba  # an old one refuses this NumPy, llvmlite may lack its library: any error
+    except Exception as error:
+        why = " ".join(str(error).split())
+        print(
+            f"minicnn: Numba does not work ({why}): the reference kernels serve, many times "
+            "slower; pip install 'numba>=0.61'",
+            file=sys.stderr,
+        )
+        return why
+    return ""
 
 
 @contextmanager

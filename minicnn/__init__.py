@@ -6,6 +6,9 @@ Start with minicnn.autograd, then kernels/reference.py, minicnn/ops/conv.py and 
 from importlib import import_module
 from typing import Any
 
+from . import starting  # first of all: it is about the imports that follow
+
+# isort: split
 from . import (
     accelerator,
     allocator,

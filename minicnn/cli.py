@@ -9,8 +9,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from .errors import ArgumentError, MinicnnError
+from .errors import ArgumentError, MinicnnError, missing
 from .exercises.commands import app as exercises
+from .training import progress
 from .training.progress import say
 from .training.recipe import Recipe
 
@@ -125,7 +126,8 @@ def test(run: RunFolder, device: DeviceOption = "cpu") -> None:  # noqa: PT028
     both = zip(scores.labels[some], scores.predicted[some], strict=True)
     pairs = [(classes[t], classes[p]) for t, p in both]
     say("  " + ", ".join(t if t == p else f"{t} > {p}" for t, p in pairs))
-    say(f"pictures: {run / 'predictions.png'}, {run / 'mistakes.png'}, {run / 'confusion.png'}")
+    if (run / "predictions.png").exists():  # matplotlib may be missing
+        say(f"pictures: {run / 'predictions.png'}, {run / 'mistakes.png'}, {run / 'confusion.png'}")
 
 
 @app.command()
@@ -178,7 +180,7 @@ def models() -> None:
         net = make(name)
         parameters = sum(p.numel() for p in net.parameters())
         size = "x".join(map(str, net.input_shape))
-        doc = (type(net).__doc__ or "").splitlines()[0]
+        doc = (type(net).__doc__ or "").partition("\n")[0]  # none with python -OO
         say(f"{name:14} {size:10} {parameters:12,} parameters  {doc}")
 
 
@@ -275,6 +277,11 @@ def warmup(
 
     import numpy as np
 
+    from . import kernels
+
+    kernels.use("numba")
+    if kernels.which("conv2d") == "reference":
+        raise MinicnnError("warmup: there is nothing to compile without Numba")
     from .kernels import numba_cpu
 
     start, dtypes = time.perf_counter(), ["float32", "float64"] if float64 else ["float32"]
@@ -335,8 +342,11 @@ def main() -> None:
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     code: Any = 0
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, standalone_mode=False) or int(progress.lost)
     except (KeyboardInterrupt, typer.Abort):
         code = 128 + signal.SIGINT
     except Exception as error:
@@ -345,6 +355,11 @@ def main() -> None:
         print(f"minicnn: {_one_line(error)}", file=sys.stderr)
         code = 2 if isinstance(error, ArgumentError) or _is_usage(error) else 1
     sys.exit(code)
+
+
+def _end(number: int, frame: Any) -> None:
+    """Ends the program by an exception, so that its workers and temporary files go with it."""
+    raise SystemExit(128 + number)
 
 
 def _is_usage(error: Exception) -> bool:
@@ -359,6 +374,8 @@ def _one_line(error: Any) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, (MinicnnError, OSError)):
         return text
+    if isinstance(error, ImportError) and (install := missing(error)):
+        return install
     if isinstance(error, MemoryError):
         return f"out of memory: {text or 'a smaller --batch-size needs less'}"
     return f"{type(error).__name__}: {text} (not foreseen: --debug shows where)"

@@ -67,3 +67,15 @@ class StateDictError(MinicnnError):
 
 class DataError(MinicnnError, ValueError):
     """A data or weights file that is missing, damaged, or not what it should be."""
+
+
+PACKAGES = {"PIL": "pillow"} | {
+    name: name for name in "llvmlite matplotlib numba numpy rich safetensors typer".split()
+}
+
+
+def missing(error: ImportError) -> str | None:
+    """What to install for an import that failed, in one line; None if it is none of ours."""
+    package = PACKAGES.get((error.name or "").partition(".")[0])
+    why = " ".join(str(error).split())
+    return package and f"the package {package} cannot be imported ({why}): pip install {package}"

@@ -5,9 +5,11 @@ never touched, so they work in threads, notebooks and without a display.  Figure
 at 800 pixels their text is as large as a web page's.
 """
 
+import contextlib
 import io
 import math
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -515,12 +517,31 @@ def render(figure: Any, form: str = "png", dpi: int = DPI) -> bytes:
 
 def _figure(height: float, **options: Any) -> Any:
     """An empty figure of the common width."""
+    _import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), facecolor="white", dpi=100, **options)
     FigureCanvasAgg(figure)
     return figure
+
+
+def _import_matplotlib() -> None:
+    """Imports it though MPLBACKEND be wrong, which is an error there: nothing here needs a screen.
+
+    A right one still holds for what else the process draws.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    wanted = os.environ.pop("MPLBACKEND", "")
+    try:
+        import matplotlib
+    finally:
+        if wanted:
+            os.environ["MPLBACKEND"] = wanted
+    if wanted:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = wanted
 
 
 def _heading(ax: Any, text: str) -> None:

@@ -23,6 +23,8 @@ Row = dict[str, Any]
 SHORTEST_BAR = 8  # columns
 RECENT_SECONDS = 5.0  # what the speed shown is measured over
 
+lost = False  # whether something could not be printed, other than to a reader who went away
+
 
 class View:
     """What a Trainer tells of itself; this one shows nothing, its heirs override what they need."""
@@ -463,6 +465,8 @@ def _outliving_the_terminal() -> Any:
         yield
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.EIO):
+            global lost
+            lost = True
             with contextlib.suppress(OSError):
                 print(f"minicnn: standard output: {error.strerror}", file=sys.stderr)
         with contextlib.suppress(OSError):  # no fileno: not a real file

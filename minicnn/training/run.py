@@ -44,6 +44,8 @@ class Run:
     """
 
     def __init__(self, folder: "str | os.PathLike[str]", config: dict[str, Any]) -> None:
+        import safetensors  # noqa: F401  # better missed now than at the first checkpoint
+
         self.folder, self.config = Path(folder), config
         self._saved = time.monotonic()
         try:

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from .. import kernels
 from ..autograd import Tensor
 from ..data.dataset import fetch
-from ..errors import ArgumentError, DataError, StateDictError
+from ..errors import ArgumentError, DataError, StateDictError, missing
 from ..models import make
 from ..nn import Conv2d, Module
 from ..nn import functional as F
@@ -21,7 +22,7 @@ from ..untrusted import reason
 from .evaluation import Scores, answers, score
 from .interrupts import Interrupts
 from .preprocessing import digit, picture, read_image
-from .progress import TensorBoard, Together, View, pick
+from .progress import TensorBoard, Together, View, pick, say
 from .recipe import Recipe, Training, chosen, default_folder
 from .run import Run, read_config, versions
 from .trainer import Trainer
@@ -152,9 +153,10 @@ def _finish(run: Run, training: Training, view: View, tensorboard: bool) -> Outc
         with Interrupts() as interrupts:
             trainer.fit(view, run)
             scores = score(trainer.model, training.test, interrupts.check)
-            write_scores(run, training.test, scores, training.classes)
-            interrupts.check()
-            draw_training(run.folder, trainer)
+            with _or_without_pictures(view.note):
+                write_scores(run, training.test, scores, training.classes)
+                interrupts.check()
+                draw_training(run.folder, trainer)
             interrupts.check()
     except KeyboardInterrupt:
         view.note(_how_to_go_on(run, trainer))
@@ -203,8 +205,18 @@ def test(folder: "str | Path", device: str = "cpu") -> Scores:  # noqa: PT028
         classes = config["classes"]
         dataset = recipe_of(folder).test_set()
         scores = score(model, dataset)
-        write_scores(run, dataset, scores, classes)
+        with _or_without_pictures(say):
+            write_scores(run, dataset, scores, classes)
     return scores
+
+
+@contextmanager
+def _or_without_pictures(say: Callable[[str], None]) -> Iterator[None]:
+    """Goes on where a package that draws the pictures is missing, and says so."""
+    try:
+        yield
+    except ImportError as error:
+        say(f"no pictures: {missing(error) or error}")
 
 
 def recipe_of(folder: "str | Path") -> Recipe:
@@ -283,14 +295,14 @@ def _first_line(recipe: Recipe, training: Training) -> str:
 
 def write_scores(run: Run, dataset: Any, scores: Scores, classes: list[str]) -> None:
     """test.json, confusion.png, mistakes.png and predictions.png of a test."""
-    from . import pictures
-
     shares = [None if math.isnan(x) else float(x) for x in scores.per_class]  # not there: null
     figures = {
         "loss": scores.loss, "accuracy": scores.accuracy, "images": len(scores.labels),
         "per_class": dict(zip(classes, shares, strict=True)),
     }  # fmt: skip
     run.write("test.json", json.dumps(figures, indent=1) + "\n")
+    from . import pictures
+
     pictures.save(pictures.confusion(scores.confusion, classes), run.folder / "confusion.png")
     pixels = fetch(dataset, [0])[0].numel()
     for draw, most in ((pictures.mistakes, MEMORY // pixels), (pictures.predictions, SHOWN)):
