@@ -220,3 +220,74 @@ def test_an_error_in_a_plain_kernel(name, monkeypatch):
             "sgd": lambda: mc.optim.SGD(model.parameters(), lr=0.1).step(),
             "adam": lambda: mc.optim.Adam(model.parameters()).step(),
         }[name]()
+
+
+# ---- where large terms cancel --------------------------------------------------------------------
+
+
+def cancelling(shape, axis):
+    """Half is of size 1e4; the other half, along an axis, is nearly its negative."""
+    a, noise = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    return mc.tensor(np.concatenate([1e4 * a, noise - 1e4 * a], axis)).requires_grad_()
+
+
+def alike(shape, axis):
+    """Two equal halves along an axis: what multiplies what cancels."""
+    half = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    return mc.tensor(np.concatenate([half, half], axis)).requires_grad_()
+
+
+def run_of(*layers):
+    conv = nn.Conv2d(8, 5, 3, bias=False)
+    conv.weight = nn.Parameter(alike((5, 4, 3, 3), 1).detach())
+    return (nn.Sequential(conv, *layers)(cancelling((3, 4, 9, 9), 1)) ** 2).sum()
+
+
+CANCELLING = {
+    "conv2d": lambda: F.conv2d(cancelling((3, 4, 9, 9), 1), alike((5, 4, 3, 3), 1)),
+    "linear": lambda: F.linear(cancelling((3, 50), 1), alike((5, 50), 1)),
+    "avg_pool2d": lambda: F.avg_pool2d(cancelling((3, 2, 8, 8), 3), (8, 16)),
+    "batch_norm": lambda: nn.BatchNorm1d(3)(100 + 1e-3 * mc.randn(64, 3)),
+}  # fmt: skip
+GRADIENTS = {
+    "conv2d": lambda: F.conv2d(alike((2, 3, 9, 9), 0), mc.randn(5, 3, 3, 3, requires_grad=True)),
+    "linear": lambda: F.linear(alike((4, 50), 0), mc.randn(5, 50, requires_grad=True)),
+    "batch_norm": lambda: nn.BatchNorm1d(3)(alike((32, 3), 0)),
+}
+
+
+@pytest.mark.parametrize("name", CANCELLING)
+def test_cancellation_is_no_error(name):
+    CANCELLING[name]()
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_cancellation_in_gradients_is_no_error(name):
+    y = GRADIENTS[name]()
+    y.backward(cancelling((y.shape[0] // 2, *y.shape[1:]), 0).detach())
+
+
+@pytest.mark.parametrize("dtype", [mc.float32, mc.float64])
+def test_cancellation_within_a_run_is_no_error(dtype):
+    mc.manual_seed(0)
+    run_of(nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(45, 10)).backward()
+    run_of(nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(45, 10)).backward()
+    nn.Sigmoid()(mc.full((9,), 40.0, dtype=dtype, requires_grad=True)).backward(mc.full((9,), 1e5))
+
+
+@pytest.mark.parametrize("name", CANCELLING)
+def test_an_error_beside_cancellation_is_named(name, monkeypatch):
+    """Of a thousandth of the terms."""
+    owner, function = (numba_cpu, name) if name == "batch_norm" else (numba_cpu, "run")
+    real = getattr(owner, function)
+
+    def wrong(*args):
+        y, saved = real(*args)
+        if name == "batch_norm":
+            return (y[0] + 100, *y[1:]), saved  # x / std is 1e5
+        return y + np.float32(10), saved
+
+    monkeypatch.setattr(owner, function, wrong)
+    with pytest.raises(MinicnnError, match=f"crosscheck: {name}: y"):
+        CANCELLING[name]()
+    monkeypatch.undo()
