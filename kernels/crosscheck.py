@@ -95,9 +95,9 @@ def back(g: Any, saved: Saved, needs: tuple) -> tuple:
     try:
         compare(f"{chain}_backward: gradient", gradients, way_back(g, beside, needs))
     except MinicnnError:
-        _, expected = _one_by_one(chain, x, weights, g)
-        expected = tuple(e if needed else None for e, needed in zip(expected, needs, strict=True))
-        compare(f"{chain}_backward: gradient", gradients, expected)
+        _, apart = _one_by_one(chain, x, weights, g)
+        wanted = tuple(a if needed else None for a, needed in zip(apart, needs, strict=True))
+        compare(f"{chain}_backward: gradient", gradients, wanted)
     return gradients
 
 
@@ -114,7 +114,8 @@ def _one_by_one(chain: Chain, x: Any, weights: tuple, g: Any = None) -> tuple[An
         single = START.then(call)
         y, compiled = numba_cpu.run(single, x, own, needs)
         expected, beside = one_by_one(reference, single, x, own)
-        terms, of_terms = 0.0, beside
+        terms: Any = 0.0
+        of_terms = beside
         if call.kernel in LINEAR:
             sizes = tuple(map(_magnitude, own))
             terms, of_terms = one_by_one(reference, single, np.abs(x), sizes)

@@ -1,6 +1,7 @@
 """What is around minicnn is missing, broken or full: a line says so, and what can go on goes on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,3 +195,81 @@ def test_bench_takes_its_worker_along(number, tmp_path):
 
 def _children(pid):
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+# ---- the cache of compiled kernels ---------------------------------------------------------------
+
+STEP = """
+import minicnn as mc
+from minicnn import nn
+nn.ReLU()(mc.ones(3, requires_grad=True)).sum().backward()
+"""
+READ_ONLY = """
+import os
+real = os.access
+os.access = lambda path, mode: "disk" not in str(path) and real(path, mode)
+"""
+
+
+def test_a_cache_deleted_in_mid_run_is_made_anew(around, tmp_path):
+    cache = tmp_path / "cache"
+    delete = f"import shutil; shutil.rmtree({str(cache)!r})\n"
+    script = STEP + delete + STEP.replace("ReLU", "Tanh")
+    out = around(script=script, env={"MINICNN_CACHE_DIR": str(cache)})
+    assert out.returncode == 0, out.stderr
+    assert list(cache.rglob("*.nbc"))
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory):
+    """A filled cache."""
+    folder = tmp_path_factory.mktemp("of") / "disk"
+    env = os.environ | {"MINICNN_CACHE_DIR": str(folder)}
+    subprocess.run([sys.executable, "-c", STEP], env=env, check=True, capture_output=True)
+    return folder
+
+
+def test_a_filled_cache_on_a_read_only_disk_serves(disk, around, tmp_path):
+    before = sorted(path.name for path in disk.rglob("*"))
+    env = {"MINICNN_CACHE_DIR": str(disk), "TMPDIR": str(tmp_path)}
+    out = around(script=READ_ONLY + STEP, env=env)
+    assert (out.returncode, out.stderr) == (0, "")  # not compiled
+    copied = next(tmp_path.glob("minicnn-*"))
+    assert sorted(path.name for path in copied.rglob("*")) == before
+    assert sorted(path.name for path in disk.rglob("*")) == before
+    assert around(script=READ_ONLY + STEP, env=env).stderr == ""
+
+
+@pytest.mark.parametrize("how", ["open to all", "of another user"])
+@pytest.mark.parametrize("part", ["disk", "kernels-*", "kernels-*/*/*.nbi", "kernels-*/*/*.nbc"])
+def test_only_a_cache_that_others_cannot_write_is_read(part, how, disk, tmp_path, monkeypatch):
+    from minicnn.kernels.numba_cpu import compiling
+
+    folder = shutil.copytree(disk, tmp_path / "disk")
+    (kernels,) = folder.iterdir()
+    assert compiling._trusted(kernels)
+    path = folder if part == "disk" else next(folder.glob(part))
+    if how == "open to all":
+        path.chmod(0o777)
+        assert not compiling._trusted(kernels)
+        return
+    real = os.lstat
+
+    def lstat(of, *args, **options):
+        about = list(real(of, *args, **options))
+        about[4] = 12345 if Path(of) == path else about[4]
+        return os.stat_result(about)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    assert not compiling._trusted(kernels)
+
+
+def test_a_cache_behind_a_link_is_not_trusted(disk, tmp_path):
+    from minicnn.kernels.numba_cpu import compiling
+
+    folder = shutil.copytree(disk, tmp_path / "disk")
+    (kernels,) = folder.iterdir()
+    index = next(kernels.glob("*/*.nbi"))
+    index.rename(tmp_path / "elsewhere")
+    index.symlink_to(tmp_path / "elsewhere")
+    assert not compiling._trusted(kernels)

@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -181,15 +182,20 @@ def kept(compiler: Callable, function: Callable, signature: Any, **options: Any)
     """The compiled function, from the cache if it is there; a damaged cache is thrown away."""
     folder = cache_folder()
     options |= OPTIONS | {"pipeline_class": _Compiler}
+    if folder is not None and not folder.exists():  # deleted while this process runs
+        cache_folder.cache_clear()
+        folder = cache_folder()
     if folder is not None:
-        os.utime(folder)  # in use
+        with suppress(OSError):
+            os.utime(folder)  # in use
         for _ in range(2):
             try:
                 with _lock, _cached_in(folder / _digest(signature)):
                     return compiler(signature, cache=True, **options)(function)
             except Exception:  # what a damaged file raises: EOFError, UnpicklingError, ...
                 shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir(mode=0o700, exist_ok=True)
+                with suppress(OSError):
+                    folder.mkdir(mode=0o700, exist_ok=True)
     return compiler(signature, **options)(function)
 
 
@@ -204,13 +210,13 @@ def _cached_in(folder: Path) -> Iterator[None]:
 
 
 def _bases() -> Iterator[Path]:
-    """MINICNN_CACHE_DIR; else the user's cache, and one in the temporary folder."""
+    """MINICNN_CACHE_DIR, else the user's cache; and one in the temporary folder."""
     if own := os.environ.get("MINICNN_CACHE_DIR"):
         yield Path(own)
-        return
-    with suppress(RuntimeError):  # no home
-        user = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        yield (user if user.is_absolute() else Path.home() / ".cache") / "minicnn"
+    else:
+        with suppress(RuntimeError):  # no home
+            user = Path(os.environ.get("XDG_CACHE_HOME", ""))
+            yield (user if user.is_absolute() else Path.home() / ".cache") / "minicnn"
     with suppress(OSError):  # no temporary folder
         yield Path(tempfile.gettempdir()) / f"minicnn-{_user()}"
 
@@ -221,17 +227,27 @@ def _user() -> int:
 
 @cache
 def cache_folder() -> Path | None:
-    """Where compiled code is kept; None where no folder can be written."""
+    """Where compiled code is kept; None where no folder can be written.
+
+    Compiled code is run, and Numba's index of it is a pickle: who can write there can do all that
+    the reader may.  So a folder must belong to this user.  One that cannot be written, as in a
+    container's image, is copied to one that can, but only if it is `_trusted`.
+    """
+    filled = None
     for base in _bases():
         folder = base / f"kernels-{_key()}"
         try:
             new = not folder.exists()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Compiled code is run: nobody else may have put it there.
             mine = (folder,) if os.environ.get("MINICNN_CACHE_DIR") else (base, folder)
             owners = {path.stat().st_uid for path in mine}
             if owners != {_user()} or not os.access(folder, os.W_OK):
+                if _trusted(folder.resolve()):
+                    filled = folder
                 continue
+            if new and filled is not None:
+                _copy(filled, folder)
+                return folder
         except OSError:
             continue
         if new:
@@ -243,6 +259,30 @@ def cache_folder() -> Path | None:
         return folder
     print("minicnn: no folder to keep compiled kernels in; set MINICNN_CACHE_DIR", file=sys.stderr)
     return None
+
+
+def _trusted(folder: Path) -> bool:
+    """Whether nobody but this user and root can have written a folder, or can put another there."""
+
+    def closed(path: Path, above: bool = False) -> bool:
+        about = path.lstat()  # a link counts as open to all
+        sticky = above and about.st_mode & stat.S_ISVTX  # as /tmp: others can add, not replace
+        return about.st_uid in (0, _user()) and bool(sticky or not about.st_mode & 0o022)
+
+    inside = all(map(closed, (folder, *folder.rglob("*"))))
+    return inside and closed(folder.parent) and all(closed(p, True) for p in folder.parents)
+
+
+def _copy(filled: Path, folder: Path) -> None:
+    """Copies a cache to an empty folder, at once, so that other processes see it whole."""
+    part = Path(tempfile.mkdtemp(dir=folder.parent))
+    with suppress(OSError):  # another process was first, or the disk is full: compiled anew
+        for path in filter(Path.is_file, filled.rglob("*")):
+            copy = part / path.relative_to(filled)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+        os.rename(part, folder)
+    shutil.rmtree(part, ignore_errors=True)
 
 
 def _key() -> str:
