@@ -3,10 +3,13 @@
 That they compute what the reference does is tested in test_kernels.py, on every recorded call.
 """
 
+import itertools
 import os
 import subprocess
 import sys
 import threading
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,7 @@ from single import forward as forward_of
 import minicnn as mc
 from minicnn import kernels, nn
 from minicnn.kernels import reference
-from minicnn.kernels.numba_cpu import compiling
+from minicnn.kernels.numba_cpu import compiling, pool
 from minicnn.models import make
 from minicnn.shapes import window
 
@@ -420,6 +423,35 @@ def test_long_rows():
     dx, _, _ = kernels.back(np.ones_like(y), saved, needs)
     assert (y == 7).all()
     assert dx.sum() == y.size * 7
+
+
+def test_tables_of_pooling_are_the_windows_and_their_elements():
+    numbers = range(1, 8), range(1, 5), range(1, 5), range(3), range(1, 5), (1, 5)
+    for size, kernel, stride, padding, dilation, out in itertools.product(*numbers):
+        begins = [i * stride - padding for i in range(out)]
+        ends = kernel * dilation
+        elements = [[h for h in range(b, b + ends, dilation) if 0 <= h < size] for b in begins]
+        windows = [[i for i in range(out) if h in elements[i]] for h in range(size)]
+        for wanted, table in (elements, pool._elements), (windows, pool._windows):
+            firsts, counts, step = table(size, kernel, stride, padding, dilation, out)
+            rows = zip(firsts, counts, strict=True)
+            assert [list(range(f, f + step * n, step)) for f, n in rows] == wanted
+
+
+def test_plans_of_pooling_rows_of_a_million_columns_are_small():
+    """Windows of 2 x 100 at every column: a table of their elements would have 100 million."""
+    shape = (1, 1, 4, 1_000_000)
+    w = window("test", shape[2:], (2, 100), (2, 1), 0, 1)
+    tracemalloc.start()
+    start = time.perf_counter()
+    try:
+        made = pool.Geometry(shape, w, True, 0, np.dtype(np.float32))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 200e6
+    assert time.perf_counter() - start < 5
+    assert sum(x.nbytes for x in made.sums + made.spread if isinstance(x, np.ndarray)) < 50e6
 
 
 def test_reference_is_untouched_by_the_choice():

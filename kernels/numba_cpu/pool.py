@@ -4,7 +4,8 @@ The sum of every window is a linear map of the image, rows and columns apart:
 
     y[c, i, j] = sum over h in window i, w in window j of  R[i, h] S[j, w] x[c, h, w]
 
-R and S are sparse, their numbers 1, or 1 over the window's height and width for an average.
+R and S are sparse, their numbers 1, or 1 over the window's height and width for an average.  What
+is not 0 in a row of them lies at equal distances, so a table has the first place and the count.
 Backward is the transposed map, so one kernel with two pairs of tables does both.  It first adds up
 rows, which are runs of W * N numbers, and then columns, runs of N:
 
@@ -52,26 +53,38 @@ class Geometry:
         self.factor = np.array([weights[0][0] * weights[1][0]], dtype)  # of all windows, if tiled
         self.sums, self.spread = [], []
         for axis in 0, 1:
-            pairs = [
-                (i, h, weights[axis][i])
-                for i in range(out[axis])
-                for h in _elements(i, size[axis], *(pair[axis] for pair in window[:4]))
-            ]
-            self.sums += _sparse(pairs, out[axis], dtype)
-            self.spread += _sparse([(h, i, x) for i, h, x in pairs], size[axis], dtype)
+            along = size[axis], *(pair[axis] for pair in window[:4]), out[axis]
+            values = weights[axis].astype(dtype)
+            for table, of in (self.sums, _elements), (self.spread, _windows):
+                firsts, counts, step = of(*along)
+                table += [firsts, counts, values, step]
         self.window = np.array([*kernel, *stride, *padding, *dilation])
-        # Where in an image's plane, h * W + w, each window begins, and from there each element is.
-        rows, columns = (np.arange(out[i]) * stride[i] - padding[i] for i in (0, 1))
-        self.corners = np.add.outer(rows * size[1], columns)[:, :, None]
+        # Where from a window's begin each of its elements is, in the plane of all images.
         rows, columns = (np.arange(kernel[i]) * dilation[i] for i in (0, 1))
-        self.steps = np.add.outer(rows * size[1], columns).ravel()
-        self.taps = self.steps * n
+        self.taps = np.add.outer(rows * size[1], columns).ravel() * n
 
 
-def _elements(i, size, kernel, stride, padding, dilation):
-    """The places of window i's elements along one axis that are inside the image."""
-    first = i * stride - padding
-    return [h for h in range(first, first + kernel * dilation, dilation) if 0 <= h < size]
+def _elements(size, kernel, stride, padding, dilation, out):
+    """Of each window the places h of its elements inside the image: first, count, distance."""
+    begin = np.arange(out) * stride - padding
+    before = np.maximum(0, -(begin // dilation))  # elements, in front of the image
+    last = np.minimum((size - 1 - begin) // dilation, kernel - 1)
+    return begin + before * dilation, np.maximum(0, last - before + 1), dilation
+
+
+def _windows(size, kernel, stride, padding, dilation, out):
+    """Of each place h the windows i it is in, h = i stride - padding + v dilation: as above.
+
+    Of those from the lowest to the highest that reach so far, each `step` apart has it.
+    """
+    shared = math.gcd(stride, dilation)
+    step, place = dilation // shared, np.arange(size) + padding
+    lowest = np.maximum(0, -(((kernel - 1) * dilation - place) // stride))
+    highest = np.minimum(place // stride, out - 1)
+    one = place // shared * pow(stride // shared, -1, step)  # i stride = place, modulo dilation
+    first = lowest + (one - lowest) % step
+    counts = np.where(place % shared == 0, np.maximum(0, (highest - first) // step + 1), 0)
+    return first, counts, step
 
 
 def _weights(size, window, count_padding, divisor):
@@ -83,34 +96,33 @@ def _weights(size, window, count_padding, divisor):
         return 1 / sizes[:, 0], sizes[0, 0] / sizes[0]
 
 
-def _sparse(triples, rows, dtype):
-    """A sparse matrix of (row, column, value): each row's start, and the columns and values."""
-    triples = sorted(triples)
-    starts = np.searchsorted([row for row, _, _ in triples], np.arange(rows + 1))
-    columns = np.array([column for _, column, _ in triples], np.int64)
-    return starts.astype(np.int64), columns, np.array([value for *_, value in triples], dtype)
-
-
-geometry_of = lru_cache(maxsize=256)(Geometry)
+geometry_of = lru_cache(maxsize=64)(Geometry)
 
 
 # ---- sums of windows -------------------------------------------------------------------------
 
 
 @inner
-def _map_rows(thread, threads, x, y, factor, h_table, w_table):
-    """y[c, a, b] = factor_c * sum over h, w of R[a, h] S[b, w] x[c, h, w]."""
+def _map_rows(thread, threads, x, y, factor, h_table, w_table, back):
+    """y[c, a, b] = factor_c * sum over h, w of R[a, h] S[b, w] x[c, h, w].
+
+    Values are those of the windows: of rows, and in the transposed maps (back) of columns.
+    """
     channels, height, width, n = y.shape
     run = x.shape[2] * n
-    (h_starts, hs, h_values), (w_starts, ws, w_values) = h_table, w_table
+    (h_firsts, h_counts, h_values, h_step), (w_firsts, w_counts, w_values, w_step) = (
+        h_table,
+        w_table,
+    )
     row = np.empty(run, x.dtype)
     first, last = share(thread, threads, channels * height)
     for task in range(first, last):
         c, a = task // height, task % height
         for k in range(run):
             row[k] = 0
-        for h in range(h_starts[a], h_starts[a + 1]):
-            source, value = at(pointer(x), (c * x.shape[1] + hs[h]) * run), h_values[h]
+        for i in range(h_counts[a]):
+            h = h_firsts[a] + i * h_step
+            source, value = at(pointer(x), (c * x.shape[1] + h) * run), h_values[h if back else a]
             value *= factor[c % factor.size]
             for k in range(run):
                 row[k] += value * source[k]
@@ -118,20 +130,23 @@ def _map_rows(thread, threads, x, y, factor, h_table, w_table):
             target = at(pointer(y), (task * width + b) * n)
             for k in range(n):
                 target[k] = 0
-            for w in range(w_starts[b], w_starts[b + 1]):
-                source, value = at(pointer(row), ws[w] * n), w_values[w]
+            for i in range(w_counts[b]):
+                w = w_firsts[b] + i * w_step
+                source, value = at(pointer(row), w * n), w_values[w if back else b]
                 for k in range(n):
                     target[k] += value * source[k]
 
 
 def _table(t):
-    return array(INT, 1), array(INT, 1), array(t, 1)
+    return array(INT, 1), array(INT, 1), array(t, 1), INT
 
 
-@entry(lambda t: (given(t, 4), array(t, 4), array(t, 1), *_table(t), *_table(t), INT))
-def _map(x, y, factor, h_starts, hs, h_values, w_starts, ws, w_values, threads):
-    tables = (h_starts, hs, h_values), (w_starts, ws, w_values)
-    parallel(threads, _map_rows, (x, y, factor, *tables))
+@entry(lambda t: (given(t, 4), array(t, 4), array(t, 1), *_table(t), *_table(t), INT, INT))
+def _map(
+    x, y, factor, hs, h_counts, h_values, h_step, ws, w_counts, w_values, w_step, back, threads
+):
+    tables = (hs, h_counts, h_values, h_step), (ws, w_counts, w_values, w_step)
+    parallel(threads, _map_rows, (x, y, factor, *tables, back))
 
 
 @inner
@@ -333,7 +348,7 @@ def _max_windows(x, y, which, s, threads):
 
 
 @inner
-def _max_spread_planes(thread, threads, g, which, dx, geometry, taps, h_starts, w_starts):
+def _max_spread_planes(thread, threads, g, which, dx, geometry, taps, h_counts, w_counts):
     channels, oh, ow, n = g.shape
     _, _, sh, sw, ph, pw, _, _ = geometry
     plane = dx.shape[1] * dx.shape[2] * n
@@ -344,7 +359,7 @@ def _max_spread_planes(thread, threads, g, which, dx, geometry, taps, h_starts, 
             out[k] = 0
         for i in range(oh):
             for j in range(ow):
-                if h_starts[i] == h_starts[i + 1] or w_starts[j] == w_starts[j + 1]:
+                if h_counts[i] == 0 or w_counts[j] == 0:
                     continue  # a window of nothing but padding: its winner is outside the image
                 window = at(out, ((i * sh - ph) * dx.shape[2] + j * sw - pw) * n)
                 place = at(pointer(which), ((c * oh + i) * ow + j) * n)
@@ -359,9 +374,9 @@ def _max_spread_types(place):
     )  # fmt: skip
 
 
-def _max_windows_spread(g, which, dx, s, taps, h_starts, w_starts, threads):
+def _max_windows_spread(g, which, dx, s, taps, h_counts, w_counts, threads):
     geometry = to_fixed_tuple(s, 8)
-    parallel(threads, _max_spread_planes, (g, which, dx, geometry, taps, h_starts, w_starts))
+    parallel(threads, _max_spread_planes, (g, which, dx, geometry, taps, h_counts, w_counts))
 
 
 # By the type of a place: a byte, but for windows of more than 255 elements.
@@ -388,14 +403,14 @@ class Pool(Layer):
         if self.geometry.tiled:
             plan.call(_tile_sums, x, y, self.geometry.factor, self.threads)
         else:
-            plan.call(_map, x, y, self.geometry.one, *self.geometry.sums, self.threads)
+            plan.call(_map, x, y, self.geometry.one, *self.geometry.sums, 0, self.threads)
 
     def _spread(self, plan, g, factor):
         dx = plan.output(self.geometry.x_shape)
         if self.geometry.tiled:
             plan.call(_tile_spread, g, dx, factor, self.threads)
         else:
-            plan.call(_map, g, dx, factor, *self.geometry.spread, self.threads)
+            plan.call(_map, g, dx, factor, *self.geometry.spread, 1, self.threads)
         return dx
 
 
@@ -450,6 +465,6 @@ class MaxPool2d(Pool, kernel="max_pool2d"):
         if geometry.tiled:
             plan.call(_max_tile_spread, g, self.which, dx, self.threads)
         else:
-            tables = geometry.window, geometry.taps, geometry.sums[0], geometry.sums[3]
+            tables = geometry.window, geometry.taps, geometry.sums[1], geometry.sums[5]
             plan.call(_max_spread[geometry.place], g, self.which, dx, *tables, self.threads)
         return dx
