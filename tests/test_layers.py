@@ -349,6 +349,17 @@ def test_functional_dropout_checks_p_in_either_mode(training):
         torch.nn.functional.dropout(torch.ones(3), 2, training)
 
 
+def test_a_list_option_changed_in_place_is_noticed():
+    x, conv, pool = mc.ones(1, 1, 9, 9), nn.Conv2d(1, 1, 3), nn.MaxPool2d(2)
+    model = nn.Sequential(conv, nn.ReLU(), pool)
+    conv.stride, pool.stride = [1, 1], [1, 1]
+    assert (conv(x).shape, pool(x).shape) == ((1, 1, 7, 7), (1, 1, 8, 8))
+    assert model(x).shape == (1, 1, 6, 6)
+    conv.stride[0] = pool.stride[0] = 2
+    assert (conv(x).shape, pool(x).shape) == ((1, 1, 4, 7), (1, 1, 4, 8))
+    assert model(x).shape == (1, 1, 2, 6)
+
+
 # ---- in place --------------------------------------------------------------------------------
 
 

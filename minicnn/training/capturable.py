@@ -18,7 +18,8 @@ class Assumptions:
 
     The arrays of parameters and of the optimiser, which parameters learn, and the numbers and words
     among the attributes of the modules, also in lists and tuples: a dropout's p, whether it is
-    training.  What changes elsewhere, as in a dict of the model's, is not noticed.
+    training.  What changes elsewhere is not noticed: in a dict of the model's, in a global variable
+    that its `forward` reads, in an object that it holds.
     """
 
     def __init__(self, trainer: Any) -> None:
