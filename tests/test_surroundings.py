@@ -241,7 +241,7 @@ def test_a_filled_cache_on_a_read_only_disk_serves(disk, around, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["open to all", "of another user"])
-@pytest.mark.parametrize("part", ["disk", "kernels-*", "kernels-*/*/*.nbi", "kernels-*/*/*.nbc"])
+@pytest.mark.parametrize("part", ["disk", "kernels-*", "kernels-*/**/*.nbi", "kernels-*/**/*.nbc"])
 def test_only_a_cache_that_others_cannot_write_is_read(part, how, disk, tmp_path, monkeypatch):
     from minicnn.kernels.numba_cpu import compiling
 
@@ -269,7 +269,7 @@ def test_a_cache_behind_a_link_is_not_trusted(disk, tmp_path):
 
     folder = shutil.copytree(disk, tmp_path / "disk")
     (kernels,) = folder.iterdir()
-    index = next(kernels.glob("*/*.nbi"))
+    index = next(kernels.rglob("*.nbi"))
     index.rename(tmp_path / "elsewhere")
     index.symlink_to(tmp_path / "elsewhere")
     assert not compiling._trusted(kernels)
