@@ -6,6 +6,8 @@ part of a sum that others add to: the bits are the same at any number of threads
 
 import os
 
+from minicnn.errors import ArgumentError
+
 
 def _sensible() -> int:
     """MINICNN_NUM_THREADS or OMP_NUM_THREADS, else the cores that this process may run on."""
@@ -14,7 +16,7 @@ def _sensible() -> int:
         if value.isdecimal() and int(value) > 0:
             return int(value)
         if value and name.startswith("MINICNN"):  # what others mean by theirs is not ours to judge
-            raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+            raise ArgumentError(f"{name} must be a whole number of at least 1, not {value!r}")
     cores = getattr(os, "sched_getaffinity", None)
     return len(cores(0)) if cores else os.cpu_count() or 1
 

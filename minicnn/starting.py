@@ -1,4 +1,4 @@
-"""What the command line says of Ctrl-C and missing packages while Python still imports the rest.
+"""What the command line says of Ctrl-C and what is missing or wrong while Python still imports.
 
 Its own handler (cli.main) is not there yet, and `minicnn/__init__.py` is imported before anything
 else of the package, by the console script and by `python -m minicnn`.  So the last resort of the
@@ -9,11 +9,13 @@ import os
 import sys
 from typing import Any
 
-from .errors import missing
+from .errors import MinicnnError, missing
 
 
 def _say(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     line = missing(error) if isinstance(error, ImportError) else None
+    if isinstance(error, MinicnnError):  # a setting in the environment that makes no sense
+        line = str(error)
     stopped = isinstance(error, KeyboardInterrupt)
     if "--debug" in sys.argv or not (line or stopped):
         sys.__excepthook__(kind, error, trace)

@@ -166,6 +166,11 @@ def test_a_number_of_threads_that_is_none_is_refused(value):
         env={**os.environ, "MINICNN_NUM_THREADS": value},
     ).stderr  # fmt: skip
     assert f"MINICNN_NUM_THREADS must be a whole number of at least 1, not {value!r}" in said
+    command = [sys.executable, "-m", "minicnn", "models"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "MINICNN_NUM_THREADS": value}
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 
 
 def test_a_forked_child_works_on_one_thread():
